@@ -1,0 +1,52 @@
+//! **encode**: a piece of text becomes token ids.
+//!
+//! The one interface is [`Encoder`]; every implementation gives exactly the ids of the Hugging Face
+//! `tokenizers` library, so the output never depends on which one serves.
+
+mod huggingface;
+
+use std::ops::Range;
+
+pub use huggingface::HuggingFaceEncoder;
+
+/// What becomes of special tokens (`<|endoftext|>`, …) that stand in raw text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialTokens {
+    /// They are ordinary characters (`tokenizer.encode_special_tokens = True` in the reference).
+    Text,
+    /// They become their ids, as the reference does by default.
+    Parse,
+}
+
+/// The text could not be encoded; the message is the encoder's own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(pub String);
+
+/// A loaded tokenizer, shared by all threads.
+pub trait Encoder: Send + Sync {
+    /// A short name for the plan: which encoder serves.
+    fn name(&self) -> &'static str;
+
+    /// A session for one thread: it owns whatever scratch space and caches encoding needs.
+    fn session(&self) -> Box<dyn Session + '_>;
+}
+
+/// Encodes texts one after the other on one thread.
+pub trait Session {
+    /// Appends the ids of `text` to `ids`; no special tokens are added around it.
+    ///
+    /// `marks` are byte ranges of `text`, ascending and disjoint, each of which spells out one special
+    /// token of the tokenizer that is meant as that token even under [`SpecialTokens::Text`]: they come
+    /// from a template (`<|im_start|>`), never from the raw text around them.
+    ///
+    /// # Errors
+    /// When the tokenizer's own configuration cannot encode the text (an unknown character without an
+    /// unknown token, say).
+    fn encode(
+        &mut self,
+        text: &str,
+        marks: &[Range<usize>],
+        ids: &mut Vec<u32>,
+    ) -> Result<(), EncodeError>;
+}
