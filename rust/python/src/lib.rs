@@ -1,1 +1,20 @@
-//! stub
+//! The binding: everything here converts, and nothing decides.
+
+mod build;
+mod dataset;
+mod error;
+mod job;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::build::{build, plan, qwen_tokenizer_json};
+    #[pymodule_export]
+    use super::dataset::PackedFiles;
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // the name that Python expects
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,49 @@
+"""The fastest exact way from raw multilingual text to LLM training batches.
+
+>>> import apollo_pack
+>>> report = apollo_pack.build("corpus/", "out.bin", seq_len=4096)  # doctest: +SKIP
+>>> ds = apollo_pack.PackedDataset("out.bin")  # doctest: +SKIP
+>>> ds[0]["input_ids"].shape  # doctest: +SKIP
+(4096,)
+"""
+
+from apollo_pack._core import __version__
+from apollo_pack.building import build, plan
+from apollo_pack.dataset import PackedDataset
+from apollo_pack.errors import (
+    ApolloPackError,
+    ConfigError,
+    CorpusError,
+    FileError,
+    FormatError,
+    InputError,
+    InternalError,
+    MissingFileError,
+    OutputBusyError,
+    OutputExistsError,
+    TokenizerError,
+)
+from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
+
+__all__ = [
+    "ApolloPackError",
+    "BuildPlan",
+    "BuildReport",
+    "ConfigError",
+    "CorpusError",
+    "FileError",
+    "FilePlan",
+    "FormatError",
+    "InputError",
+    "InternalError",
+    "LedgerEntry",
+    "MissingFileError",
+    "Note",
+    "OutputBusyError",
+    "OutputExistsError",
+    "PackedDataset",
+    "TokenizerError",
+    "__version__",
+    "build",
+    "plan",
+]

@@ -1,0 +1,161 @@
+"""`build` and `plan`: from a corpus to a packed file."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from apollo_pack import _core
+from apollo_pack.errors import ConfigError
+from apollo_pack.reports import BuildPlan, BuildReport
+from apollo_pack.tokenizers import find_tokenizer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    StrPath = str | os.PathLike[str]
+
+Packing = Literal["best-fit", "in-order", "concat"]
+Order = Literal["corpus", "shuffle"]
+Overflow = Literal["auto", "split", "truncate", "drop", "error"]
+SpecialTokens = Literal["text", "parse", "error"]
+Bos = Literal["auto", "never", "always"]
+OnError = Literal["stop", "skip"]
+
+
+def build(
+    corpus: StrPath,
+    out: StrPath,
+    *,
+    tokenizer: StrPath | None = None,
+    seq_len: int = 4096,
+    packing: Packing = "best-fit",
+    template: StrPath = "apollo",
+    order: Order = "corpus",
+    seed: int = 0,
+    overflow: Overflow = "auto",
+    special_tokens: SpecialTokens = "text",
+    bos: Bos = "auto",
+    eos: str | int | None = None,
+    pad: str | int | None = None,
+    bos_token: str | int | None = None,
+    threads: int | None = None,
+    on_error: OnError = "stop",
+    force: bool = False,
+    on_plan: Callable[[BuildPlan], object] | None = None,
+    on_progress: Callable[[dict[str, Any]], object] | None = None,
+) -> BuildReport:
+    r"""Build a packed file from a corpus.
+
+    The output depends on the corpus and the settings alone, not on threads or where it is built. It
+    appears under its name only when it is whole.
+
+    Args:
+        corpus: a folder (read recursively), a zip archive, or a file: JSON arrays (``.json``) of texts or
+            of lists ``[question, answer, ...]``, or JSON Lines (``.jsonl``), plain, ``.gz`` or ``.zst``
+        out: the file to write
+        tokenizer: a ``tokenizer.json``, its folder, or a hub name; by default ``tokenizer.json`` in the
+            corpus folder, else ``$APOLLO_PACK_TOKENIZER``, else the embedded Qwen vocabulary
+        seq_len: tokens in a row, a multiple of 8
+        packing: ``"best-fit"`` cuts no document that fits a row; ``"in-order"`` keeps the order strictly;
+            ``"concat"`` lets documents run on and cuts them at row ends
+        template: how dialogues are written: ``"apollo"``, ``"apollo-yi"``, ``"medjamba"``, ``"phi3"``,
+            ``"chatml"``, or a ``.toml`` file with ``user``, ``assistant``, ``separator`` and, if wanted,
+            ``follow_up`` and ``end``
+        order: of the documents: as in the corpus, or shuffled by `seed`
+        seed: of the shuffle
+        overflow: of documents longer than a row: ``"auto"`` splits texts and truncates dialogues
+            (and lets both run on under ``"concat"``); ``"split"``, ``"truncate"``, ``"drop"``, or
+            ``"error"``, which makes them bad items
+        special_tokens: what ``<|endoftext|>`` and the like are where they stand in raw text:
+            characters (``"text"``), their ids (``"parse"``), or a bad item (``"error"``)
+        bos: whether documents start with BOS: as the tokenizer's post-processor says, or as given
+        eos: the end-of-text token, by text or id, where the tokenizer does not say it
+        pad: the padding token, likewise
+        bos_token: the BOS token, likewise
+        threads: that encode and write; all cores by default
+        on_error: an item that cannot be read stops the build, or is skipped, counted and listed
+        force: replace an existing output
+        on_plan: called with the plan before the work begins
+        on_progress: called about ten times a second with ``stage`` (``"survey"``, ``"encode"``,
+            ``"plan"``, ``"write"``, ``"publish"``), ``done`` and ``total`` in units of the stage,
+            ``items`` and ``tokens`` encoded so far
+
+    Returns:
+        What was written, with the ledger.
+
+    Raises:
+        ApolloPackError: a kind for each thing to do about it; nothing has been written then, and an older
+            output is as it was.
+        KeyboardInterrupt: on Ctrl-C, with nothing left behind.
+
+    """
+    started = time.perf_counter()
+    settings = _settings(locals())
+    found = find_tokenizer(tokenizer, corpus)
+    announce = None if on_plan is None else lambda raw: on_plan(BuildPlan.from_raw(raw))
+    raw = _core.build(corpus, out, found, settings, announce, on_progress)
+    return BuildReport.from_raw(raw, time.perf_counter() - started)
+
+
+def plan(
+    corpus: StrPath,
+    *,
+    tokenizer: StrPath | None = None,
+    seq_len: int = 4096,
+    packing: Packing = "best-fit",
+    template: StrPath = "apollo",
+    order: Order = "corpus",
+    seed: int = 0,
+    overflow: Overflow = "auto",
+    special_tokens: SpecialTokens = "text",
+    bos: Bos = "auto",
+    eos: str | int | None = None,
+    pad: str | int | None = None,
+    bos_token: str | int | None = None,
+    threads: int | None = None,
+    on_error: OnError = "stop",
+    on_progress: Callable[[dict[str, Any]], object] | None = None,
+) -> BuildPlan:
+    """Say what `build` would do with the same settings, without encoding.
+
+    Reads the whole corpus, counts the items of every file, and notes every one that cannot be read.
+    """
+    settings = _settings({**locals(), "force": False})
+    raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
+    return BuildPlan.from_raw(raw)
+
+
+def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Pick the core's settings from the arguments of a call."""
+    settings = {name: arguments[name] for name in _SETTINGS}
+    settings["template"] = str(settings["template"])
+    for name, (least, most) in _INTEGERS.items():
+        value = settings[name]
+        if value is not None and not (isinstance(value, int) and least <= value <= most):
+            raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    for name in ("eos", "pad", "bos_token"):
+        if settings[name] is not None:
+            settings[name] = str(settings[name])  # the core takes digits as an id
+    return settings
+
+
+_SETTINGS = (
+    "seq_len",
+    "packing",
+    "template",
+    "order",
+    "seed",
+    "overflow",
+    "special_tokens",
+    "bos",
+    "eos",
+    "pad",
+    "bos_token",
+    "threads",
+    "on_error",
+    "force",
+)
+
+_INTEGERS = {"seq_len": (8, 1 << 24), "seed": (0, (1 << 64) - 1), "threads": (1, 1024)}

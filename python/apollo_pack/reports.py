@@ -1,0 +1,139 @@
+"""What a build plans and what it did, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something out of the ordinary, and what becomes of it."""
+
+    what: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """One file of the corpus.
+
+    ``kind`` is ``"text"`` or ``"qa"``, from the content (None where no item can be read); ``items`` is
+    counted where ``items_exact``, else estimated from the beginning of the file; ``bytes`` is its size.
+    """
+
+    path: str
+    source: str
+    language: str
+    kind: str | None
+    items: int
+    items_exact: bool
+    bytes: int
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a build is going to do.
+
+    ``left_out`` maps files of the corpus that are not read to the reason; ``tokenizer`` and ``template``
+    say what they are in a few named values; ``raw`` is all of it as plain dicts and lists.
+    """
+
+    inputs: tuple[FilePlan, ...]
+    left_out: Mapping[str, str]
+    tokenizer: Mapping[str, Any]
+    template: Mapping[str, Any]
+    seq_len: int
+    packing: str
+    overflow: str
+    order: str
+    seed: int
+    threads: int
+    notes: tuple[Note, ...]
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, Any]) -> BuildPlan:
+        """Read what the core reports."""
+        values = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
+        values["inputs"] = tuple(
+            FilePlan(**{**item, "notes": _notes(item["notes"])}) for item in raw["inputs"]
+        )
+        values["left_out"] = {item["path"]: item["reason"] for item in raw["left_out"]}
+        values["notes"] = _notes(raw["notes"])
+        return cls(**values, raw=raw)
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """The account of one source in one language.
+
+    ``items == items_kept + sum(items_dropped.values())`` and
+    ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
+    ``no-answer``, ``no-loss`` and ``too-long``. ``loss_tokens`` of the kept ones count for the loss.
+    ``items_cut`` were kept in several pieces or not to their end, ``pieces_without_loss`` are the pieces
+    dropped from them, ``trailing_questions`` were cut off because no answer follows.
+    """
+
+    source: str
+    language: str
+    items: int
+    items_kept: int
+    items_dropped: Mapping[str, int]
+    tokens: int
+    tokens_kept: int
+    tokens_truncated: int
+    tokens_dropped: Mapping[str, int]
+    loss_tokens: int
+    trailing_questions: int
+    items_cut: int
+    pieces_without_loss: int
+
+
+def read_ledger(raw: list[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
+    """Read a ledger as metadata has it."""
+    return tuple(LedgerEntry(**entry) for entry in raw)
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    ``totals`` are sums over all rows: ``rows``, ``segments``, ``tokens``, ``loss_tokens``, ``padding``,
+    ``rows_without_loss``. ``bad_items`` counts what could not be read and was left out
+    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``seconds`` is wall-clock time.
+    ``raw`` is all of it as plain dicts and lists.
+    """
+
+    path: Path
+    file_bytes: int
+    content_hash: str
+    seq_len: int
+    totals: Mapping[str, int]
+    ledger: tuple[LedgerEntry, ...]
+    input_bytes: int
+    bad_items: int
+    bad_item_list: tuple[Mapping[str, Any], ...]
+    plan: BuildPlan
+    seconds: float
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def from_raw(cls, raw: dict[str, Any], seconds: float) -> BuildReport:
+        """Read what the core reports."""
+        raw = {**raw, "path": str(raw["path"]), "seconds": seconds}
+        values = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
+        values["path"] = Path(raw["path"])
+        values["ledger"] = read_ledger(raw["ledger"])
+        values["bad_item_list"] = tuple(raw["bad_item_list"])
+        values["plan"] = BuildPlan.from_raw(raw["plan"])
+        return cls(**values, raw=raw)
+
+
+def _notes(raw: list[dict[str, str]]) -> tuple[Note, ...]:
+    return tuple(Note(**note) for note in raw)

@@ -1,0 +1,151 @@
+//! The settings of a build.
+
+use std::num::NonZeroUsize;
+
+use crate::discover::Kind;
+use crate::encode::SpecialTokens;
+use crate::error::{Error, Result};
+use crate::plan::{Order, Packing};
+use crate::tokenizer::{BosMode, TokenOptions};
+
+/// What becomes of special tokens that stand in raw text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpecialMode {
+    /// They are encoded as ordinary characters.
+    Text,
+    /// They become their ids.
+    Parse,
+    /// An item with one is a bad item.
+    Error,
+}
+
+impl SpecialMode {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Parse => "parse",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What becomes of documents longer than a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// Text is split, QA truncated; with `concat` both run on.
+    Auto,
+    /// Cut into pieces of a row each.
+    Split,
+    /// Cut off at a row's length.
+    Truncate,
+    /// Left out.
+    Drop,
+    /// A bad item.
+    Error,
+}
+
+impl Overflow {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Split => "split",
+            Self::Truncate => "truncate",
+            Self::Drop => "drop",
+            Self::Error => "error",
+        }
+    }
+
+    /// What it comes to for one kind of document.
+    pub(super) fn for_kind(self, kind: Kind, packing: Packing) -> Self {
+        match (self, kind) {
+            (Self::Auto, _) if packing == Packing::Concat => Self::Split,
+            (Self::Auto, Kind::Text) => Self::Split,
+            (Self::Auto, Kind::Qa) => Self::Truncate,
+            (given, _) => given,
+        }
+    }
+}
+
+/// What becomes of the build when an item cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// It stops.
+    Stop,
+    /// The item is left out, counted and listed.
+    Skip,
+}
+
+/// The settings of a build.
+#[derive(Debug, Clone)]
+pub struct BuildConfig {
+    /// Tokens in a row: a multiple of 8.
+    pub seq_len: u32,
+    /// How documents share rows.
+    pub packing: Packing,
+    /// Name or file of the template.
+    pub template: String,
+    /// The order of the documents.
+    pub order: Order,
+    /// Its seed.
+    pub seed: u64,
+    /// What becomes of documents longer than a row.
+    pub overflow: Overflow,
+    /// What becomes of special tokens in raw text.
+    pub special_tokens: SpecialMode,
+    /// Whether documents start with BOS.
+    pub bos: BosMode,
+    /// End-of-text, where the tokenizer does not say it.
+    pub eos: Option<String>,
+    /// Padding, likewise.
+    pub pad: Option<String>,
+    /// BOS, likewise.
+    pub bos_token: Option<String>,
+    /// Threads that encode and write; all cores by default.
+    pub threads: Option<usize>,
+    /// What becomes of the build when an item cannot be read.
+    pub on_error: OnError,
+    /// Whether an existing output is replaced.
+    pub force: bool,
+}
+
+impl BuildConfig {
+    pub(super) fn validate(&self) -> Result<()> {
+        let seq_len = self.seq_len;
+        if seq_len == 0 || !seq_len.is_multiple_of(8) || seq_len > 1 << 24 {
+            return Err(Error::Config(format!(
+                "seq_len must be a multiple of 8 between 8 and 16777216, not {seq_len}"
+            )));
+        }
+        match self.threads {
+            Some(0) => Err(Error::Config("threads must be at least 1".into())),
+            Some(threads) if threads > 1024 => {
+                Err(Error::Config("threads must be at most 1024".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.unwrap_or_else(all)
+    }
+
+    pub(super) fn token_options(&self) -> TokenOptions {
+        TokenOptions {
+            eos: self.eos.clone(),
+            pad: self.pad.clone(),
+            bos_token: self.bos_token.clone(),
+            bos: self.bos,
+            special_tokens: match self.special_tokens {
+                // Items with special tokens are turned away before they are encoded, and the template's
+                // own are marked: it makes no difference for text here.
+                SpecialMode::Text | SpecialMode::Error => SpecialTokens::Text,
+                SpecialMode::Parse => SpecialTokens::Parse,
+            },
+        }
+    }
+}

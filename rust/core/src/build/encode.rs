@@ -1,0 +1,410 @@
+//! Encodes the corpus into the spool: one thread reads, several encode, the caller's writes in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+
+use super::config::{BuildConfig, OnError};
+use super::document::{DocumentEncoder, Encoded};
+use super::monitor::{Monitor, Stage};
+use super::survey::mixed_kinds;
+use crate::discover::{Input, Kind};
+use crate::error::{Error, InputError, Result};
+use crate::ledger::{DropReason, Entry};
+use crate::read::{Batch, FileSummary, parse_item, read_batches};
+use crate::render::Template;
+use crate::spool::{Fragment, Spool, SpoolWriter};
+use crate::tokenizer::Tokenizer;
+
+/// Bytes of JSON that a worker takes at a time.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// How many bad items a report lists.
+const LISTED: usize = 100;
+
+/// The encoded corpus.
+pub(super) struct EncodedCorpus {
+    pub(super) spool: Spool,
+    /// The account of each input.
+    pub(super) entries: Vec<Entry>,
+    pub(super) files: Vec<FileRecord>,
+    pub(super) bad_items: u64,
+    pub(super) bad_item_list: Vec<InputError>,
+}
+
+/// What an input turned out to be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FileRecord {
+    pub(super) items: u64,
+    pub(super) bytes: u64,
+    pub(super) hash: u128,
+}
+
+/// What comes out of reading, numbered in the order of the corpus.
+enum Outcome {
+    Batch {
+        encoded: Encoded,
+        bad: Vec<InputError>,
+        stored: u64,
+    },
+    End(FileSummary),
+    /// The file cannot be read any further.
+    Broken(Error),
+}
+
+struct Work {
+    number: u64,
+    input: usize,
+    batch: Batch,
+}
+
+struct Done {
+    number: u64,
+    input: usize,
+    outcome: Result<Outcome>,
+}
+
+pub(super) fn encode_corpus(
+    inputs: &[Input],
+    kinds: &[Option<Kind>],
+    tokenizer: &Tokenizer,
+    template: &Template,
+    config: &BuildConfig,
+    spool_path: &Path,
+    monitor: &Monitor,
+) -> Result<EncodedCorpus> {
+    monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
+    let threads = config.threads();
+    let (work_out, work_in) = bounded::<Work>(threads);
+    let (done_out, done_in) = unbounded::<Done>();
+    // Each batch in flight holds a permit, from reading to spooling: memory stays bounded even when one
+    // slow batch holds up the order.
+    let (permits_out, permits_in) = unbounded();
+    (0..4 * threads)
+        .try_for_each(|_| permits_out.send(()))
+        .map_err(|_| Error::Interrupted)?;
+    let stop = AtomicBool::new(false);
+    let mut collector = Collector::new(inputs, config.on_error, spool_path)?;
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        let mut handles = Vec::new();
+        let reader_out = done_out.clone();
+        handles.push(scope.spawn(move || {
+            Reader {
+                inputs,
+                work: work_out,
+                done: reader_out,
+                permits: permits_in,
+                stop,
+                number: 0,
+            }
+            .run();
+            Ok(())
+        }));
+        for _ in 0..threads {
+            let (work_in, done_out) = (work_in.clone(), done_out.clone());
+            handles.push(scope.spawn(move || {
+                let mut encoder = DocumentEncoder::new(tokenizer, template, config);
+                for Work {
+                    number,
+                    input,
+                    batch,
+                } in work_in
+                {
+                    let outcome = encode_batch(
+                        &inputs[input],
+                        kinds[input],
+                        &batch,
+                        &mut encoder,
+                        config.on_error,
+                        stop,
+                    );
+                    if done_out
+                        .send(Done {
+                            number,
+                            input,
+                            outcome,
+                        })
+                        .is_err()
+                    {
+                        break;
+                    }
+                }
+                Ok(())
+            }));
+        }
+        drop((work_in, done_out));
+        let result = collector.run(&done_in, &permits_out, monitor);
+        stop.store(true, Ordering::Relaxed);
+        drop((done_in, permits_out)); // whoever still waits for one of them stops
+        handles.into_iter().try_for_each(join).and(result)
+    })?;
+    collector.finish()
+}
+
+/// Waits for a thread; a panic in it (a defect) becomes an error.
+pub(super) fn join(handle: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    handle
+        .join()
+        .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())))
+}
+
+struct Reader<'a> {
+    inputs: &'a [Input],
+    work: Sender<Work>,
+    done: Sender<Done>,
+    permits: Receiver<()>,
+    stop: &'a AtomicBool,
+    number: u64,
+}
+
+impl Reader<'_> {
+    /// Reads all files; ends early when nobody takes the batches any more.
+    fn run(mut self) {
+        for (input, file) in self.inputs.iter().enumerate() {
+            let result = read_batches(file, BATCH_BYTES, |batch| {
+                if self.stop.load(Ordering::Relaxed) || self.permits.recv().is_err() {
+                    return Ok(false);
+                }
+                self.number += 1;
+                Ok(self
+                    .work
+                    .send(Work {
+                        number: self.number - 1,
+                        input,
+                        batch,
+                    })
+                    .is_ok())
+            });
+            let outcome = match result {
+                Ok(Some(summary)) => Outcome::End(summary),
+                Ok(None) => return,
+                Err(error) => Outcome::Broken(error),
+            };
+            let number = self.number;
+            self.number += 1;
+            if self
+                .done
+                .send(Done {
+                    number,
+                    input,
+                    outcome: Ok(outcome),
+                })
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn encode_batch(
+    input: &Input,
+    kind: Option<Kind>,
+    batch: &Batch,
+    encoder: &mut DocumentEncoder,
+    on_error: OnError,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let mut encoded = Encoded::default();
+    let mut bad = Vec::new();
+    for (index, range) in (batch.first_item..).zip(&batch.items) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let problem = match parse_item(&batch.bytes[range.clone()]) {
+            Ok(item) => match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
+                Some(problem) => Some((0, problem)),
+                None => encoder
+                    .encode(index, &item, &mut encoded)
+                    .err()
+                    .map(|problem| (0, problem)),
+            },
+            Err(problem) => Some((problem.at, problem.problem)),
+        };
+        let Some((at, problem)) = problem else {
+            continue;
+        };
+        let error = InputError {
+            file: input.path.clone(),
+            item: Some(index),
+            byte: Some(batch.offset + (range.start + at) as u64),
+            problem,
+        };
+        if on_error == OnError::Stop {
+            return Err(Error::Input(error));
+        }
+        bad.push(error);
+    }
+    encoded.entry.items += bad.len() as u64;
+    bad.iter()
+        .for_each(|_| encoded.entry.drop_item(DropReason::BadItem, 0));
+    Ok(Outcome::Batch {
+        encoded,
+        bad,
+        stored: batch.stored,
+    })
+}
+
+/// Puts batches back into the order of the corpus and writes them to the spool.
+struct Collector<'a> {
+    on_error: OnError,
+    inputs: &'a [Input],
+    spool: SpoolWriter,
+    fragments: Vec<Fragment>,
+    entries: Vec<Entry>,
+    files: Vec<FileRecord>,
+    bad_items: u64,
+    bad_item_list: Vec<InputError>,
+    /// Stored bytes of the current input that are done.
+    stored: u64,
+    /// Inputs that have been read to their ends.
+    ended: usize,
+}
+
+impl<'a> Collector<'a> {
+    fn new(inputs: &'a [Input], on_error: OnError, spool_path: &Path) -> Result<Self> {
+        Ok(Self {
+            on_error,
+            inputs,
+            spool: SpoolWriter::create(spool_path)?,
+            fragments: Vec::new(),
+            entries: vec![Entry::default(); inputs.len()],
+            files: vec![FileRecord::default(); inputs.len()],
+            bad_items: 0,
+            bad_item_list: Vec::new(),
+            stored: 0,
+            ended: 0,
+        })
+    }
+
+    fn run(
+        &mut self,
+        done: &Receiver<Done>,
+        permits: &Sender<()>,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let mut early: BTreeMap<u64, Done> = BTreeMap::new();
+        let mut next = 0;
+        loop {
+            monitor.check()?;
+            match done.recv_timeout(Duration::from_millis(50)) {
+                Ok(done) => early.insert(done.number, done),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return self.all_files_ended(),
+            };
+            while let Some(done) = early.remove(&next) {
+                next += 1;
+                let outcome = done.outcome?;
+                if matches!(outcome, Outcome::Batch { .. }) {
+                    // The reader may be gone already, at the end of the corpus.
+                    let _ = permits.send(());
+                }
+                self.take(done.input, outcome, monitor)?;
+            }
+        }
+    }
+
+    fn take(&mut self, input: usize, outcome: Outcome, monitor: &Monitor) -> Result<()> {
+        match outcome {
+            Outcome::Batch {
+                encoded,
+                bad,
+                stored,
+            } => {
+                let base = self.spool.tokens();
+                self.spool.append(&encoded.tokens)?;
+                let number =
+                    u32::try_from(input).map_err(|_| Error::Internal("too many files".into()))?;
+                let fragments = encoded.fragments.iter();
+                self.fragments.extend(fragments.map(|piece| Fragment {
+                    at: piece.at + base,
+                    input: number,
+                    ..*piece
+                }));
+                if u32::try_from(self.fragments.len()).is_err() {
+                    return Err(Error::Config(
+                        "more than 2^32 documents; build in parts".into(),
+                    ));
+                }
+                monitor.encoded(encoded.entry.items, encoded.tokens.len() as u64);
+                monitor.advance(stored.saturating_sub(self.stored));
+                self.stored = stored;
+                self.entries[input].add(&encoded.entry);
+                bad.into_iter().for_each(|error| self.note_bad(error));
+            }
+            Outcome::End(summary) => {
+                self.check_count(input, &summary)?;
+                self.files[input] = FileRecord {
+                    items: summary.items,
+                    bytes: summary.bytes,
+                    hash: summary.hash,
+                };
+                self.end_file(input, monitor);
+            }
+            Outcome::Broken(Error::Input(mut error)) if self.on_error == OnError::Skip => {
+                // What cannot be read counts as one item, however much it was meant to be.
+                error.problem.push_str("; the rest of the file is left out");
+                let entry = &mut self.entries[input];
+                entry.items += 1;
+                entry.drop_item(DropReason::BadItem, 0);
+                self.files[input].items = entry.items;
+                self.note_bad(error);
+                self.end_file(input, monitor);
+            }
+            Outcome::Broken(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn end_file(&mut self, input: usize, monitor: &Monitor) {
+        monitor.advance(self.inputs[input].bytes.saturating_sub(self.stored));
+        self.stored = 0;
+        self.ended += 1;
+    }
+
+    fn note_bad(&mut self, error: InputError) {
+        self.bad_items += 1;
+        if self.bad_item_list.len() < LISTED {
+            self.bad_item_list.push(error);
+        }
+    }
+
+    fn check_count(&self, input: usize, summary: &FileSummary) -> Result<()> {
+        let found = self.entries[input].items;
+        if found == summary.items {
+            return Ok(());
+        }
+        let path = &self.inputs[input].path;
+        Err(Error::Internal(format!(
+            "{path} has {} items, {found} are accounted for",
+            summary.items
+        )))
+    }
+
+    /// The reader and all workers are gone: they must have handed over everything.
+    fn all_files_ended(&self) -> Result<()> {
+        if self.ended == self.inputs.len() {
+            return Ok(());
+        }
+        Err(Error::Internal(format!(
+            "{} of {} files were read",
+            self.ended,
+            self.inputs.len()
+        )))
+    }
+
+    fn finish(self) -> Result<EncodedCorpus> {
+        Ok(EncodedCorpus {
+            spool: self.spool.finish(self.fragments)?,
+            entries: self.entries,
+            files: self.files,
+            bad_items: self.bad_items,
+            bad_item_list: self.bad_item_list,
+        })
+    }
+}

@@ -1,0 +1,316 @@
+//! A look at the corpus before the build: what each file is, how much it holds, what is odd about it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Serialize;
+
+use super::config::{BuildConfig, OnError};
+use super::monitor::{Monitor, Stage};
+use crate::discover::{Corpus, Input, Kind, LeftOut};
+use crate::error::{Error, InputError, Result};
+use crate::plan::{Order, Packing};
+use crate::read::{Batch, parse_item, read_batches};
+use crate::render::Template;
+use crate::tokenizer::{Tokenizer, TokenizerInfo, TokenizerSource};
+
+/// How much of each file a survey reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// The first items, about [`BEGINNING`] bytes: quick for any corpus.
+    Beginning,
+    /// All, and every item is checked.
+    Whole,
+}
+
+const BEGINNING: usize = 1 << 19;
+
+/// How many problems of one file are told one by one.
+const PROBLEMS_LISTED: usize = 3;
+
+/// What a build is going to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct BuildPlan {
+    /// The files, in order.
+    pub inputs: Vec<FilePlan>,
+    /// Files of the corpus that are not read.
+    pub left_out: Vec<LeftOut>,
+    /// The tokenizer.
+    pub tokenizer: TokenizerPlan,
+    /// The template.
+    pub template: Template,
+    /// Tokens in a row.
+    pub seq_len: u32,
+    /// How documents share rows.
+    pub packing: Packing,
+    /// What becomes of documents longer than a row.
+    pub overflow: &'static str,
+    /// The order of the documents.
+    pub order: Order,
+    /// Its seed.
+    pub seed: u64,
+    /// Threads that encode.
+    pub threads: usize,
+    /// What to know about the plan as a whole.
+    pub notes: Vec<Note>,
+}
+
+/// One file of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FilePlan {
+    /// Path within the corpus.
+    pub path: String,
+    /// From its name.
+    pub source: String,
+    /// From its name.
+    pub language: String,
+    /// What its items are, from its content.
+    pub kind: Option<Kind>,
+    /// How many there are.
+    pub items: u64,
+    /// Whether they were counted, or estimated from the beginning of the file.
+    pub items_exact: bool,
+    /// Its size.
+    pub bytes: u64,
+    /// What is odd about it.
+    pub notes: Vec<Note>,
+    #[serde(skip)]
+    problems: Vec<InputError>,
+}
+
+/// Something out of the ordinary, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// What it is.
+    pub what: String,
+    /// What becomes of it.
+    pub outcome: String,
+}
+
+/// The tokenizer of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenizerPlan {
+    /// Where it came from.
+    pub label: String,
+    /// Which encoder serves.
+    pub encoder: &'static str,
+    /// What the output records of it.
+    #[serde(flatten)]
+    pub info: TokenizerInfo,
+}
+
+impl BuildPlan {
+    pub(super) fn first_problem(&self) -> Option<InputError> {
+        self.inputs
+            .iter()
+            .find_map(|input| input.problems.first().cloned())
+    }
+}
+
+pub(super) fn survey(
+    corpus: Corpus,
+    source: &TokenizerSource,
+    tokenizer: &Tokenizer,
+    template: &Template,
+    config: &BuildConfig,
+    depth: Depth,
+    monitor: &Monitor,
+) -> Result<BuildPlan> {
+    let inputs = &corpus.inputs;
+    monitor.start(Stage::Survey, inputs.iter().map(|input| input.bytes).sum());
+    let next = AtomicUsize::new(0);
+    let plans = Mutex::new(vec![None; inputs.len()]);
+    let worker = || -> Result<()> {
+        while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            monitor.check()?;
+            let plan = survey_file(input, config.on_error, depth, monitor)?;
+            let mut plans = plans
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(at) = inputs.iter().position(|other| std::ptr::eq(other, input)) {
+                plans[at] = Some(plan);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..config.threads()).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(super::encode::join)
+    })?;
+    let plans = plans
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(BuildPlan {
+        inputs: plans.into_iter().flatten().collect(),
+        left_out: corpus.left_out,
+        tokenizer: TokenizerPlan {
+            label: source.label.clone(),
+            encoder: tokenizer.encoder.name(),
+            info: tokenizer.info.clone(),
+        },
+        template: template.clone(),
+        seq_len: config.seq_len,
+        packing: config.packing,
+        overflow: config.overflow.as_str(),
+        order: config.order,
+        seed: config.seed,
+        threads: config.threads(),
+        notes: template_notes(template, tokenizer),
+    })
+}
+
+fn survey_file(
+    input: &Input,
+    on_error: OnError,
+    depth: Depth,
+    monitor: &Monitor,
+) -> Result<FilePlan> {
+    let mut findings = Findings {
+        input,
+        kind: None,
+        items: 0,
+        bad: 0,
+        problems: Vec::new(),
+    };
+    let mut seen = (0, 0); // stored bytes read, and how far the items reached in them
+    let result = read_batches(input, BEGINNING, |batch| {
+        monitor.check()?;
+        monitor.advance(batch.stored - seen.0);
+        seen = (
+            batch.stored,
+            batch.items.last().map_or(0, |item| item.end) as u64,
+        );
+        findings.look_at(&batch);
+        Ok(depth == Depth::Whole)
+    });
+    let whole = match result {
+        Ok(summary) => summary.is_some(),
+        Err(Error::Input(problem)) => {
+            findings.bad += 1;
+            findings.problems.push(problem);
+            true
+        }
+        Err(error) => return Err(error),
+    };
+    // Estimated by stored bytes: exact enough for a plan, and free.
+    let items = match (whole, seen.0) {
+        (true, _) | (_, 0) => findings.items,
+        (false, stored) => {
+            (u128::from(findings.items) * u128::from(input.bytes.max(stored)) / u128::from(stored))
+                as u64
+        }
+    };
+    monitor.advance(input.bytes.saturating_sub(seen.0));
+    Ok(FilePlan {
+        path: input.path.clone(),
+        source: input.name.source.clone(),
+        language: input.name.language.clone(),
+        kind: findings.kind,
+        items,
+        items_exact: whole,
+        bytes: input.bytes,
+        notes: findings.notes(on_error),
+        problems: findings.problems,
+    })
+}
+
+struct Findings<'a> {
+    input: &'a Input,
+    /// That of the first readable item: the others have to agree.
+    kind: Option<Kind>,
+    items: u64,
+    bad: u64,
+    problems: Vec<InputError>,
+}
+
+impl Findings<'_> {
+    fn look_at(&mut self, batch: &Batch) {
+        for (index, range) in (batch.first_item..).zip(&batch.items) {
+            self.items += 1;
+            let problem = match parse_item(&batch.bytes[range.clone()]) {
+                Ok(item) => {
+                    let kind = *self.kind.get_or_insert(item.kind());
+                    mixed_kinds(kind, item.kind()).map(|problem| (0, problem))
+                }
+                Err(problem) => Some((problem.at, problem.problem)),
+            };
+            if let Some((at, problem)) = problem {
+                self.bad += 1;
+                if self.problems.len() < PROBLEMS_LISTED {
+                    self.problems.push(InputError {
+                        file: self.input.path.clone(),
+                        item: Some(index),
+                        byte: Some(batch.offset + (range.start + at) as u64),
+                        problem,
+                    });
+                }
+            }
+        }
+    }
+
+    fn notes(&self, on_error: OnError) -> Vec<Note> {
+        let note = |what: String, outcome: &str| Note {
+            what,
+            outcome: outcome.into(),
+        };
+        let mut notes = Vec::new();
+        if let (Some(named), Some(found)) = (self.input.name.kind, self.kind) {
+            if named != found {
+                notes.push(note(
+                    format!(
+                        "the name says {}, the content is {}",
+                        named.as_str(),
+                        found.as_str()
+                    ),
+                    match found {
+                        Kind::Text => "built as text",
+                        Kind::Qa => "built as qa",
+                    },
+                ));
+            }
+        }
+        if self.items == 0 && self.problems.is_empty() {
+            notes.push(note("it holds no items".into(), "adds nothing"));
+        }
+        let outcome = match on_error {
+            OnError::Stop => "stops the build",
+            OnError::Skip => "left out",
+        };
+        notes.extend(self.problems.iter().map(|problem| {
+            let at =
+                |name: &str, n: Option<u64>| n.map_or(String::new(), |n| format!("{name} {n}: "));
+            let place = format!("{}{}", at("item", problem.item), at("byte", problem.byte));
+            note(format!("{place}{}", problem.problem), outcome)
+        }));
+        let more = self.bad - self.problems.len() as u64;
+        if more > 0 {
+            notes.push(note(format!("{more} more items cannot be read"), outcome));
+        }
+        notes
+    }
+}
+
+/// One file is one kind of document: a text among dialogues is more likely a mistake than meant.
+pub(super) fn mixed_kinds(of_file: Kind, of_item: Kind) -> Option<String> {
+    match (of_file, of_item) {
+        (Kind::Qa, Kind::Text) => Some("a text in a file of dialogues".into()),
+        (Kind::Text, Kind::Qa) => Some("a dialogue in a file of texts".into()),
+        _ => None,
+    }
+}
+
+fn template_notes(template: &Template, tokenizer: &Tokenizer) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if let Some(end) = &template.end {
+        if tokenizer.special_id(end).is_none() {
+            notes.push(Note {
+                what: format!(
+                    "template {}: the tokenizer has no token {end}",
+                    template.name
+                ),
+                outcome: "answers end with end-of-text instead".into(),
+            });
+        }
+    }
+    notes
+}

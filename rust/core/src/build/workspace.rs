@@ -1,0 +1,130 @@
+//! The folder beside the output in which a build works, so that nothing half-made is ever seen.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A folder that one build has for itself; it goes away with the build, however that ends.
+pub(super) struct Workspace {
+    folder: PathBuf,
+    /// Held for as long as the folder is used; the system lets go of it even if the process is killed.
+    _lock: File,
+}
+
+/// Fails early when the output cannot be published later.
+pub(super) fn check_output(out: &Path, force: bool) -> Result<()> {
+    match fs::symlink_metadata(out) {
+        Ok(found) if found.is_dir() => Err(Error::Config(format!(
+            "{} is a folder; name a file to write",
+            out.display()
+        ))),
+        Ok(_) if !force => Err(Error::OutputExists(out.into())),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::metadata(folder_of(out))
+            .map(|_| ())
+            .map_err(Error::io(folder_of(out))),
+        Err(error) => Err(Error::io(out)(error)),
+    }
+}
+
+fn folder_of(out: &Path) -> &Path {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+impl Workspace {
+    /// Makes the folder, or takes over what a killed build has left.
+    pub(super) fn open(out: &Path) -> Result<Self> {
+        let name = out.file_name().ok_or_else(|| {
+            Error::Config(format!(
+                "{} has no file name; name a file to write",
+                out.display()
+            ))
+        })?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".building");
+        let folder = folder_of(out).join(hidden);
+        let lock_path = folder.join("lock");
+        loop {
+            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+            let options = File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&lock_path);
+            let lock = match options {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue, // just removed by another
+                result => result.map_err(Error::io(&lock_path))?,
+            };
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(Error::OutputBusy(out.into())),
+                Err(TryLockError::Error(error)) => return Err(Error::io(&lock_path)(error)),
+            }
+            // Another build may have removed the folder between opening and locking.
+            let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
+            if inode(lock.metadata()).is_some()
+                && inode(lock.metadata()) == inode(fs::metadata(&lock_path))
+            {
+                return Ok(Self {
+                    folder,
+                    _lock: lock,
+                });
+            }
+        }
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Moves a finished file to its place in one step.
+    pub(super) fn publish(&self, finished: &Path, out: &Path) -> Result<()> {
+        fs::rename(finished, out).map_err(Error::io(out))?;
+        // The new name has to reach the disk too.
+        let folder = folder_of(out);
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io(folder))
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // Nothing can be done about a failure here, and the next build takes the folder over.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_build_at_a_time_and_nothing_left() -> std::result::Result<(), Box<dyn std::error::Error>>
+    {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("out.bin");
+        let first = Workspace::open(&out)?;
+        assert!(matches!(Workspace::open(&out), Err(Error::OutputBusy(_))));
+        fs::write(first.file("output"), b"new")?;
+        first.publish(&first.file("output"), &out)?;
+        drop(first);
+        assert_eq!(fs::read_dir(folder.path())?.count(), 1);
+        assert!(matches!(
+            check_output(&out, false),
+            Err(Error::OutputExists(_))
+        ));
+        assert!(check_output(&out, true).is_ok());
+        assert!(check_output(folder.path(), true).is_err());
+        assert!(check_output(&folder.path().join("no/out.bin"), true).is_err());
+        drop(Workspace::open(&out)?);
+        Ok(())
+    }
+}

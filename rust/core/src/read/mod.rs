@@ -1,0 +1,12 @@
+//! **read**: a file of any size becomes batches of whole items, without loading it.
+//!
+//! One scan per file finds where items begin and end ([`split`]); their content is checked and parsed
+//! later, by whoever takes the batch ([`parse_item`]), so that parsing runs on all threads.
+
+mod batches;
+mod item;
+mod split;
+
+pub use batches::{Batch, FileSummary, read_batches};
+pub use item::{Item, ItemProblem, parse_item};
+pub use split::MAX_ITEM_BYTES;

@@ -1,0 +1,154 @@
+//! A tokenizer: the encoder, and what a document needs besides (end-of-text, padding, BOS).
+
+mod families;
+mod file;
+mod qwen;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub use qwen::tokenizer_json_of_qwen;
+
+use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens};
+use crate::error::{Error, Result};
+use file::{SpecialNames, TokenizerFile};
+
+/// Whether documents start with a BOS token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BosMode {
+    /// Exactly when the tokenizer's own post-processor adds one.
+    Auto,
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+}
+
+/// What to load.
+#[derive(Debug)]
+pub struct TokenizerSource {
+    /// How messages name it.
+    pub label: String,
+    /// The text of its `tokenizer.json`.
+    pub json: Vec<u8>,
+    /// The text of its `tokenizer_config.json`, where it has one.
+    pub config: Option<Vec<u8>>,
+}
+
+/// Choices about special tokens. A token is given as its text, or as its id in digits.
+#[derive(Debug, Clone)]
+pub struct TokenOptions {
+    /// End-of-text, where it is not to be found.
+    pub eos: Option<String>,
+    /// Padding, likewise.
+    pub pad: Option<String>,
+    /// BOS, likewise.
+    pub bos_token: Option<String>,
+    /// Whether documents start with BOS.
+    pub bos: BosMode,
+    /// What special tokens in raw text are.
+    pub special_tokens: SpecialTokens,
+}
+
+/// A loaded tokenizer.
+pub struct Tokenizer {
+    /// Turns text into ids.
+    pub encoder: Box<dyn Encoder>,
+    /// What the output records of it.
+    pub info: TokenizerInfo,
+    /// Spellings and ids of its special tokens.
+    pub special_tokens: Vec<(String, u32)>,
+}
+
+/// What the output records of its tokenizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct TokenizerInfo {
+    /// SHA-256 of `tokenizer.json`, in hexadecimal.
+    pub sha256: String,
+    /// One more than the highest id.
+    pub vocab_size: u32,
+    /// End-of-text.
+    pub eos_id: u32,
+    /// Padding.
+    pub pad_id: u32,
+    /// What every document starts with, if anything.
+    pub bos_id: Option<u32>,
+}
+
+impl Tokenizer {
+    /// Loads a tokenizer and finds its special tokens: as given, else from `tokenizer_config.json`, else
+    /// from the known families.
+    ///
+    /// # Errors
+    /// When a file is not understood, or a token is not found.
+    pub fn load(source: &TokenizerSource, options: &TokenOptions) -> Result<Self> {
+        let fail = |problem: String| Error::Tokenizer {
+            tokenizer: source.label.clone(),
+            problem,
+        };
+        let file = TokenizerFile::parse(&source.json).map_err(&fail)?;
+        let named = match &source.config {
+            Some(config) => SpecialNames::parse(config).map_err(&fail)?,
+            None => SpecialNames::default(),
+        };
+        let known = families::known_names(&file);
+        let find =
+            |role: &str, option: &str, given: &Option<String>, candidates: [&Option<String>; 2]| {
+                let missing = |token: &str| fail(format!("it has no token {token:?} for {role}"));
+                if let Some(given) = given {
+                    return file.resolve(given).ok_or_else(|| missing(given));
+                }
+                let name = candidates.into_iter().flatten().next().ok_or_else(|| {
+                    fail(format!(
+                        "its {role} token is not known; name it with {option}"
+                    ))
+                })?;
+                file.id_of(name).ok_or_else(|| missing(name))
+            };
+        let eos_id = find(
+            "end-of-text",
+            "--eos",
+            &options.eos,
+            [&named.eos, &known.eos],
+        )?;
+        let pad_id = find("padding", "--pad", &options.pad, [&named.pad, &known.pad])?;
+        let bos = || {
+            find(
+                "BOS",
+                "--bos-token",
+                &options.bos_token,
+                [&named.bos, &known.bos],
+            )
+        };
+        let bos_id = match (options.bos, file.leading_token()) {
+            (BosMode::Never, _) | (BosMode::Auto, None) => None,
+            (BosMode::Auto, Some(id)) if options.bos_token.is_none() => Some(id),
+            (BosMode::Always | BosMode::Auto, _) => Some(bos()?),
+        };
+        let encoder = HuggingFaceEncoder::from_json(&source.json, options.special_tokens)
+            .map_err(|error| fail(error.to_string()))?;
+        Ok(Self {
+            encoder: Box::new(encoder),
+            info: TokenizerInfo {
+                sha256: Sha256::digest(&source.json)
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect(),
+                vocab_size: file.vocab_size(),
+                eos_id,
+                pad_id,
+                bos_id,
+            },
+            special_tokens: file.special_tokens(),
+        })
+    }
+
+    /// The id of a special token.
+    #[must_use]
+    pub fn special_id(&self, token: &str) -> Option<u32> {
+        self.special_tokens
+            .iter()
+            .find(|(text, _)| text == token)
+            .map(|(_, id)| *id)
+    }
+}

