@@ -1,4 +1,4 @@
-"""The Rust core, as Python sees it. Use the package `apollo_pack`; this module may change."""
+# The Rust core, as Python sees it. Use the package `apollo_pack`; this module may change.
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
@@ -22,6 +22,7 @@ def plan(
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
 def qwen_tokenizer_json(tiktoken: bytes) -> bytes: ...
+
 @final
 class PackedFiles:
     def __new__(cls, paths: Sequence[object]) -> PackedFiles: ...

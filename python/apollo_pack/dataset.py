@@ -56,8 +56,8 @@ class PackedDataset:
         format: Literal["numpy", "torch"] = "numpy",  # noqa: A002 - the name `datasets` uses
     ) -> None:
         """Open the files; checks their headers, metadata and index."""
-        one = isinstance(path, (str, os.PathLike))
-        self._paths = [os.fspath(path)] if one else [os.fspath(part) for part in path]
+        paths = [path] if isinstance(path, (str, os.PathLike)) else path
+        self._paths = [os.fspath(part) for part in paths]
         self._columns = [columns] if isinstance(columns, str) else list(columns)
         unknown = [column for column in self._columns if column not in COLUMNS]
         if unknown:
@@ -85,7 +85,7 @@ class PackedDataset:
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """What came in and what became of it, by source and language (of several files, one after another)."""
+        """What came in and what became of it, by source and language (of all files, in turn)."""
         return tuple(entry for metadata in self._metadata for entry in read_ledger(metadata["ledger"]))
 
     def __len__(self) -> int:

@@ -23,7 +23,8 @@ class FilePlan:
     """One file of the corpus.
 
     ``kind`` is ``"text"`` or ``"qa"``, from the content (None where no item can be read); ``items`` is
-    counted where ``items_exact``, else estimated from the beginning of the file; ``bytes`` is its size.
+    counted where ``items_exact``, else estimated from the beginning of the file; ``bytes`` is its size;
+    ``bad_items`` counts those found that cannot be read.
     """
 
     path: str
@@ -34,6 +35,7 @@ class FilePlan:
     items_exact: bool
     bytes: int
     notes: tuple[Note, ...]
+    bad_items: int
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class BuildPlan:
     threads: int
     notes: tuple[Note, ...]
     raw: Mapping[str, Any]
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether an item was found that cannot be read."""
+        return any(file.bad_items for file in self.inputs)
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any]) -> BuildPlan:

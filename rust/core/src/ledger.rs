@@ -135,9 +135,7 @@ impl Ledger {
     pub fn check(&self) -> Result<()> {
         match self.0.iter().find(|entry| !entry.entry.balances()) {
             None => Ok(()),
-            Some(entry) => Err(Error::Internal(format!(
-                "the ledger does not balance: {entry:?}"
-            ))),
+            Some(entry) => Err(Error::Internal(format!("the ledger does not balance: {entry:?}"))),
         }
     }
 }
@@ -157,20 +155,12 @@ mod tests {
             ..Entry::default()
         };
         entry.drop_item(DropReason::NoLoss, 2);
-        let mut ledger = Ledger::collect([
-            ("a", "en", &entry),
-            ("b", "zh", &entry),
-            ("a", "en", &entry),
-        ]);
+        let mut ledger = Ledger::collect([("a", "en", &entry), ("b", "zh", &entry), ("a", "en", &entry)]);
         assert_eq!(ledger.0.len(), 2);
         assert_eq!(ledger.0[0].entry.tokens_dropped[&DropReason::NoLoss], 4);
         assert_eq!(ledger.total().items, 9);
         assert!(ledger.check().is_ok());
         ledger.0[1].entry.tokens_kept += 1;
-        assert!(
-            ledger
-                .check()
-                .is_err_and(|error| error.to_string().contains("\"zh\""))
-        );
+        assert!(ledger.check().is_err_and(|error| error.to_string().contains("\"zh\"")));
     }
 }

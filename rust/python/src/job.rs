@@ -34,9 +34,7 @@ pub(crate) fn run<T: Send + 'static>(
     // `Receiver` is not `Sync`; a mutex lends it to the closures below, which run one at a time.
     let done_in = std::sync::Mutex::new(done_in);
     let receive = |timeout: Option<Duration>| {
-        let done_in = done_in
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let done_in = done_in.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match timeout {
             Some(timeout) => done_in.recv_timeout(timeout),
             None => done_in.recv().map_err(RecvTimeoutError::from),

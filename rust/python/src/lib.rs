@@ -1,5 +1,7 @@
 //! The binding: everything here converts, and nothing decides.
 
+#![allow(clippy::needless_pass_by_value)] // PyO3 hands arguments over by value
+
 mod build;
 mod dataset;
 mod error;

@@ -122,9 +122,7 @@ impl BuildConfig {
         }
         match self.threads {
             Some(0) => Err(Error::Config("threads must be at least 1".into())),
-            Some(threads) if threads > 1024 => {
-                Err(Error::Config("threads must be at most 1024".into()))
-            }
+            Some(threads) if threads > 1024 => Err(Error::Config("threads must be at most 1024".into())),
             _ => Ok(()),
         }
     }

@@ -38,15 +38,8 @@ pub(super) struct DocumentEncoder<'a> {
 
 impl<'a> DocumentEncoder<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer, template: &Template, config: &BuildConfig) -> Self {
-        let specials: Vec<&str> = tokenizer
-            .special_tokens
-            .iter()
-            .map(|(token, _)| token.as_str())
-            .collect();
-        let end = template
-            .end
-            .as_deref()
-            .and_then(|token| tokenizer.special_id(token));
+        let specials: Vec<&str> = tokenizer.special_tokens.iter().map(|(token, _)| token.as_str()).collect();
+        let end = template.end.as_deref().and_then(|token| tokenizer.special_id(token));
         Self {
             session: tokenizer.encoder.session(),
             renderer: Renderer::new(template, &specials),
@@ -63,12 +56,7 @@ impl<'a> DocumentEncoder<'a> {
     }
 
     /// Appends what becomes of an item; the error says why it is a bad one.
-    pub(super) fn encode(
-        &mut self,
-        index: u64,
-        item: &Item,
-        out: &mut Encoded,
-    ) -> Result<(), String> {
+    pub(super) fn encode(&mut self, index: u64, item: &Item, out: &mut Encoded) -> Result<(), String> {
         if self.turn_away_specials {
             self.refuse_special_tokens(item)?;
         }
@@ -99,11 +87,7 @@ impl<'a> DocumentEncoder<'a> {
             _ => length,
         };
         // Documents that run on are cut at row ends when rows are planned, not here.
-        let piece = if self.packing == Packing::Concat {
-            length
-        } else {
-            self.seq_len as usize
-        };
+        let piece = if self.packing == Packing::Concat { length } else { self.seq_len as usize };
         self.cut(index, kept, piece, out);
         Ok(())
     }
@@ -146,15 +130,7 @@ impl<'a> DocumentEncoder<'a> {
 
     /// Fills `self.tokens` with the document, masks included. Returns whether a question was cut off.
     fn tokenize(&mut self, item: &Item) -> Result<bool, String> {
-        let Self {
-            session,
-            renderer,
-            tokens,
-            bos_id,
-            eos_id,
-            answer_end_id,
-            ..
-        } = self;
+        let Self { session, renderer, tokens, bos_id, eos_id, answer_end_id, .. } = self;
         tokens.clear();
         let trailing_question = renderer.render(item, |piece| {
             if tokens.is_empty() {
@@ -180,14 +156,9 @@ impl<'a> DocumentEncoder<'a> {
             Item::Text(text) => std::slice::from_ref(text),
             Item::Dialogue(turns) => turns,
         };
-        let found = self
-            .specials
-            .iter()
-            .find(|token| texts.iter().any(|text| text.contains(**token)));
+        let found = self.specials.iter().find(|token| texts.iter().any(|text| text.contains(**token)));
         match found {
-            Some(token) => Err(format!(
-                "it holds the special token {token} (special_tokens=error)"
-            )),
+            Some(token) => Err(format!("it holds the special token {token} (special_tokens=error)")),
             None => Ok(()),
         }
     }
@@ -221,11 +192,7 @@ mod tests {
             packing: Packing::BestFit,
             overflow: Overflow::Auto,
             turn_away_specials: false,
-            tokens: mask
-                .iter()
-                .zip(0..)
-                .map(|(counts, id)| if *counts { id | LOSS } else { id })
-                .collect(),
+            tokens: mask.iter().zip(0..).map(|(counts, id)| if *counts { id | LOSS } else { id }).collect(),
         };
         let mut out = Encoded::default();
         out.entry.items = 1;
@@ -240,16 +207,10 @@ mod tests {
         let mask: Vec<bool> = (0..17).map(|i| i > 3).collect();
         let out = cut(&mask, 17, 8);
         assert_eq!(
-            out.fragments
-                .iter()
-                .map(|f| (f.start, f.length, f.cut))
-                .collect::<Vec<_>>(),
+            out.fragments.iter().map(|f| (f.start, f.length, f.cut)).collect::<Vec<_>>(),
             [(0, 8, true), (8, 8, true)]
         );
-        assert_eq!(
-            (out.entry.tokens_kept, out.entry.pieces_without_loss),
-            (16, 1)
-        );
+        assert_eq!((out.entry.tokens_kept, out.entry.pieces_without_loss), (16, 1));
         assert_eq!(out.entry.tokens_dropped[&DropReason::NoLoss], 1);
         assert_eq!((out.entry.items_kept, out.entry.items_cut), (1, 1));
     }
@@ -262,13 +223,6 @@ mod tests {
         assert_eq!(out.entry.tokens_dropped[&DropReason::NoLoss], 12);
         assert_eq!((out.entry.items_kept, out.entry.tokens_truncated), (0, 0));
         let whole = cut(&[false, true], 2, 8);
-        assert_eq!(
-            (
-                whole.fragments.len(),
-                whole.entry.items_cut,
-                whole.fragments[0].cut
-            ),
-            (1, 0, false)
-        );
+        assert_eq!((whole.fragments.len(), whole.entry.items_cut, whole.fragments[0].cut), (1, 0, false));
     }
 }

@@ -84,9 +84,7 @@ pub(super) fn encode_corpus(
     // Each batch in flight holds a permit, from reading to spooling: memory stays bounded even when one
     // slow batch holds up the order.
     let (permits_out, permits_in) = unbounded();
-    (0..4 * threads)
-        .try_for_each(|_| permits_out.send(()))
-        .map_err(|_| Error::Interrupted)?;
+    (0..4 * threads).try_for_each(|_| permits_out.send(())).map_err(|_| Error::Interrupted)?;
     let stop = AtomicBool::new(false);
     let mut collector = Collector::new(inputs, config.on_error, spool_path)?;
     std::thread::scope(|scope| {
@@ -94,43 +92,23 @@ pub(super) fn encode_corpus(
         let mut handles = Vec::new();
         let reader_out = done_out.clone();
         handles.push(scope.spawn(move || {
-            Reader {
-                inputs,
-                work: work_out,
-                done: reader_out,
-                permits: permits_in,
-                stop,
-                number: 0,
-            }
-            .run();
+            Reader { inputs, work: work_out, done: reader_out, permits: permits_in, stop, number: 0 }.run();
             Ok(())
         }));
         for _ in 0..threads {
             let (work_in, done_out) = (work_in.clone(), done_out.clone());
             handles.push(scope.spawn(move || {
-                let mut encoder = DocumentEncoder::new(tokenizer, template, config);
-                for Work {
-                    number,
-                    input,
-                    batch,
-                } in work_in
-                {
+                let mut documents = DocumentEncoder::new(tokenizer, template, config);
+                for Work { number, input, batch } in work_in {
                     let outcome = encode_batch(
                         &inputs[input],
                         kinds[input],
                         &batch,
-                        &mut encoder,
+                        &mut documents,
                         config.on_error,
                         stop,
                     );
-                    if done_out
-                        .send(Done {
-                            number,
-                            input,
-                            outcome,
-                        })
-                        .is_err()
-                    {
+                    if done_out.send(Done { number, input, outcome }).is_err() {
                         break;
                     }
                 }
@@ -148,9 +126,7 @@ pub(super) fn encode_corpus(
 
 /// Waits for a thread; a panic in it (a defect) becomes an error.
 pub(super) fn join(handle: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
-    handle
-        .join()
-        .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())))
+    handle.join().unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())))
 }
 
 struct Reader<'a> {
@@ -171,14 +147,7 @@ impl Reader<'_> {
                     return Ok(false);
                 }
                 self.number += 1;
-                Ok(self
-                    .work
-                    .send(Work {
-                        number: self.number - 1,
-                        input,
-                        batch,
-                    })
-                    .is_ok())
+                Ok(self.work.send(Work { number: self.number - 1, input, batch }).is_ok())
             });
             let outcome = match result {
                 Ok(Some(summary)) => Outcome::End(summary),
@@ -187,15 +156,7 @@ impl Reader<'_> {
             };
             let number = self.number;
             self.number += 1;
-            if self
-                .done
-                .send(Done {
-                    number,
-                    input,
-                    outcome: Ok(outcome),
-                })
-                .is_err()
-            {
+            if self.done.send(Done { number, input, outcome: Ok(outcome) }).is_err() {
                 return;
             }
         }
@@ -206,7 +167,7 @@ fn encode_batch(
     input: &Input,
     kind: Option<Kind>,
     batch: &Batch,
-    encoder: &mut DocumentEncoder,
+    documents: &mut DocumentEncoder,
     on_error: OnError,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
@@ -219,10 +180,7 @@ fn encode_batch(
         let problem = match parse_item(&batch.bytes[range.clone()]) {
             Ok(item) => match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
                 Some(problem) => Some((0, problem)),
-                None => encoder
-                    .encode(index, &item, &mut encoded)
-                    .err()
-                    .map(|problem| (0, problem)),
+                None => documents.encode(index, &item, &mut encoded).err().map(|problem| (0, problem)),
             },
             Err(problem) => Some((problem.at, problem.problem)),
         };
@@ -241,13 +199,10 @@ fn encode_batch(
         bad.push(error);
     }
     encoded.entry.items += bad.len() as u64;
-    bad.iter()
-        .for_each(|_| encoded.entry.drop_item(DropReason::BadItem, 0));
-    Ok(Outcome::Batch {
-        encoded,
-        bad,
-        stored: batch.stored,
-    })
+    for _ in &bad {
+        encoded.entry.drop_item(DropReason::BadItem, 0);
+    }
+    Ok(Outcome::Batch { encoded, bad, stored: batch.stored })
 }
 
 /// Puts batches back into the order of the corpus and writes them to the spool.
@@ -282,12 +237,7 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn run(
-        &mut self,
-        done: &Receiver<Done>,
-        permits: &Sender<()>,
-        monitor: &Monitor,
-    ) -> Result<()> {
+    fn run(&mut self, done: &Receiver<Done>, permits: &Sender<()>, monitor: &Monitor) -> Result<()> {
         let mut early: BTreeMap<u64, Done> = BTreeMap::new();
         let mut next = 0;
         loop {
@@ -311,15 +261,10 @@ impl<'a> Collector<'a> {
 
     fn take(&mut self, input: usize, outcome: Outcome, monitor: &Monitor) -> Result<()> {
         match outcome {
-            Outcome::Batch {
-                encoded,
-                bad,
-                stored,
-            } => {
+            Outcome::Batch { encoded, bad, stored } => {
                 let base = self.spool.tokens();
                 self.spool.append(&encoded.tokens)?;
-                let number =
-                    u32::try_from(input).map_err(|_| Error::Internal("too many files".into()))?;
+                let number = u32::try_from(input).map_err(|_| Error::Internal("too many files".into()))?;
                 let fragments = encoded.fragments.iter();
                 self.fragments.extend(fragments.map(|piece| Fragment {
                     at: piece.at + base,
@@ -327,23 +272,20 @@ impl<'a> Collector<'a> {
                     ..*piece
                 }));
                 if u32::try_from(self.fragments.len()).is_err() {
-                    return Err(Error::Config(
-                        "more than 2^32 documents; build in parts".into(),
-                    ));
+                    return Err(Error::Config("more than 2^32 documents; build in parts".into()));
                 }
                 monitor.encoded(encoded.entry.items, encoded.tokens.len() as u64);
                 monitor.advance(stored.saturating_sub(self.stored));
                 self.stored = stored;
                 self.entries[input].add(&encoded.entry);
-                bad.into_iter().for_each(|error| self.note_bad(error));
+                for error in bad {
+                    self.note_bad(error);
+                }
             }
             Outcome::End(summary) => {
                 self.check_count(input, &summary)?;
-                self.files[input] = FileRecord {
-                    items: summary.items,
-                    bytes: summary.bytes,
-                    hash: summary.hash,
-                };
+                self.files[input] =
+                    FileRecord { items: summary.items, bytes: summary.bytes, hash: summary.hash };
                 self.end_file(input, monitor);
             }
             Outcome::Broken(Error::Input(mut error)) if self.on_error == OnError::Skip => {
@@ -380,10 +322,7 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let path = &self.inputs[input].path;
-        Err(Error::Internal(format!(
-            "{path} has {} items, {found} are accounted for",
-            summary.items
-        )))
+        Err(Error::Internal(format!("{path} has {} items, {found} are accounted for", summary.items)))
     }
 
     /// The reader and all workers are gone: they must have handed over everything.
@@ -391,11 +330,7 @@ impl<'a> Collector<'a> {
         if self.ended == self.inputs.len() {
             return Ok(());
         }
-        Err(Error::Internal(format!(
-            "{} of {} files were read",
-            self.ended,
-            self.inputs.len()
-        )))
+        Err(Error::Internal(format!("{} of {} files were read", self.ended, self.inputs.len())))
     }
 
     fn finish(self) -> Result<EncodedCorpus> {

@@ -38,10 +38,7 @@ pub(super) fn gather(
 ) -> Result<Gathered> {
     monitor.start(Stage::Write, rows.len() as u64);
     let next = AtomicUsize::new(0);
-    let sum = Mutex::new(Gathered {
-        totals: Totals::default(),
-        by_input: vec![Placed::default(); inputs],
-    });
+    let sum = Mutex::new(Gathered { totals: Totals::default(), by_input: vec![Placed::default(); inputs] });
     let worker = || -> Result<()> {
         let mut filler = Filler {
             spool,
@@ -49,10 +46,7 @@ pub(super) fn gather(
             seq_len: config.seq_len as usize,
             pad_id: tokenizer.pad_id,
             block: RowBlock::default(),
-            counted: Gathered {
-                totals: Totals::default(),
-                by_input: vec![Placed::default(); inputs],
-            },
+            counted: Gathered { totals: Totals::default(), by_input: vec![Placed::default(); inputs] },
         };
         loop {
             let first = next.fetch_add(writer.block_rows(), Ordering::Relaxed);
@@ -65,9 +59,7 @@ pub(super) fn gather(
             writer.write_rows(&filler.block)?;
             monitor.advance((last - first) as u64);
         }
-        sum.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .add(&filler.counted);
+        sum.lock().unwrap_or_else(PoisonError::into_inner).add(&filler.counted);
         Ok(())
     };
     std::thread::scope(|scope| {
@@ -118,14 +110,7 @@ impl Filler<'_> {
     }
 
     fn fill_row(&mut self, row: usize) -> Result<()> {
-        let Self {
-            spool,
-            rows,
-            seq_len,
-            block,
-            counted,
-            ..
-        } = self;
+        let Self { spool, rows, seq_len, block, counted, .. } = self;
         let at = (row - block.first_row) * *seq_len;
         let tokens = &mut block.tokens[at..at + *seq_len];
         let mut column = 0;
@@ -136,10 +121,7 @@ impl Filler<'_> {
             let segment = &mut tokens[column..end];
             spool.read(fragment, slice.start, segment)?;
             segment[0] &= !LOSS; // nothing of its own document stands before it
-            let counting = segment
-                .iter()
-                .map(|token| u64::from(token >> 31))
-                .sum::<u64>();
+            let counting = segment.iter().map(|token| u64::from(token >> 31)).sum::<u64>();
             let placed = &mut counted.by_input[fragment.input as usize];
             placed.tokens += u64::from(slice.length);
             placed.loss_tokens += counting;
@@ -152,8 +134,7 @@ impl Filler<'_> {
                 item: fragment.item,
                 epoch: 0,
                 start,
-                flags: if cut { Segment::CUT } else { 0 }
-                    | if start > 0 { Segment::CONTINUED } else { 0 },
+                flags: if cut { Segment::CUT } else { 0 } | if start > 0 { Segment::CONTINUED } else { 0 },
             });
             column = end;
         }

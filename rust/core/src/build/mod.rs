@@ -16,15 +16,21 @@ pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
 pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
 
-use crate::discover::discover;
+use crate::discover::{Input, discover};
 use crate::error::{Error, InputError, Result};
 use crate::file::{FORMAT_VERSION, FileWriter, InputRecord, Metadata};
-use crate::ledger::Ledger;
+use crate::ledger::{Entry, Ledger};
 use crate::plan::{document_order, pack};
 use crate::render::Template;
-use crate::tokenizer::{Tokenizer, TokenizerSource};
+use crate::spool::Spool;
+use crate::tokenizer::{Tokenizer, TokenizerInfo, TokenizerSource};
+use encode::FileRecord;
+use gather::Gathered;
 use survey::Depth;
 use workspace::Workspace;
+
+/// The output, until it is whole.
+const OUTPUT: &str = "output";
 
 /// What a build did.
 #[derive(Debug, Clone, Serialize)]
@@ -60,15 +66,7 @@ pub fn plan(
     let template = Template::load(&config.template)?;
     let corpus = discover(corpus)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(
-        corpus,
-        tokenizer,
-        &loaded,
-        &template,
-        config,
-        Depth::Whole,
-        monitor,
-    )
+    survey::survey(corpus, tokenizer, &loaded, &template, config, Depth::Whole, monitor)
 }
 
 /// Builds `out` from `corpus`.
@@ -88,15 +86,7 @@ pub fn build(
     let corpus = discover(corpus)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
-    let plan = survey::survey(
-        corpus,
-        tokenizer,
-        &loaded,
-        &template,
-        config,
-        Depth::Beginning,
-        monitor,
-    )?;
+    let plan = survey::survey(corpus, tokenizer, &loaded, &template, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
@@ -105,73 +95,11 @@ pub fn build(
     let workspace = Workspace::open(out)?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
     let spool_path = workspace.file("spool");
-    let encoded = encode::encode_corpus(
-        &inputs,
-        &kinds,
-        &loaded,
-        &template,
-        config,
-        &spool_path,
-        monitor,
-    )?;
-    if encoded.spool.fragments.is_empty() {
-        return Err(Error::Config(format!(
-            "nothing to write: of {} items none has a token that counts for the loss",
-            encoded.entries.iter().map(|entry| entry.items).sum::<u64>()
-        )));
-    }
-
-    monitor.start(Stage::Plan, 0);
-    let paths: Vec<&str> = inputs.iter().map(|input| input.path.as_str()).collect();
-    let fragments = &encoded.spool.fragments;
-    let order = document_order(config.order, config.seed, fragments, &paths);
-    let rows = pack(
-        config.packing,
-        &order,
-        |i| fragments[i as usize].length,
-        config.seq_len,
-    );
-    drop(order);
-
-    let written_path = workspace.file("output");
-    let writer = FileWriter::create(&written_path, rows.len(), config.seq_len, rows.slices.len())?;
-    let gathered = gather::gather(
-        &encoded.spool,
-        &rows,
-        &loaded.info,
-        config,
-        inputs.len(),
-        &writer,
-        monitor,
-    )?;
-    let mut entries = encoded.entries;
-    for (entry, placed) in entries.iter_mut().zip(&gathered.by_input) {
-        if entry.tokens_kept != placed.tokens {
-            return Err(Error::Internal(format!(
-                "{placed:?} were placed of {entry:?}"
-            )));
-        }
-        entry.loss_tokens = placed.loss_tokens;
-    }
-    let names = inputs
-        .iter()
-        .map(|input| (input.name.source.as_str(), input.name.language.as_str()));
-    let ledger = Ledger::collect(
-        names
-            .zip(&entries)
-            .map(|((source, language), entry)| (source, language, entry)),
-    );
-    ledger.check()?;
+    let encoded = encode::encode_corpus(&inputs, &kinds, &loaded, &template, config, &spool_path, monitor)?;
+    let output = workspace.file(OUTPUT);
+    let (writer, gathered) = place(&encoded.spool, &inputs, &loaded.info, config, &output, monitor)?;
 
     monitor.start(Stage::Publish, 0);
-    let record = |(input, file): (&crate::discover::Input, &encode::FileRecord)| InputRecord {
-        path: input.path.clone(),
-        source: input.name.source.clone(),
-        language: input.name.language.clone(),
-        items: file.items,
-        bytes: file.bytes,
-        xxh3_128: format!("{:032x}", file.hash),
-    };
     let mut metadata = Metadata {
         format_version: FORMAT_VERSION,
         apollo_pack: env!("CARGO_PKG_VERSION").into(),
@@ -184,14 +112,14 @@ pub fn build(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
-        inputs: inputs.iter().zip(&encoded.files).map(record).collect(),
-        ledger,
+        inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
+        ledger: settle(&inputs, encoded.entries, &gathered)?,
         totals: gathered.totals,
     };
     let written = writer.finish(metadata.clone())?;
     metadata.content_hash = written.content_hash;
     monitor.check()?;
-    workspace.publish(&written_path, out)?;
+    workspace.publish(OUTPUT, out)?;
     Ok(BuildReport {
         path: out.into(),
         file_bytes: written.bytes,
@@ -201,4 +129,55 @@ pub fn build(
         bad_item_list: encoded.bad_item_list,
         plan,
     })
+}
+
+/// Plans the rows and writes them.
+fn place(
+    spool: &Spool,
+    inputs: &[Input],
+    tokenizer: &TokenizerInfo,
+    config: &BuildConfig,
+    path: &Path,
+    monitor: &Monitor,
+) -> Result<(FileWriter, Gathered)> {
+    monitor.start(Stage::Plan, 0);
+    let fragments = &spool.fragments;
+    if fragments.is_empty() {
+        let problem = "nothing to write: no item has a token that counts for the loss";
+        return Err(Error::Config(problem.into()));
+    }
+    let paths: Vec<&str> = inputs.iter().map(|input| input.path.as_str()).collect();
+    let order = document_order(config.order, config.seed, fragments, &paths);
+    let rows = pack(config.packing, &order, |i| fragments[i as usize].length, config.seq_len);
+    drop(order);
+    let writer = FileWriter::create(path, rows.len(), config.seq_len, rows.slices.len())?;
+    let gathered = gather::gather(spool, &rows, tokenizer, config, inputs.len(), &writer, monitor)?;
+    Ok((writer, gathered))
+}
+
+/// Closes the account: what the rows hold, counted there, has to be what encoding handed over.
+fn settle(inputs: &[Input], mut entries: Vec<Entry>, gathered: &Gathered) -> Result<Ledger> {
+    for (entry, placed) in entries.iter_mut().zip(&gathered.by_input) {
+        if entry.tokens_kept != placed.tokens {
+            return Err(Error::Internal(format!("{placed:?} were placed of {entry:?}")));
+        }
+        entry.loss_tokens = placed.loss_tokens;
+    }
+    let named = inputs.iter().zip(&entries);
+    let ledger = Ledger::collect(
+        named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
+    );
+    ledger.check()?;
+    Ok(ledger)
+}
+
+fn input_record((input, file): (&Input, &FileRecord)) -> InputRecord {
+    InputRecord {
+        path: input.path.clone(),
+        source: input.name.source.clone(),
+        language: input.name.language.clone(),
+        items: file.items,
+        bytes: file.bytes,
+        xxh3_128: format!("{:032x}", file.hash),
+    }
 }

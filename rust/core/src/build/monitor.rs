@@ -23,13 +23,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [
-        Self::Survey,
-        Self::Encode,
-        Self::Plan,
-        Self::Write,
-        Self::Publish,
-    ];
+    const ALL: [Self; 5] = [Self::Survey, Self::Encode, Self::Plan, Self::Write, Self::Publish];
 
     /// Its name.
     #[must_use]
@@ -82,11 +76,7 @@ impl Monitor {
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            Err(Error::Interrupted)
-        } else {
-            Ok(())
-        }
+        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
     /// Where the build is.
@@ -105,10 +95,7 @@ impl Monitor {
     /// The plan, once, as soon as there is one.
     #[must_use]
     pub fn take_plan(&self) -> Option<BuildPlan> {
-        self.plan
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn announce(&self, plan: &BuildPlan) {

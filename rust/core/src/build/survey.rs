@@ -74,6 +74,8 @@ pub struct FilePlan {
     pub bytes: u64,
     /// What is odd about it.
     pub notes: Vec<Note>,
+    /// How many items were found that cannot be read.
+    pub bad_items: u64,
     #[serde(skip)]
     problems: Vec<InputError>,
 }
@@ -101,9 +103,7 @@ pub struct TokenizerPlan {
 
 impl BuildPlan {
     pub(super) fn first_problem(&self) -> Option<InputError> {
-        self.inputs
-            .iter()
-            .find_map(|input| input.problems.first().cloned())
+        self.inputs.iter().find_map(|input| input.problems.first().cloned())
     }
 }
 
@@ -124,9 +124,7 @@ pub(super) fn survey(
         while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
             monitor.check()?;
             let plan = survey_file(input, config.on_error, depth, monitor)?;
-            let mut plans = plans
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut plans = plans.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(at) = inputs.iter().position(|other| std::ptr::eq(other, input)) {
                 plans[at] = Some(plan);
             }
@@ -137,9 +135,7 @@ pub(super) fn survey(
         let workers: Vec<_> = (0..config.threads()).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(super::encode::join)
     })?;
-    let plans = plans
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let plans = plans.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(BuildPlan {
         inputs: plans.into_iter().flatten().collect(),
         left_out: corpus.left_out,
@@ -159,27 +155,13 @@ pub(super) fn survey(
     })
 }
 
-fn survey_file(
-    input: &Input,
-    on_error: OnError,
-    depth: Depth,
-    monitor: &Monitor,
-) -> Result<FilePlan> {
-    let mut findings = Findings {
-        input,
-        kind: None,
-        items: 0,
-        bad: 0,
-        problems: Vec::new(),
-    };
-    let mut seen = (0, 0); // stored bytes read, and how far the items reached in them
+fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+    let mut findings = Findings { input, kind: None, items: 0, bad: 0, problems: Vec::new() };
+    let mut seen = 0; // stored bytes
     let result = read_batches(input, BEGINNING, |batch| {
         monitor.check()?;
-        monitor.advance(batch.stored - seen.0);
-        seen = (
-            batch.stored,
-            batch.items.last().map_or(0, |item| item.end) as u64,
-        );
+        monitor.advance(batch.stored - seen);
+        seen = batch.stored;
         findings.look_at(&batch);
         Ok(depth == Depth::Whole)
     });
@@ -193,14 +175,14 @@ fn survey_file(
         Err(error) => return Err(error),
     };
     // Estimated by stored bytes: exact enough for a plan, and free.
-    let items = match (whole, seen.0) {
+    let items = match (whole, seen) {
         (true, _) | (_, 0) => findings.items,
         (false, stored) => {
-            (u128::from(findings.items) * u128::from(input.bytes.max(stored)) / u128::from(stored))
-                as u64
+            let whole = u128::from(findings.items) * u128::from(input.bytes.max(stored));
+            u64::try_from(whole / u128::from(stored)).unwrap_or(u64::MAX)
         }
     };
-    monitor.advance(input.bytes.saturating_sub(seen.0));
+    monitor.advance(input.bytes.saturating_sub(seen));
     Ok(FilePlan {
         path: input.path.clone(),
         source: input.name.source.clone(),
@@ -210,6 +192,7 @@ fn survey_file(
         items_exact: whole,
         bytes: input.bytes,
         notes: findings.notes(on_error),
+        bad_items: findings.bad,
         problems: findings.problems,
     })
 }
@@ -249,25 +232,13 @@ impl Findings<'_> {
     }
 
     fn notes(&self, on_error: OnError) -> Vec<Note> {
-        let note = |what: String, outcome: &str| Note {
-            what,
-            outcome: outcome.into(),
-        };
+        let note = |what: String, outcome: &str| Note { what, outcome: outcome.into() };
         let mut notes = Vec::new();
-        if let (Some(named), Some(found)) = (self.input.name.kind, self.kind) {
-            if named != found {
-                notes.push(note(
-                    format!(
-                        "the name says {}, the content is {}",
-                        named.as_str(),
-                        found.as_str()
-                    ),
-                    match found {
-                        Kind::Text => "built as text",
-                        Kind::Qa => "built as qa",
-                    },
-                ));
-            }
+        if let (Some(named), Some(found)) = (self.input.name.kind, self.kind)
+            && named != found
+        {
+            let what = format!("the name says {}, the content is {}", named.as_str(), found.as_str());
+            notes.push(note(what, &format!("built as {}", found.as_str())));
         }
         if self.items == 0 && self.problems.is_empty() {
             notes.push(note("it holds no items".into(), "adds nothing"));
@@ -277,8 +248,7 @@ impl Findings<'_> {
             OnError::Skip => "left out",
         };
         notes.extend(self.problems.iter().map(|problem| {
-            let at =
-                |name: &str, n: Option<u64>| n.map_or(String::new(), |n| format!("{name} {n}: "));
+            let at = |name: &str, n: Option<u64>| n.map_or(String::new(), |n| format!("{name} {n}: "));
             let place = format!("{}{}", at("item", problem.item), at("byte", problem.byte));
             note(format!("{place}{}", problem.problem), outcome)
         }));
@@ -301,16 +271,13 @@ pub(super) fn mixed_kinds(of_file: Kind, of_item: Kind) -> Option<String> {
 
 fn template_notes(template: &Template, tokenizer: &Tokenizer) -> Vec<Note> {
     let mut notes = Vec::new();
-    if let Some(end) = &template.end {
-        if tokenizer.special_id(end).is_none() {
-            notes.push(Note {
-                what: format!(
-                    "template {}: the tokenizer has no token {end}",
-                    template.name
-                ),
-                outcome: "answers end with end-of-text instead".into(),
-            });
-        }
+    if let Some(end) = &template.end
+        && tokenizer.special_id(end).is_none()
+    {
+        notes.push(Note {
+            what: format!("template {}: the tokenizer has no token {end}", template.name),
+            outcome: "answers end with end-of-text instead".into(),
+        });
     }
     notes
 }

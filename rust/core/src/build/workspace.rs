@@ -17,15 +17,14 @@ pub(super) struct Workspace {
 /// Fails early when the output cannot be published later.
 pub(super) fn check_output(out: &Path, force: bool) -> Result<()> {
     match fs::symlink_metadata(out) {
-        Ok(found) if found.is_dir() => Err(Error::Config(format!(
-            "{} is a folder; name a file to write",
-            out.display()
-        ))),
+        Ok(found) if found.is_dir() => {
+            Err(Error::Config(format!("{} is a folder; name a file to write", out.display())))
+        }
         Ok(_) if !force => Err(Error::OutputExists(out.into())),
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => fs::metadata(folder_of(out))
-            .map(|_| ())
-            .map_err(Error::io(folder_of(out))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            fs::metadata(folder_of(out)).map(|_| ()).map_err(Error::io(folder_of(out)))
+        }
         Err(error) => Err(Error::io(out)(error)),
     }
 }
@@ -41,10 +40,7 @@ impl Workspace {
     /// Makes the folder, or takes over what a killed build has left.
     pub(super) fn open(out: &Path) -> Result<Self> {
         let name = out.file_name().ok_or_else(|| {
-            Error::Config(format!(
-                "{} has no file name; name a file to write",
-                out.display()
-            ))
+            Error::Config(format!("{} has no file name; name a file to write", out.display()))
         })?;
         let mut hidden = std::ffi::OsString::from(".");
         hidden.push(name);
@@ -53,11 +49,7 @@ impl Workspace {
         let lock_path = folder.join("lock");
         loop {
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-            let options = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&lock_path);
+            let options = File::options().write(true).create(true).truncate(false).open(&lock_path);
             let lock = match options {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue, // just removed by another
                 result => result.map_err(Error::io(&lock_path))?,
@@ -69,13 +61,8 @@ impl Workspace {
             }
             // Another build may have removed the folder between opening and locking.
             let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
-            if inode(lock.metadata()).is_some()
-                && inode(lock.metadata()) == inode(fs::metadata(&lock_path))
-            {
-                return Ok(Self {
-                    folder,
-                    _lock: lock,
-                });
+            if inode(lock.metadata()).is_some() && inode(lock.metadata()) == inode(fs::metadata(&lock_path)) {
+                return Ok(Self { folder, _lock: lock });
             }
         }
     }
@@ -85,13 +72,11 @@ impl Workspace {
     }
 
     /// Moves a finished file to its place in one step.
-    pub(super) fn publish(&self, finished: &Path, out: &Path) -> Result<()> {
-        fs::rename(finished, out).map_err(Error::io(out))?;
+    pub(super) fn publish(&self, finished: &str, out: &Path) -> Result<()> {
+        fs::rename(self.file(finished), out).map_err(Error::io(out))?;
         // The new name has to reach the disk too.
         let folder = folder_of(out);
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(Error::io(folder))
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
     }
 }
 
@@ -107,20 +92,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_build_at_a_time_and_nothing_left() -> std::result::Result<(), Box<dyn std::error::Error>>
-    {
+    fn one_build_at_a_time_and_nothing_left() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("out.bin");
         let first = Workspace::open(&out)?;
         assert!(matches!(Workspace::open(&out), Err(Error::OutputBusy(_))));
         fs::write(first.file("output"), b"new")?;
-        first.publish(&first.file("output"), &out)?;
+        first.publish("output", &out)?;
         drop(first);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
-        assert!(matches!(
-            check_output(&out, false),
-            Err(Error::OutputExists(_))
-        ));
+        assert!(matches!(check_output(&out, false), Err(Error::OutputExists(_))));
         assert!(check_output(&out, true).is_ok());
         assert!(check_output(folder.path(), true).is_err());
         assert!(check_output(&folder.path().join("no/out.bin"), true).is_err());

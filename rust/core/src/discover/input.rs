@@ -64,34 +64,19 @@ impl Input {
         match &self.location {
             Location::File(path) => {
                 let file = File::open(path).map_err(Error::io(path))?;
-                self.decompress(
-                    Counted {
-                        inner: file,
-                        counter,
-                    },
-                    consume,
-                )
+                self.decompress(Counted { inner: file, counter }, consume)
             }
             Location::ZipMember { archive, index } => {
                 // The archive's directory is read again for each member: it is small, and threads
                 // stay independent of each other.
-                let file = BufReader::with_capacity(
-                    1 << 16,
-                    File::open(archive).map_err(Error::io(path))?,
-                );
+                let file = BufReader::with_capacity(1 << 16, File::open(archive).map_err(Error::io(path))?);
                 let broken = |error: zip::result::ZipError| Error::Corpus {
                     path: archive.clone(),
                     problem: format!("{}: {error}", self.path),
                 };
                 let mut archive = ZipArchive::new(file).map_err(broken)?;
                 let member = archive.by_index(*index).map_err(broken)?;
-                self.decompress(
-                    Counted {
-                        inner: member,
-                        counter,
-                    },
-                    consume,
-                )
+                self.decompress(Counted { inner: member, counter }, consume)
             }
         }
     }
@@ -111,13 +96,9 @@ impl Input {
     ) -> Result<T> {
         match self.compression {
             Compression::None => consume(&mut stored),
-            Compression::Gzip => consume(&mut MultiGzDecoder::new(BufReader::with_capacity(
-                1 << 16,
-                stored,
-            ))),
+            Compression::Gzip => consume(&mut MultiGzDecoder::new(BufReader::with_capacity(1 << 16, stored))),
             Compression::Zstd => {
-                let mut decoder =
-                    zstd::Decoder::new(stored).map_err(Error::io(self.stored_in()))?;
+                let mut decoder = zstd::Decoder::new(stored).map_err(Error::io(self.stored_in()))?;
                 consume(&mut decoder)
             }
         }

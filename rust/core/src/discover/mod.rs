@@ -62,17 +62,10 @@ pub fn discover(path: &Path) -> Result<Corpus> {
         from_file(path)?
     };
     // Bytes of the path, not the order of the folder or of a locale: the same on every machine.
-    corpus
-        .inputs
-        .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-    corpus
-        .left_out
-        .sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+    corpus.inputs.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+    corpus.left_out.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
     if corpus.inputs.is_empty() {
-        let seen = corpus
-            .left_out
-            .iter()
-            .map(|file| format!("{} ({})", file.path, file.reason));
+        let seen = corpus.left_out.iter().map(|file| format!("{} ({})", file.path, file.reason));
         let seen: Vec<String> = seen.take(5).collect();
         let mut problem = "nothing to build from: there is no .json or .jsonl file here \
                            (plain, .gz or .zst)"
@@ -80,20 +73,14 @@ pub fn discover(path: &Path) -> Result<Corpus> {
         if !seen.is_empty() {
             problem = format!("{problem}; left out: {}", seen.join(", "));
         }
-        return Err(Error::Corpus {
-            path: path.into(),
-            problem,
-        });
+        return Err(Error::Corpus { path: path.into(), problem });
     }
     Ok(corpus)
 }
 
 impl Corpus {
     fn empty() -> Self {
-        Self {
-            inputs: Vec::new(),
-            left_out: Vec::new(),
-        }
+        Self { inputs: Vec::new(), left_out: Vec::new() }
     }
 
     /// Takes the file in, or notes why not.
@@ -105,31 +92,18 @@ impl Corpus {
             "an archive inside the corpus; give it as the corpus itself"
         } else if let Some((stem, layout, compression)) = split_extensions(name) {
             let name = FileName::parse(stem);
-            self.inputs.push(Input {
-                path,
-                name,
-                layout,
-                bytes,
-                compression,
-                location,
-            });
+            self.inputs.push(Input { path, name, layout, bytes, compression, location });
             return;
         } else {
             "not a .json or .jsonl file"
         };
-        self.left_out.push(LeftOut {
-            path,
-            reason: reason.into(),
-        });
+        self.left_out.push(LeftOut { path, reason: reason.into() });
     }
 }
 
 fn from_folder(root: &Path) -> Result<Corpus> {
     let mut corpus = Corpus::empty();
-    let walk = WalkDir::new(root)
-        .follow_links(true)
-        .min_depth(1)
-        .into_iter();
+    let walk = WalkDir::new(root).follow_links(true).min_depth(1).into_iter();
     for entry in walk.filter_entry(|entry| !is_hidden(&entry.file_name().to_string_lossy())) {
         let entry = entry.map_err(|error| Error::Corpus {
             path: error.path().unwrap_or(root).into(),
@@ -153,10 +127,7 @@ fn from_folder(root: &Path) -> Result<Corpus> {
 }
 
 fn from_file(path: &Path) -> Result<Corpus> {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let bytes = std::fs::metadata(path).map_err(Error::io(path))?.len();
     let mut corpus = Corpus::empty();
     corpus.add(name.to_owned(), bytes, Location::File(path.into()));
@@ -187,8 +158,7 @@ fn is_hidden(name: &str) -> bool {
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension()
-        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 fn split_extensions(name: &str) -> Option<(&str, Layout, Compression)> {
@@ -204,11 +174,9 @@ fn split_extensions(name: &str) -> Option<(&str, Layout, Compression)> {
     } else {
         (name, Compression::None)
     };
-    for (extension, layout) in [
-        (".json", Layout::Array),
-        (".jsonl", Layout::Lines),
-        (".ndjson", Layout::Lines),
-    ] {
+    for (extension, layout) in
+        [(".json", Layout::Array), (".jsonl", Layout::Lines), (".ndjson", Layout::Lines)]
+    {
         if let Some(at) = strip(name, extension) {
             return Some((&name[..at], layout, compression));
         }
@@ -222,11 +190,7 @@ mod tests {
     use std::io::Write;
 
     fn paths(corpus: &Corpus) -> Vec<&str> {
-        corpus
-            .inputs
-            .iter()
-            .map(|input| input.path.as_str())
-            .collect()
+        corpus.inputs.iter().map(|input| input.path.as_str()).collect()
     }
 
     #[test]
@@ -235,14 +199,9 @@ mod tests {
         let zip_path = folder.path().join("corpus.zip");
         let root = folder.path().join("corpus");
         let mut writer = zip::ZipWriter::new(File::create(&zip_path)?);
-        for name in [
-            "b/x_en_qa.json",
-            "a.jsonl.gz",
-            "B/y_zh.json.ZST",
-            "z.txt",
-            ".hidden/a.json",
-            "tokenizer.json",
-        ] {
+        for name in
+            ["b/x_en_qa.json", "a.jsonl.gz", "B/y_zh.json.ZST", "z.txt", ".hidden/a.json", "tokenizer.json"]
+        {
             let path = root.join(name);
             std::fs::create_dir_all(path.parent().unwrap_or(&root))?;
             std::fs::write(&path, b"[]")?;
@@ -251,15 +210,8 @@ mod tests {
         }
         writer.finish()?;
         for corpus in [discover(&root)?, discover(&zip_path)?] {
-            assert_eq!(
-                paths(&corpus),
-                ["B/y_zh.json.ZST", "a.jsonl.gz", "b/x_en_qa.json"]
-            );
-            let left_out: Vec<_> = corpus
-                .left_out
-                .iter()
-                .map(|file| file.path.as_str())
-                .collect();
+            assert_eq!(paths(&corpus), ["B/y_zh.json.ZST", "a.jsonl.gz", "b/x_en_qa.json"]);
+            let left_out: Vec<_> = corpus.left_out.iter().map(|file| file.path.as_str()).collect();
             assert_eq!(left_out, ["tokenizer.json", "z.txt"]);
         }
         Ok(())

@@ -47,28 +47,14 @@ impl FileName {
         if kind.is_some() {
             parts.pop();
         }
-        let is_language =
-            |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase());
+        let is_language = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_lowercase());
         // A source name comes first, so a two-letter first part is the language only if no other is.
         let at = (1..parts.len())
-            .find(|&i| is_language(&parts[i]))
-            .or_else(|| {
-                parts
-                    .first()
-                    .is_some_and(|part| is_language(&part))
-                    .then_some(0)
-            });
+            .find(|&i| is_language(parts[i]))
+            .or_else(|| parts.first().is_some_and(|part| is_language(part)).then_some(0));
         let language = at.map_or("und", |at| parts.remove(at)).to_owned();
-        let source = if parts.is_empty() {
-            stem.to_owned()
-        } else {
-            parts.join("_")
-        };
-        Self {
-            source,
-            language,
-            kind,
-        }
+        let source = if parts.is_empty() { stem.to_owned() } else { parts.join("_") };
+        Self { source, language, kind }
     }
 }
 
@@ -97,11 +83,7 @@ mod tests {
             ("qa", "qa", "qa", None),
             ("text", "text", "und", None),
         ] {
-            assert_eq!(
-                parse(stem),
-                (source.into(), language.into(), kind),
-                "{stem}"
-            );
+            assert_eq!(parse(stem), (source.into(), language.into(), kind), "{stem}");
         }
     }
 }

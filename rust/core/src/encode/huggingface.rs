@@ -33,13 +33,10 @@ impl HuggingFaceEncoder {
     /// # Errors
     /// When the library does not understand it.
     pub fn from_json(json: &[u8], special_tokens: SpecialTokens) -> Result<Self, EncodeError> {
-        let mut tokenizer =
-            Tokenizer::from_bytes(json).map_err(|error| EncodeError(error.to_string()))?;
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| EncodeError(error.to_string()))?;
         // A tokenizer.json may carry padding or truncation for inference; documents are never cut here.
         tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| EncodeError(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| EncodeError(error.to_string()))?;
         let mut encoder = Self {
             tokenizer,
             special_tokens,
@@ -73,17 +70,12 @@ impl HuggingFaceEncoder {
             })
             .collect();
         let highest = self.tokenizer.get_vocab(true).values().copied().max();
-        self.tokenizer
-            .add_tokens(tokens.clone())
-            .map_err(|error| EncodeError(error.to_string()))?;
+        self.tokenizer.add_tokens(tokens.clone()).map_err(|error| EncodeError(error.to_string()))?;
         for ((id, special), stand_in) in specials.into_iter().zip(&tokens) {
             let new = self.tokenizer.token_to_id(&stand_in.content);
             let new = new.filter(|new| highest.is_none_or(|highest| *new > highest));
             let Some(new) = new else {
-                return Err(EncodeError(format!(
-                    "no stand-in for {:?}",
-                    special.content
-                )));
+                return Err(EncodeError(format!("no stand-in for {:?}", special.content)));
             };
             self.first_stand_in = self.first_stand_in.min(new);
             let index = (new - self.first_stand_in) as usize;
@@ -91,8 +83,7 @@ impl HuggingFaceEncoder {
                 self.originals.resize(index + 1, id);
             }
             self.originals[index] = id;
-            self.stand_ins
-                .insert(special.content, stand_in.content.clone());
+            self.stand_ins.insert(special.content, stand_in.content.clone());
         }
         Ok(())
     }
@@ -115,10 +106,8 @@ impl HuggingFaceEncoder {
     }
 
     fn append(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| EncodeError(error.to_string()))?;
+        let encoding =
+            self.tokenizer.encode_fast(text, false).map_err(|error| EncodeError(error.to_string()))?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())
     }
@@ -139,21 +128,14 @@ struct HuggingFaceSession<'a> {
 }
 
 impl Session for HuggingFaceSession<'_> {
-    fn encode(
-        &mut self,
-        text: &str,
-        marks: &[Range<usize>],
-        ids: &mut Vec<u32>,
-    ) -> Result<(), EncodeError> {
+    fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError> {
         let encoder = self.encoder;
         if encoder.special_tokens == SpecialTokens::Parse {
             return encoder.append(text, ids);
         }
         if text.contains(STAND_IN) {
             // It could smuggle a special token in, and stands in no text by accident.
-            return Err(EncodeError(format!(
-                "the text holds {STAND_IN:?}, a reserved spelling"
-            )));
+            return Err(EncodeError(format!("the text holds {STAND_IN:?}, a reserved spelling")));
         }
         let start = ids.len();
         if marks.is_empty() {

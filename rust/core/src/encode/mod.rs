@@ -43,10 +43,5 @@ pub trait Session {
     /// # Errors
     /// When the tokenizer's own configuration cannot encode the text (an unknown character without an
     /// unknown token, say).
-    fn encode(
-        &mut self,
-        text: &str,
-        marks: &[Range<usize>],
-        ids: &mut Vec<u32>,
-    ) -> Result<(), EncodeError>;
+    fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError>;
 }

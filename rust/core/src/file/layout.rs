@@ -98,12 +98,8 @@ impl Layout {
         let mut at = HEADER_BYTES as u64;
         for (range, (tensor, _)) in ranges.iter_mut().zip(TENSORS) {
             let (dtype, dims) = shape.describe(tensor)?;
-            let items = dims
-                .iter()
-                .try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
-            let end = items
-                .checked_mul(dtype.bytes())
-                .and_then(|bytes| at.checked_add(bytes))?;
+            let items = dims.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+            let end = items.checked_mul(dtype.bytes()).and_then(|bytes| at.checked_add(bytes))?;
             *range = at..end;
             at = end;
         }
@@ -143,22 +139,16 @@ impl Layout {
     pub(super) fn first_block(&self, tensor: Tensor) -> u64 {
         let before = TENSORS.iter().take_while(|(other, _)| *other != tensor);
         let before = before.filter(|(other, _)| other.has_checksums());
-        1 + before
-            .map(|(other, _)| self.shape.blocks_of(*other).unwrap_or(0))
-            .sum::<u64>()
+        1 + before.map(|(other, _)| self.shape.blocks_of(*other).unwrap_or(0)).sum::<u64>()
     }
 
     /// The header region; `None` if it does not fit, which no layout reaches.
     pub(super) fn header(&self) -> Option<Vec<u8>> {
-        let mut json =
-            String::from(r#"{"__metadata__":{"format":"apollo-pack","format_version":"1"}"#);
+        let mut json = String::from(r#"{"__metadata__":{"format":"apollo-pack","format_version":"1"}"#);
         for (range, (tensor, name)) in self.ranges.iter().zip(TENSORS) {
             let (dtype, dims) = self.shape.describe(tensor)?;
             let dims: Vec<String> = dims.iter().map(u64::to_string).collect();
-            let (start, end) = (
-                range.start - HEADER_BYTES as u64,
-                range.end - HEADER_BYTES as u64,
-            );
+            let (start, end) = (range.start - HEADER_BYTES as u64, range.end - HEADER_BYTES as u64);
             write!(
                 json,
                 r#","{name}":{{"dtype":"{}","shape":[{}],"data_offsets":[{start},{end}]}}"#,
@@ -183,29 +173,16 @@ impl Layout {
             #[serde(default)]
             shape: Vec<u64>,
         }
-        let length = header
-            .first_chunk::<8>()
-            .map(|bytes| u64::from_le_bytes(*bytes));
+        let length = header.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
         if length != Some(HEADER_BYTES as u64 - 8) || header.len() != HEADER_BYTES {
             return Err("not a file of apollo-pack: it does not begin with a header of 4096 bytes");
         }
         let entries: BTreeMap<String, Entry> = serde_json::from_slice(&header[8..])
             .map_err(|_| "not a file of apollo-pack: its header is not JSON")?;
         let dims = |name: &str| entries.get(name).map(|entry| entry.shape.as_slice());
-        let shape = match (
-            dims("tokens"),
-            dims("segment_ends"),
-            dims("label_values"),
-            dims("metadata"),
-        ) {
+        let shape = match (dims("tokens"), dims("segment_ends"), dims("label_values"), dims("metadata")) {
             (Some(&[rows, seq_len]), Some(&[segments]), Some(&[exceptions]), Some(&[metadata])) => {
-                Shape {
-                    rows,
-                    seq_len,
-                    segments,
-                    exceptions,
-                    metadata,
-                }
+                Shape { rows, seq_len, segments, exceptions, metadata }
             }
             _ => return Err("not a file of apollo-pack: a tensor is missing in its header"),
         };
@@ -229,10 +206,9 @@ impl Shape {
             Tensor::LabelPositions => (Dtype::U64, vec![self.exceptions]),
             Tensor::Checksums => (Dtype::U64, vec![self.blocks()?]),
             Tensor::RootHash => (Dtype::U64, vec![2]),
-            Tensor::SegmentEnds
-            | Tensor::SegmentInputs
-            | Tensor::SegmentStarts
-            | Tensor::SegmentEpochs => (Dtype::U32, vec![self.segments]),
+            Tensor::SegmentEnds | Tensor::SegmentInputs | Tensor::SegmentStarts | Tensor::SegmentEpochs => {
+                (Dtype::U32, vec![self.segments])
+            }
             Tensor::LabelValues => (Dtype::U32, vec![self.exceptions]),
             Tensor::SegmentFlags => (Dtype::U8, vec![self.segments]),
             Tensor::LossMask => (Dtype::U8, vec![self.rows, self.seq_len / 8]),
@@ -255,14 +231,8 @@ impl Shape {
 
     fn blocks_of(&self, tensor: Tensor) -> Option<u64> {
         let (dtype, dims) = self.describe(tensor)?;
-        let items = dims
-            .iter()
-            .try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
-        Some(
-            items
-                .checked_mul(dtype.bytes())?
-                .div_ceil(self.block_bytes(tensor).max(1)),
-        )
+        let items = dims.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+        Some(items.checked_mul(dtype.bytes())?.div_ceil(self.block_bytes(tensor).max(1)))
     }
 
     fn blocks(&self) -> Option<u64> {
@@ -322,13 +292,7 @@ mod tests {
 
     #[test]
     fn absurd_sizes_are_no_layout() {
-        let huge = Shape {
-            rows: u64::MAX / 2,
-            seq_len: 4096,
-            segments: 1,
-            exceptions: 0,
-            metadata: 1,
-        };
+        let huge = Shape { rows: u64::MAX / 2, seq_len: 4096, segments: 1, exceptions: 0, metadata: 1 };
         assert_eq!(Layout::new(huge), None);
     }
 }

@@ -55,25 +55,17 @@ impl PackedFile {
     /// # Errors
     /// When it cannot be read, is no such file, or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
-        let fail = |problem: &str| Error::Format {
-            path: path.into(),
-            problem: problem.into(),
-        };
+        let fail = |problem: &str| Error::Format { path: path.into(), problem: problem.into() };
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         if length < HEADER_BYTES as u64 {
-            return Err(fail(
-                "not a file of apollo-pack: it is shorter than a header",
-            ));
+            return Err(fail("not a file of apollo-pack: it is shorter than a header"));
         }
         let map = Map::open(&file).map_err(Error::io(path))?;
         let layout = Layout::parse(&map[..HEADER_BYTES]).map_err(fail)?;
         if map.len() as u64 != layout.file_bytes() {
             let expected = layout.file_bytes();
-            return Err(fail(&format!(
-                "damaged: {} bytes long instead of {expected}",
-                map.len()
-            )));
+            return Err(fail(&format!("damaged: {} bytes long instead of {expected}", map.len())));
         }
         let shape = layout.shape;
         let (Ok(rows), Ok(seq_len)) = (shape.rows.try_into(), shape.seq_len.try_into()) else {
@@ -85,18 +77,10 @@ impl PackedFile {
         let json = range(&map, &layout, Tensor::Metadata);
         let metadata: Metadata = serde_json::from_slice(json)
             .map_err(|error| fail(&format!("damaged: its metadata is not understood: {error}")))?;
-        if metadata.format_version != FORMAT_VERSION || u64::from(metadata.seq_len) != shape.seq_len
-        {
+        if metadata.format_version != FORMAT_VERSION || u64::from(metadata.seq_len) != shape.seq_len {
             return Err(fail("of another version of the format"));
         }
-        let file = Self {
-            path: path.into(),
-            map,
-            layout,
-            metadata,
-            rows,
-            seq_len,
-        };
+        let file = Self { path: path.into(), map, layout, metadata, rows, seq_len };
         file.check_index()?;
         Ok(file)
     }
@@ -135,9 +119,7 @@ impl PackedFile {
     #[must_use]
     pub fn root_hash(&self) -> String {
         let bytes = range(&self.map, &self.layout, Tensor::RootHash);
-        let root = bytes
-            .first_chunk::<16>()
-            .map_or(0, |bytes| u128::from_le_bytes(*bytes));
+        let root = bytes.first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes));
         format!("{root:032x}")
     }
 
@@ -148,9 +130,7 @@ impl PackedFile {
     pub fn tokens(&self, row: usize) -> Result<&[u32]> {
         let tokens = self.tensor::<u32>(Tensor::Tokens)?;
         let start = row.saturating_mul(self.seq_len);
-        tokens
-            .get(start..start.saturating_add(self.seq_len))
-            .ok_or_else(|| self.no_row(row))
+        tokens.get(start..start.saturating_add(self.seq_len)).ok_or_else(|| self.no_row(row))
     }
 
     /// Loss mask of a row: a bit a token, lowest first.
@@ -161,8 +141,7 @@ impl PackedFile {
         let width = self.seq_len / 8;
         let mask = range(&self.map, &self.layout, Tensor::LossMask);
         let start = row.saturating_mul(width);
-        mask.get(start..start.saturating_add(width))
-            .ok_or_else(|| self.no_row(row))
+        mask.get(start..start.saturating_add(width)).ok_or_else(|| self.no_row(row))
     }
 
     /// The ends of a row's segments, ascending; what comes after the last is padding.
@@ -174,9 +153,7 @@ impl PackedFile {
         let ends = &self.tensor::<u32>(Tensor::SegmentEnds)?[range];
         let in_row = ends.last().is_none_or(|end| *end as usize <= self.seq_len);
         if !in_row || !ends.is_sorted_by(|a, b| a < b) || ends.first() == Some(&0) {
-            return Err(self.damaged(&format!(
-                "the segments of row {row} do not cover it in order"
-            )));
+            return Err(self.damaged(&format!("the segments of row {row} do not cover it in order")));
         }
         Ok(ends)
     }
@@ -246,17 +223,9 @@ impl PackedFile {
     /// When there is no such row.
     pub fn labels(&self, row: usize, out: &mut [i64]) -> Result<()> {
         let (tokens, mask) = (self.tokens(row)?, self.mask(row)?);
-        for ((out, tokens), bits) in out
-            .chunks_exact_mut(8)
-            .zip(tokens.chunks_exact(8))
-            .zip(mask)
-        {
+        for ((out, tokens), bits) in out.chunks_exact_mut(8).zip(tokens.chunks_exact(8)).zip(mask) {
             for (i, (out, token)) in out.iter_mut().zip(tokens).enumerate() {
-                *out = if bits >> i & 1 == 1 {
-                    i64::from(*token)
-                } else {
-                    IGNORED
-                };
+                *out = if bits >> i & 1 == 1 { i64::from(*token) } else { IGNORED };
             }
         }
         for (column, label) in self.label_exceptions(row)? {
@@ -297,7 +266,7 @@ impl PackedFile {
     /// # Errors
     /// As [`PackedFile::segment_ends`].
     pub fn segment_ids(&self, row: usize, out: &mut [i64]) -> Result<()> {
-        self.by_segment(row, out, |out, number| out.fill(number))
+        self.by_segment(row, out, <[i64]>::fill)
     }
 
     /// Writes 1 on tokens, 0 on padding.
@@ -308,12 +277,7 @@ impl PackedFile {
         self.by_segment(row, out, |out, _| out.fill(1))
     }
 
-    fn by_segment(
-        &self,
-        row: usize,
-        out: &mut [i64],
-        fill: impl Fn(&mut [i64], i64),
-    ) -> Result<()> {
+    fn by_segment(&self, row: usize, out: &mut [i64], fill: impl Fn(&mut [i64], i64)) -> Result<()> {
         let mut start = 0;
         for (number, &end) in (1..).zip(self.segment_ends(row)?) {
             let end = (end as usize).min(out.len());
@@ -331,20 +295,14 @@ impl PackedFile {
         let start = (row as u64).saturating_mul(self.layout.shape.seq_len);
         let end = start.saturating_add(self.layout.shape.seq_len);
         let first = positions.partition_point(|position| *position < start);
-        let in_row = positions[first..]
-            .iter()
-            .take_while(|position| **position < end);
+        let in_row = positions[first..].iter().take_while(|position| **position < end);
         let column = |position: &u64| u32::try_from(position - start).unwrap_or(u32::MAX);
-        Ok(in_row
-            .map(column)
-            .zip(values[first..].iter().copied())
-            .collect())
+        Ok(in_row.map(column).zip(values[first..].iter().copied()).collect())
     }
 
     fn segment_range(&self, row: usize) -> Result<std::ops::Range<usize>> {
         let offsets = self.tensor::<u64>(Tensor::SegmentOffsets)?;
-        let (Some(&start), Some(&end)) = (offsets.get(row), offsets.get(row.saturating_add(1)))
-        else {
+        let (Some(&start), Some(&end)) = (offsets.get(row), offsets.get(row.saturating_add(1))) else {
             return Err(self.no_row(row));
         };
         if start > end || end > self.layout.shape.segments {
@@ -366,10 +324,7 @@ impl PackedFile {
     }
 
     /// Compares the checksums of the chosen blocks.
-    pub(super) fn check_blocks(
-        &self,
-        chosen: impl Fn(&std::ops::Range<u64>) -> bool,
-    ) -> Result<()> {
+    pub(super) fn check_blocks(&self, chosen: impl Fn(&std::ops::Range<u64>) -> bool) -> Result<()> {
         let table = range(&self.map, &self.layout, Tensor::Checksums);
         let root = range(&self.map, &self.layout, Tensor::RootHash);
         if xxh3_128(table).to_le_bytes() != *root {
@@ -377,28 +332,18 @@ impl PackedFile {
         }
         for (block, sum) in self.layout.blocks().zip(table.chunks_exact(8)) {
             if chosen(&block) && xxh3_64(slice(&self.map, &block)).to_le_bytes() != *sum {
-                return Err(self.damaged(&format!(
-                    "bytes {} to {} have changed",
-                    block.start, block.end
-                )));
+                return Err(self.damaged(&format!("bytes {} to {} have changed", block.start, block.end)));
             }
         }
         Ok(())
     }
 
     fn no_row(&self, row: usize) -> Error {
-        Error::Config(format!(
-            "there is no row {row}: {} has {}",
-            self.path.display(),
-            self.rows
-        ))
+        Error::Config(format!("there is no row {row}: {} has {}", self.path.display(), self.rows))
     }
 
     pub(super) fn damaged(&self, problem: &str) -> Error {
-        Error::Format {
-            path: self.path.clone(),
-            problem: format!("damaged: {problem}"),
-        }
+        Error::Format { path: self.path.clone(), problem: format!("damaged: {problem}") }
     }
 }
 
@@ -409,6 +354,5 @@ fn range<'a>(map: &'a Map, layout: &Layout, tensor: Tensor) -> &'a [u8] {
 /// Ranges of a layout lie inside the map: its length was compared when the file was opened.
 fn slice<'a>(map: &'a Map, range: &std::ops::Range<u64>) -> &'a [u8] {
     let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    map.get(bound(range.start)..bound(range.end))
-        .unwrap_or_default()
+    map.get(bound(range.start)..bound(range.end)).unwrap_or_default()
 }

@@ -43,32 +43,19 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
         return Err(file.damaged("its content is not what its metadata says (content_hash)"));
     }
     if totals != metadata.totals {
-        return Err(file.damaged(&format!(
-            "its rows hold {totals:?}, its metadata says {:?}",
-            metadata.totals
-        )));
+        return Err(
+            file.damaged(&format!("its rows hold {totals:?}, its metadata says {:?}", metadata.totals))
+        );
     }
     let ledger = metadata.ledger.total();
-    metadata
-        .ledger
-        .check()
-        .map_err(|_| file.damaged("its ledger does not balance"))?;
+    metadata.ledger.check().map_err(|_| file.damaged("its ledger does not balance"))?;
     if (ledger.tokens_kept, ledger.loss_tokens) != (totals.tokens, totals.loss_tokens) {
         return Err(file.damaged("its ledger does not agree with its rows"));
     }
-    Ok(Verified {
-        totals,
-        content_hash,
-        root_hash: file.root_hash(),
-    })
+    Ok(Verified { totals, content_hash, root_hash: file.root_hash() })
 }
 
-fn check_row(
-    file: &PackedFile,
-    row: usize,
-    segments: &[Segment],
-    totals: &mut Totals,
-) -> Result<()> {
+fn check_row(file: &PackedFile, row: usize, segments: &[Segment], totals: &mut Totals) -> Result<()> {
     let metadata = file.metadata();
     let fail = |what: &str| Err(file.damaged(&format!("row {row}: {what}")));
     let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
@@ -88,19 +75,13 @@ fn check_row(
             return fail("a segment's flags contradict its start");
         }
         let end = segment.end as usize;
-        if tokens[column..end]
-            .iter()
-            .any(|token| *token >= metadata.tokenizer.vocab_size)
-        {
+        if tokens[column..end].iter().any(|token| *token >= metadata.tokenizer.vocab_size) {
             return fail("a token is not in the vocabulary");
         }
         loss += (column..end).filter(|column| counts(*column)).count();
         column = end;
     }
-    if tokens[column..]
-        .iter()
-        .any(|token| *token != metadata.tokenizer.pad_id)
-    {
+    if tokens[column..].iter().any(|token| *token != metadata.tokenizer.pad_id) {
         return fail("padding is not the padding token");
     }
     if (column..tokens.len()).any(counts) {

@@ -65,20 +65,11 @@ impl FileWriter {
             metadata: 0,
         };
         let layout = Layout::new(shape).ok_or_else(|| too_large(path))?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path);
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(Error::io(path))?;
         reserve(&file, layout.file_bytes()).map_err(Error::io(path))?;
         let blocks = rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
-        let zeros = |count| {
-            std::iter::repeat_with(|| AtomicU64::new(0))
-                .take(count)
-                .collect()
-        };
+        let zeros = |count| std::iter::repeat_with(|| AtomicU64::new(0)).take(count).collect();
         Ok(Self {
             path: path.into(),
             file,
@@ -117,42 +108,19 @@ impl FileWriter {
         self.token_sums[index].store(xxh3_64(tokens), Ordering::Relaxed);
         self.mask_sums[index].store(xxh3_64(&block.mask), Ordering::Relaxed);
         self.write(Tensor::Tokens, block.first_row * seq_len * 4, tokens)?;
-        self.write(
-            Tensor::LossMask,
-            block.first_row * (seq_len / 8),
-            &block.mask,
-        )?;
-        let ends: Vec<u64> = block
-            .row_ends
-            .iter()
-            .map(|end| (block.first_segment + end) as u64)
-            .collect();
-        self.write(
-            Tensor::SegmentOffsets,
-            (block.first_row + 1) * 8,
-            bytemuck::cast_slice(&ends),
-        )?;
+        self.write(Tensor::LossMask, block.first_row * (seq_len / 8), &block.mask)?;
+        let ends: Vec<u64> = block.row_ends.iter().map(|end| (block.first_segment + end) as u64).collect();
+        self.write(Tensor::SegmentOffsets, (block.first_row + 1) * 8, bytemuck::cast_slice(&ends))?;
         let items: Vec<u64> = block.segments.iter().map(|segment| segment.item).collect();
-        self.write(
-            Tensor::SegmentItems,
-            block.first_segment * 8,
-            bytemuck::cast_slice(&items),
-        )?;
+        self.write(Tensor::SegmentItems, block.first_segment * 8, bytemuck::cast_slice(&items))?;
         for (tensor, field) in [
-            (
-                Tensor::SegmentEnds,
-                (|segment| segment.end) as fn(&Segment) -> u32,
-            ),
+            (Tensor::SegmentEnds, (|segment| segment.end) as fn(&Segment) -> u32),
             (Tensor::SegmentInputs, |segment| segment.input),
             (Tensor::SegmentStarts, |segment| segment.start),
             (Tensor::SegmentEpochs, |segment| segment.epoch),
         ] {
             let values: Vec<u32> = block.segments.iter().map(field).collect();
-            self.write(
-                tensor,
-                block.first_segment * 4,
-                bytemuck::cast_slice(&values),
-            )?;
+            self.write(tensor, block.first_segment * 4, bytemuck::cast_slice(&values))?;
         }
         let flags: Vec<u8> = block.segments.iter().map(|segment| segment.flags).collect();
         self.write(Tensor::SegmentFlags, block.first_segment, &flags)
@@ -160,9 +128,7 @@ impl FileWriter {
 
     fn write(&self, tensor: Tensor, at: usize, bytes: &[u8]) -> Result<()> {
         let at = self.layout.range(tensor).start + at as u64;
-        self.file
-            .write_all_at(bytes, at)
-            .map_err(Error::io(&self.path))
+        self.file.write_all_at(bytes, at).map_err(Error::io(&self.path))
     }
 
     /// Writes what is known only at the end (metadata, header, checksums) and flushes all to disk.
@@ -170,66 +136,48 @@ impl FileWriter {
     /// # Errors
     /// When the disk fails.
     pub fn finish(mut self, mut metadata: Metadata) -> Result<WrittenFile> {
-        let row_hashes: Vec<u64> = self
-            .row_hashes
-            .iter()
-            .map(|hash| hash.load(Ordering::Relaxed))
-            .collect();
+        let row_hashes: Vec<u64> = self.row_hashes.iter().map(|hash| hash.load(Ordering::Relaxed)).collect();
         let hash = content_hash(self.layout.shape.seq_len, &metadata.inputs, &row_hashes);
         metadata.content_hash.clone_from(&hash);
         let mut json = serde_json::to_vec(&metadata).map_err(|e| Error::Internal(e.to_string()))?;
         // The checksums come next, and are aligned.
-        let end = self.layout.range(Tensor::Metadata).start + json.len() as u64;
-        json.extend(std::iter::repeat_n(
-            b' ',
-            (end.next_multiple_of(8) - end) as usize,
-        ));
-        let shape = Shape {
-            metadata: json.len() as u64,
-            ..self.layout.shape
-        };
+
+        let start = self.layout.range(Tensor::Metadata).start;
+        while !(start + json.len() as u64).is_multiple_of(8) {
+            json.push(b' ');
+        }
+        let shape = Shape { metadata: json.len() as u64, ..self.layout.shape };
         self.layout = Layout::new(shape).ok_or_else(|| too_large(&self.path))?;
-        self.file
-            .set_len(self.layout.file_bytes())
-            .map_err(Error::io(&self.path))?;
+        self.file.set_len(self.layout.file_bytes()).map_err(Error::io(&self.path))?;
         self.write(Tensor::Metadata, 0, &json)?;
         let header = self.layout.header();
         let header = header.ok_or_else(|| Error::Internal("the header is too long".into()))?;
-        self.file
-            .write_all_at(&header, 0)
-            .map_err(Error::io(&self.path))?;
+        self.file.write_all_at(&header, 0).map_err(Error::io(&self.path))?;
         let sums = self.checksums()?;
         self.write(Tensor::Checksums, 0, bytemuck::cast_slice(&sums))?;
         let root = xxh3_128(bytemuck::cast_slice(&sums)).to_le_bytes();
         self.write(Tensor::RootHash, 0, &root)?;
         self.file.sync_all().map_err(Error::io(&self.path))?;
-        Ok(WrittenFile {
-            bytes: self.layout.file_bytes(),
-            content_hash: hash,
-        })
+        Ok(WrittenFile { bytes: self.layout.file_bytes(), content_hash: hash })
     }
 
     /// Checksums of all blocks; what was not hashed on its way out is small, and read back.
     fn checksums(&self) -> Result<Vec<u64>> {
         let mut sums = Vec::new();
         let mut buffer = Vec::new();
-        let known = [
-            (Tensor::Tokens, &self.token_sums),
-            (Tensor::LossMask, &self.mask_sums),
-        ]
-        .map(|(tensor, sums)| (self.layout.first_block(tensor), sums));
+        let known = [(Tensor::Tokens, &self.token_sums), (Tensor::LossMask, &self.mask_sums)]
+            .map(|(tensor, sums)| (self.layout.first_block(tensor), sums));
         for (index, block) in (0u64..).zip(self.layout.blocks()) {
-            let stored = known.iter().find_map(|(first, sums)| {
-                sums.get(usize::try_from(index.checked_sub(*first)?).ok()?)
-            });
-            sums.push(match stored {
-                Some(sum) => sum.load(Ordering::Relaxed),
-                None => {
-                    buffer.resize(usize::try_from(block.end - block.start).unwrap_or(0), 0);
-                    let read = self.file.read_exact_at(&mut buffer, block.start);
-                    read.map_err(Error::io(&self.path))?;
-                    xxh3_64(&buffer)
-                }
+            let stored = known
+                .iter()
+                .find_map(|(first, sums)| sums.get(usize::try_from(index.checked_sub(*first)?).ok()?));
+            sums.push(if let Some(sum) = stored {
+                sum.load(Ordering::Relaxed)
+            } else {
+                buffer.resize(usize::try_from(block.end - block.start).unwrap_or(0), 0);
+                let read = self.file.read_exact_at(&mut buffer, block.start);
+                read.map_err(Error::io(&self.path))?;
+                xxh3_64(&buffer)
             });
         }
         Ok(sums)
@@ -237,10 +185,7 @@ impl FileWriter {
 }
 
 fn too_large(path: &Path) -> Error {
-    Error::Io {
-        path: path.into(),
-        source: io::Error::from(io::ErrorKind::FileTooLarge),
-    }
+    Error::Io { path: path.into(), source: io::Error::from(io::ErrorKind::FileTooLarge) }
 }
 
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {

@@ -40,12 +40,7 @@ fn longest_first(order: &[u32], length: impl Fn(u32) -> u32, seq_len: u32) -> Ve
 
 /// Numbers rows by the first fragment they hold, and lists their fragments in order: the rows then
 /// follow the corpus, or the shuffle, as far as packing lets them.
-fn in_order_of_first(
-    order: &[u32],
-    length: impl Fn(u32) -> u32,
-    row_of: &[u32],
-    rows: usize,
-) -> Rows {
+fn in_order_of_first(order: &[u32], length: impl Fn(u32) -> u32, row_of: &[u32], rows: usize) -> Rows {
     let mut number = vec![u32::MAX; rows];
     let mut ends: Vec<usize> = Vec::with_capacity(rows);
     for &row in row_of {
@@ -63,21 +58,10 @@ fn in_order_of_first(
         sum += *end;
         *end = sum;
     }
-    let mut slices = vec![
-        Slice {
-            fragment: 0,
-            start: 0,
-            length: 0
-        };
-        order.len()
-    ];
+    let mut slices = vec![Slice { fragment: 0, start: 0, length: 0 }; order.len()];
     for (&fragment, &row) in order.iter().zip(row_of) {
         let slot = &mut next[number[row as usize] as usize];
-        slices[*slot] = Slice {
-            fragment,
-            start: 0,
-            length: length(fragment),
-        };
+        slices[*slot] = Slice { fragment, start: 0, length: length(fragment) };
         *slot += 1;
     }
     Rows { slices, ends }
@@ -93,10 +77,7 @@ struct OpenRows {
 impl OpenRows {
     fn new(seq_len: u32) -> Self {
         let sizes = seq_len as usize + 1;
-        Self {
-            by_free: vec![Vec::new(); sizes],
-            any: vec![0; sizes.div_ceil(64)],
-        }
+        Self { by_free: vec![Vec::new(); sizes], any: vec![0; sizes.div_ceil(64)] }
     }
 
     fn put(&mut self, row: u32, free: u32) {

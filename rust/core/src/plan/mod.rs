@@ -74,10 +74,7 @@ pub fn pack(packing: Packing, order: &[u32], length: impl Fn(u32) -> u32, seq_le
 }
 
 fn in_order(order: &[u32], length: impl Fn(u32) -> u32, seq_len: u32) -> Rows {
-    let mut rows = Rows {
-        slices: Vec::with_capacity(order.len()),
-        ends: Vec::new(),
-    };
+    let mut rows = Rows { slices: Vec::with_capacity(order.len()), ends: Vec::new() };
     let mut free = seq_len;
     for &fragment in order {
         let length = length(fragment);
@@ -86,11 +83,7 @@ fn in_order(order: &[u32], length: impl Fn(u32) -> u32, seq_len: u32) -> Rows {
             free = seq_len;
         }
         free -= length;
-        rows.slices.push(Slice {
-            fragment,
-            start: 0,
-            length,
-        });
+        rows.slices.push(Slice { fragment, start: 0, length });
     }
     if !rows.slices.is_empty() {
         rows.ends.push(rows.slices.len());
@@ -99,20 +92,13 @@ fn in_order(order: &[u32], length: impl Fn(u32) -> u32, seq_len: u32) -> Rows {
 }
 
 fn concat(order: &[u32], length: impl Fn(u32) -> u32, seq_len: u32) -> Rows {
-    let mut rows = Rows {
-        slices: Vec::with_capacity(order.len()),
-        ends: Vec::new(),
-    };
+    let mut rows = Rows { slices: Vec::with_capacity(order.len()), ends: Vec::new() };
     let mut free = seq_len;
     for &fragment in order {
         let (mut start, end) = (0, length(fragment));
         while start < end {
             let length = free.min(end - start);
-            rows.slices.push(Slice {
-                fragment,
-                start,
-                length,
-            });
+            rows.slices.push(Slice { fragment, start, length });
             start += length;
             free -= length;
             if free == 0 {
@@ -133,9 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn rows_of(rows: &Rows) -> Vec<Vec<Slice>> {
-        (0..rows.len())
-            .map(|row| rows.slices[rows.first_slice(row)..rows.ends[row]].to_vec())
-            .collect()
+        (0..rows.len()).map(|row| rows.slices[rows.first_slice(row)..rows.ends[row]].to_vec()).collect()
     }
 
     /// The textbook: longest first, into the row that it fills most, the earliest opened of equals.
@@ -159,7 +143,7 @@ mod tests {
             seed: u64,
         ) {
             let seq_len = 64;
-            let mut order: Vec<u32> = (0..lengths.len() as u32).collect();
+            let mut order: Vec<u32> = (0u32..).take(lengths.len()).collect();
             order.sort_by_key(|i| u64::from(*i).wrapping_mul(seed | 1));
             let position = |fragment: u32| order.iter().position(|f| *f == fragment);
             for packing in [Packing::BestFit, Packing::InOrder, Packing::Concat] {
@@ -186,7 +170,7 @@ mod tests {
                     }
                     Packing::Concat => {
                         let total: u32 = lengths.iter().sum();
-                        prop_assert_eq!(rows.len() as u32, total.div_ceil(seq_len));
+                        prop_assert_eq!(rows.len(), total.div_ceil(seq_len) as usize);
                     }
                     Packing::InOrder => {
                         let flat: Vec<u32> = rows.concat().iter().map(|slice| slice.fragment).collect();

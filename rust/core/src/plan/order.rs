@@ -29,10 +29,7 @@ pub fn document_order<S: AsRef<str>>(
     if order == Order::Corpus {
         return all.collect();
     }
-    let path_hashes: Vec<u64> = paths
-        .iter()
-        .map(|path| xxh3_64(path.as_ref().as_bytes()))
-        .collect();
+    let path_hashes: Vec<u64> = paths.iter().map(|path| xxh3_64(path.as_ref().as_bytes())).collect();
     let key = |fragment: &Fragment| {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&path_hashes[fragment.input as usize].to_le_bytes());
@@ -49,23 +46,13 @@ mod tests {
     use super::*;
 
     fn fragments(items: &[(u32, u64)]) -> Vec<Fragment> {
-        let fragment = |&(input, item)| Fragment {
-            item,
-            at: 0,
-            length: 1,
-            start: 0,
-            input,
-            cut: false,
-        };
+        let fragment = |&(input, item)| Fragment { item, at: 0, length: 1, start: 0, input, cut: false };
         items.iter().map(fragment).collect()
     }
 
     #[test]
     fn a_shuffle_depends_on_seed_and_names_alone() {
-        let items: Vec<(u32, u64)> = (0..100)
-            .map(|i| (0, i))
-            .chain((0..100).map(|i| (1, i / 2)))
-            .collect();
+        let items: Vec<(u32, u64)> = (0..100).map(|i| (0, i)).chain((0..100).map(|i| (1, i / 2))).collect();
         let order = |seed, paths: [&str; 2], items: &[(u32, u64)]| -> Vec<(String, u64)> {
             let fragments = fragments(items);
             let order = document_order(Order::Shuffle, seed, &fragments, &paths);
@@ -77,24 +64,12 @@ mod tests {
         };
         let one = order(1, ["a", "b"], &items);
         assert_ne!(one, order(2, ["a", "b"], &items));
-        let swapped: Vec<(u32, u64)> = items
-            .iter()
-            .rev()
-            .map(|(input, item)| (1 - input, *item))
-            .collect();
+        let swapped: Vec<(u32, u64)> = items.iter().rev().map(|(input, item)| (1 - input, *item)).collect();
         assert_eq!(one, order(1, ["b", "a"], &swapped));
-        let less: Vec<_> = one
-            .iter()
-            .filter(|(path, _)| path == "a")
-            .cloned()
-            .collect();
+        let less: Vec<_> = one.iter().filter(|(path, _)| path == "a").cloned().collect();
         assert_eq!(less, order(1, ["a", "b"], &items[..100]));
         // The halves of a document stay together.
-        let b: Vec<u64> = one
-            .iter()
-            .filter(|(path, _)| path == "b")
-            .map(|(_, item)| *item)
-            .collect();
+        let b: Vec<u64> = one.iter().filter(|(path, _)| path == "b").map(|(_, item)| *item).collect();
         assert!(b.chunks(2).all(|pair| pair[0] == pair[1]));
     }
 }

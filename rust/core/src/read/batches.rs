@@ -42,7 +42,7 @@ pub struct FileSummary {
 /// Reads `input` to its end and hands out batches of about `batch_bytes` or more; a batch holds at
 /// least one item, so a long item makes a long batch.
 ///
-/// `each` returns whether to read on; `None` comes back when it said no.
+/// `each` returns whether to read on; `None` comes back when it said no before the end.
 ///
 /// # Errors
 /// When the file cannot be read or stops being a sequence of items; all items before that place have
@@ -73,7 +73,7 @@ pub fn read_batches(
             let complete = reader.batch.items.last().map_or(0, |item| item.end);
             if end || complete >= batch_bytes {
                 let batch = reader.take_batch(counter.load(Ordering::Relaxed));
-                if !each(batch)? {
+                if !each(batch)? && !end {
                     return Ok(None);
                 }
             }
@@ -122,9 +122,7 @@ impl Reader<'_> {
             0 => self.splitter.finish(bytes, items),
             _ => self.splitter.scan(bytes, items),
         };
-        split
-            .map(|()| read == 0)
-            .map_err(|problem| self.split_error(problem))
+        split.map(|()| read == 0).map_err(|problem| self.split_error(problem))
     }
 
     /// Takes the complete items out; what has begun after them stays.
@@ -139,10 +137,7 @@ impl Reader<'_> {
             items: Vec::new(),
             stored: 0,
         };
-        Batch {
-            stored,
-            ..std::mem::replace(&mut self.batch, next)
-        }
+        Batch { stored, ..std::mem::replace(&mut self.batch, next) }
     }
 
     fn split_error(&self, problem: SplitProblem) -> Error {
@@ -155,11 +150,7 @@ impl Reader<'_> {
     }
 
     fn read_error(&self, error: std::io::Error) -> Error {
-        let damaged = [
-            ErrorKind::InvalidData,
-            ErrorKind::InvalidInput,
-            ErrorKind::UnexpectedEof,
-        ];
+        let damaged = [ErrorKind::InvalidData, ErrorKind::InvalidInput, ErrorKind::UnexpectedEof];
         // zstd reports damage as "other", without an error number of the system.
         if damaged.contains(&error.kind()) || error.raw_os_error().is_none() {
             return Error::Input(InputError {
@@ -169,10 +160,7 @@ impl Reader<'_> {
                 problem: format!("the compressed data is damaged: {error}"),
             });
         }
-        Error::Io {
-            path: self.input.stored_in().into(),
-            source: error,
-        }
+        Error::Io { path: self.input.stored_in().into(), source: error }
     }
 }
 
@@ -201,9 +189,8 @@ mod tests {
     #[test]
     fn every_compression_reads_the_same() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let values: Vec<String> = (0..9000)
-            .map(|i| format!("document {i} {}", "äöü".repeat(i % 70)))
-            .collect();
+        let values: Vec<String> =
+            (0..9000).map(|i| format!("document {i} {}", "äöü".repeat(i % 70))).collect();
         let json = serde_json::to_vec(&values)?;
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&json)?;
@@ -230,17 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_archive_is_an_input_error() -> std::result::Result<(), Box<dyn std::error::Error>>
-    {
+    fn a_damaged_archive_is_an_input_error() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         for (name, mut bytes) in [
-            (
-                "a.json.zst",
-                zstd::encode_all(&b"[\"a long enough text to be cut off\"]"[..], 1)?,
-            ),
+            ("a.json.zst", zstd::encode_all(&b"[\"a long enough text to be cut off\"]"[..], 1)?),
             ("a.json.gz", {
-                let mut gzip =
-                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 gzip.write_all(b"[\"a long enough text to be cut off\"]")?;
                 gzip.finish()?
             }),

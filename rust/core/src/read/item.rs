@@ -41,10 +41,8 @@ pub struct ItemProblem {
 /// # Errors
 /// Invalid UTF-8 or JSON, a lone surrogate, another shape, a duplicate key, turns out of order.
 pub fn parse_item(bytes: &[u8]) -> Result<Item<'_>, ItemProblem> {
-    let text = std::str::from_utf8(bytes).map_err(|error| ItemProblem {
-        at: error.valid_up_to(),
-        problem: "invalid UTF-8".into(),
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| ItemProblem { at: error.valid_up_to(), problem: "invalid UTF-8".into() })?;
     serde_json::from_str::<Item>(text).map_err(|error| ItemProblem {
         at: byte_of(bytes, error.line(), error.column()),
         problem: without_position(&error.to_string()),
@@ -56,19 +54,13 @@ fn byte_of(bytes: &[u8], line: usize, column: usize) -> usize {
     let newlines = memchr::memchr_iter(b'\n', bytes);
     let start = match line {
         0 | 1 => 0,
-        _ => newlines
-            .take(line - 1)
-            .last()
-            .map_or(0, |newline| newline + 1),
+        _ => newlines.take(line - 1).last().map_or(0, |newline| newline + 1),
     };
     (start + column.saturating_sub(1)).min(bytes.len())
 }
 
 fn without_position(message: &str) -> String {
-    message
-        .rsplit_once(" at line ")
-        .map_or(message, |(what, _)| what)
-        .to_owned()
+    message.rsplit_once(" at line ").map_or(message, |(what, _)| what).to_owned()
 }
 
 impl<'de> Deserialize<'de> for Item<'de> {
@@ -111,9 +103,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
             }
             let value = match key.as_ref() {
                 "text" => Some(Item::Text(object.next_value::<Text>()?.0)),
-                "conversations" | "messages" => {
-                    Some(Item::Dialogue(object.next_value::<Turns>()?.0))
-                }
+                "conversations" | "messages" => Some(Item::Dialogue(object.next_value::<Turns>()?.0)),
                 _ => {
                     object.next_value::<IgnoredAny>()?;
                     None
@@ -167,11 +157,7 @@ impl<'de> Deserialize<'de> for Turns<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut turns = Vec::with_capacity(2);
                 while let Some(Turn { role, content }) = list.next_element()? {
-                    let expected = if turns.len() % 2 == 0 {
-                        Role::User
-                    } else {
-                        Role::Assistant
-                    };
+                    let expected = if turns.len() % 2 == 0 { Role::User } else { Role::Assistant };
                     if role.is_some_and(|role| role != expected) {
                         return Err(de::Error::custom(format_args!(
                             "turn {} should be of the {expected}",
@@ -207,9 +193,7 @@ impl Role {
         match role {
             "user" | "human" => Ok(Self::User),
             "assistant" | "gpt" => Ok(Self::Assistant),
-            _ => Err(E::custom(format_args!(
-                "a turn of the role {role:?} has no place in a template"
-            ))),
+            _ => Err(E::custom(format_args!("a turn of the role {role:?} has no place in a template"))),
         }
     }
 }
@@ -228,25 +212,17 @@ impl<'de> Deserialize<'de> for Turn<'de> {
                 f.write_str("a text, or an object with \"role\" and \"content\" (or \"from\" and \"value\")")
             }
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Turn {
-                    role: None,
-                    content: Cow::Borrowed(text),
-                })
+                Ok(Turn { role: None, content: Cow::Borrowed(text) })
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Turn {
-                    role: None,
-                    content: Cow::Owned(text.to_owned()),
-                })
+                Ok(Turn { role: None, content: Cow::Owned(text.to_owned()) })
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
                 let (mut role, mut content) = (None, None);
                 while let Some(Text(key)) = object.next_key()? {
                     let old = match key.as_ref() {
                         "role" | "from" => role.replace(object.next_value::<Text>()?.0).is_some(),
-                        "content" | "value" => {
-                            content.replace(object.next_value::<Text>()?.0).is_some()
-                        }
+                        "content" | "value" => content.replace(object.next_value::<Text>()?.0).is_some(),
                         _ => object.next_value::<IgnoredAny>().map(|_| false)?,
                     };
                     if old {
@@ -255,10 +231,7 @@ impl<'de> Deserialize<'de> for Turn<'de> {
                 }
                 let role = role.ok_or_else(|| de::Error::missing_field("role"))?;
                 let content = content.ok_or_else(|| de::Error::missing_field("content"))?;
-                Ok(Turn {
-                    role: Some(Role::parse(&role)?),
-                    content,
-                })
+                Ok(Turn { role: Some(Role::parse(&role)?), content })
             }
         }
         deserializer.deserialize_any(TurnVisitor)
@@ -269,45 +242,30 @@ impl<'de> Deserialize<'de> for Turn<'de> {
 mod tests {
     use super::*;
 
-    fn dialogue(turns: &[&'static str]) -> Result<Item<'static>, ItemProblem> {
-        Ok(Item::Dialogue(
-            turns.iter().map(|turn| Cow::Borrowed(*turn)).collect(),
-        ))
+    fn dialogue(turns: &[&'static str]) -> Item<'static> {
+        Item::Dialogue(turns.iter().map(|turn| Cow::Borrowed(*turn)).collect())
     }
 
     #[test]
     fn every_shape() {
         assert_eq!(parse_item(br#""a\u00e9""#), Ok(Item::Text("aé".into())));
-        assert_eq!(parse_item(br#"["q", "a"]"#), dialogue(&["q", "a"]));
-        assert_eq!(
-            parse_item(br#"{"id": 7, "text": "t"}"#),
-            Ok(Item::Text("t".into()))
-        );
-        assert_eq!(
-            parse_item(br#"{"messages": ["q", "a"]}"#),
-            dialogue(&["q", "a"])
-        );
-        let chat = br#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#;
-        assert_eq!(parse_item(chat), dialogue(&["q", "a"]));
+        assert_eq!(parse_item(br#"["q", "a"]"#), Ok(dialogue(&["q", "a"])));
+        assert_eq!(parse_item(br#"{"id": 7, "text": "t"}"#), Ok(Item::Text("t".into())));
+        assert_eq!(parse_item(br#"{"messages": ["q", "a"]}"#), Ok(dialogue(&["q", "a"])));
+        let chat =
+            br#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}"#;
+        assert_eq!(parse_item(chat), Ok(dialogue(&["q", "a"])));
         let chat = br#"{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}"#;
-        assert_eq!(parse_item(chat), dialogue(&["q", "a"]));
+        assert_eq!(parse_item(chat), Ok(dialogue(&["q", "a"])));
     }
 
     #[test]
     fn problems_name_the_byte() {
         for (json, at, problem) in [
-            (
-                &b"[\"q\",\n 12]"[..],
-                8,
-                "invalid type: integer `12`, expected a text",
-            ),
+            (&b"[\"q\",\n 12]"[..], 8, "invalid type: integer `12`, expected a text"),
             (b"[\"\xff\"]", 2, "invalid UTF-8"),
             (b"\"\\ud800\"", 7, "unexpected end of hex escape"),
-            (
-                b"{\"text\": \"a\", \"text\": \"b\"}",
-                19,
-                "duplicate key \"text\"",
-            ),
+            (b"{\"text\": \"a\", \"text\": \"b\"}", 19, "duplicate key \"text\""),
             (
                 b"{\"question\": \"a\"}",
                 16,
@@ -322,10 +280,7 @@ mod tests {
             let found = parse_item(json);
             assert_eq!(
                 found,
-                Err(ItemProblem {
-                    at,
-                    problem: problem.into()
-                }),
+                Err(ItemProblem { at, problem: problem.into() }),
                 "{}",
                 String::from_utf8_lossy(json)
             );

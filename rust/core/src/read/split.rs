@@ -30,11 +30,7 @@ enum State {
     /// Inside an item that is a string.
     Text { start: usize },
     /// Inside an item that is an array or an object.
-    Nested {
-        start: usize,
-        depth: usize,
-        in_string: bool,
-    },
+    Nested { start: usize, depth: usize, in_string: bool },
     /// Inside an item that is anything else: no document, but a boundary all the same.
     Scalar { start: usize },
     /// After an item: a comma or `]`.
@@ -63,11 +59,7 @@ impl Splitter {
     }
 
     /// Scans on to the end of `buffer` and appends the items that end in it.
-    pub(super) fn scan(
-        &mut self,
-        buffer: &[u8],
-        items: &mut Vec<Range<usize>>,
-    ) -> Result<(), SplitProblem> {
+    pub(super) fn scan(&mut self, buffer: &[u8], items: &mut Vec<Range<usize>>) -> Result<(), SplitProblem> {
         while self.at < buffer.len() {
             let byte = buffer[self.at];
             match self.state {
@@ -75,26 +67,14 @@ impl Splitter {
                     StringEnd::Closed(end) => self.finish_item(start..end, items),
                     StringEnd::Open(at) => return self.pause(start, at),
                 },
-                State::Nested {
-                    start,
-                    depth,
-                    in_string: true,
-                } => match end_of_string(buffer, self.at) {
+                State::Nested { start, depth, in_string: true } => match end_of_string(buffer, self.at) {
                     StringEnd::Closed(end) => {
                         self.at = end;
-                        self.state = State::Nested {
-                            start,
-                            depth,
-                            in_string: false,
-                        };
+                        self.state = State::Nested { start, depth, in_string: false };
                     }
                     StringEnd::Open(at) => return self.pause(start, at),
                 },
-                State::Nested {
-                    start,
-                    depth,
-                    in_string: false,
-                } => {
+                State::Nested { start, depth, in_string: false } => {
                     self.scan_nested(buffer, start, depth, items);
                 }
                 State::Scalar { start } => {
@@ -140,11 +120,7 @@ impl Splitter {
                 return Err(self.unexpected(byte, "expected nothing after the array"));
             }
             (_, b'"') => State::Text { start },
-            (_, b'[' | b'{') => State::Nested {
-                start,
-                depth: 1,
-                in_string: false,
-            },
+            (_, b'[' | b'{') => State::Nested { start, depth: 1, in_string: false },
             (_, b',' | b']' | b'}' | b':') => return Err(self.unexpected(byte, "expected an item")),
             _ => State::Scalar { start },
         };
@@ -153,22 +129,12 @@ impl Splitter {
     }
 
     /// Inside brackets, outside strings: counts depth to the next quote or the item's end.
-    fn scan_nested(
-        &mut self,
-        buffer: &[u8],
-        start: usize,
-        mut depth: usize,
-        items: &mut Vec<Range<usize>>,
-    ) {
+    fn scan_nested(&mut self, buffer: &[u8], start: usize, mut depth: usize, items: &mut Vec<Range<usize>>) {
         for (i, byte) in buffer.iter().enumerate().skip(self.at) {
             match byte {
                 b'"' => {
                     self.at = i + 1;
-                    self.state = State::Nested {
-                        start,
-                        depth,
-                        in_string: true,
-                    };
+                    self.state = State::Nested { start, depth, in_string: true };
                     return;
                 }
                 b'[' | b'{' => depth += 1,
@@ -181,11 +147,7 @@ impl Splitter {
             }
         }
         self.at = buffer.len();
-        self.state = State::Nested {
-            start,
-            depth,
-            in_string: false,
-        };
+        self.state = State::Nested { start, depth, in_string: false };
     }
 
     /// The stream has ended.
@@ -204,19 +166,11 @@ impl Splitter {
                 return Ok(());
             }
             State::Open => "the file is empty; expected a JSON array of items",
-            State::FirstItem | State::NextItem | State::Comma => {
-                "the file ends before its closing ']'"
-            }
-            State::Text { .. }
-            | State::Nested {
-                in_string: true, ..
-            } => "the file ends inside a string",
+            State::FirstItem | State::NextItem | State::Comma => "the file ends before its closing ']'",
+            State::Text { .. } | State::Nested { in_string: true, .. } => "the file ends inside a string",
             State::Nested { .. } | State::Scalar { .. } => "the file ends inside an item",
         };
-        Err(SplitProblem {
-            at,
-            problem: problem.into(),
-        })
+        Err(SplitProblem { at, problem: problem.into() })
     }
 
     /// The first `count` bytes of the buffer have been taken away.
@@ -249,10 +203,7 @@ impl Splitter {
 
     fn unexpected(&self, byte: u8, expected: &str) -> SplitProblem {
         let found = char::from(byte).escape_default();
-        SplitProblem {
-            at: self.at,
-            problem: format!("{expected}, found '{found}'"),
-        }
+        SplitProblem { at: self.at, problem: format!("{expected}, found '{found}'") }
     }
 }
 
@@ -306,47 +257,25 @@ mod tests {
             let cut = cut.clamp(fed, json.len());
             buffer.extend_from_slice(&json[fed..cut]);
             fed = cut;
-            splitter
-                .scan(&buffer, &mut items)
-                .map_err(|e| format!("{} {}", e.at, e.problem))?;
+            splitter.scan(&buffer, &mut items).map_err(|e| format!("{} {}", e.at, e.problem))?;
         }
-        splitter
-            .finish(&buffer, &mut items)
-            .map_err(|e| format!("{} {}", e.at, e.problem))?;
-        Ok(items
-            .into_iter()
-            .map(|item| buffer[item].to_vec())
-            .collect())
+        splitter.finish(&buffer, &mut items).map_err(|e| format!("{} {}", e.at, e.problem))?;
+        Ok(items.into_iter().map(|item| buffer[item].to_vec()).collect())
     }
 
     #[test]
     fn items_of_an_array() {
         let json = br#" [ "a\"]", ["q, ]", "\\"] , {"k": [1, "}"]}, 12,true ] "#;
         let items = split(Layout::Array, json, &[]);
-        let expected: Vec<&[u8]> = vec![
-            br#""a\"]""#,
-            br#"["q, ]", "\\"]"#,
-            br#"{"k": [1, "}"]}"#,
-            b"12",
-            b"true",
-        ];
-        assert_eq!(
-            items,
-            Ok(expected.into_iter().map(<[u8]>::to_vec).collect())
-        );
+        let expected: Vec<&[u8]> =
+            vec![br#""a\"]""#, br#"["q, ]", "\\"]"#, br#"{"k": [1, "}"]}"#, b"12", b"true"];
+        assert_eq!(items, Ok(expected.into_iter().map(<[u8]>::to_vec).collect()));
     }
 
     #[test]
     fn items_of_lines() {
         let items = split(Layout::Lines, b"\"a\"\r\n\n  [\"b\"]\n\"c\"", &[]);
-        assert_eq!(
-            items,
-            Ok(vec![
-                b"\"a\"".to_vec(),
-                b"[\"b\"]".to_vec(),
-                b"\"c\"".to_vec()
-            ])
-        );
+        assert_eq!(items, Ok(vec![b"\"a\"".to_vec(), b"[\"b\"]".to_vec(), b"\"c\"".to_vec()]));
     }
 
     #[test]
@@ -357,19 +286,12 @@ mod tests {
             ("[\"a\",", "5 the file ends before its closing ']'"),
             ("[\"a", "3 the file ends inside a string"),
             ("[[\"a\"", "5 the file ends inside an item"),
-            (
-                "[\"a\" \"b\"]",
-                "5 expected ',' or ']' after an item, found '\\\"'",
-            ),
+            ("[\"a\" \"b\"]", "5 expected ',' or ']' after an item, found '\\\"'"),
             ("[,\"b\"]", "1 expected an item, found ','"),
             ("[\"a\",]", "5 expected an item, found ']'"),
             ("[] x", "3 expected nothing after the array, found 'x'"),
         ] {
-            assert_eq!(
-                split(Layout::Array, json.as_bytes(), &[]),
-                Err(problem.to_owned()),
-                "{json}"
-            );
+            assert_eq!(split(Layout::Array, json.as_bytes(), &[]), Err(problem.to_owned()), "{json}");
         }
     }
 

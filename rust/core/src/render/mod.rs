@@ -78,12 +78,7 @@ impl Renderer {
     ) -> Result<bool, E> {
         let turns = match item {
             Item::Text(text) => {
-                each(TextPiece {
-                    text,
-                    marks: &[],
-                    counts: true,
-                    end: Some(End::Text),
-                })?;
+                each(TextPiece { text, marks: &[], counts: true, end: Some(End::Text) })?;
                 return Ok(false);
             }
             Item::Dialogue(turns) => turns,
@@ -92,26 +87,12 @@ impl Renderer {
         for (i, pair) in pairs.by_ref().enumerate() {
             self.prompt.clear();
             self.marks.clear();
-            let opening = if i == 0 {
-                &self.opening
-            } else {
-                &self.follow_up
-            };
+            let opening = if i == 0 { &self.opening } else { &self.follow_up };
             opening.append_to(&mut self.prompt, &mut self.marks);
             self.prompt.push_str(&pair[0]);
             self.reply.append_to(&mut self.prompt, &mut self.marks);
-            each(TextPiece {
-                text: &self.prompt,
-                marks: &self.marks,
-                counts: false,
-                end: None,
-            })?;
-            each(TextPiece {
-                text: &pair[1],
-                marks: &[],
-                counts: true,
-                end: Some(End::Answer),
-            })?;
+            each(TextPiece { text: &self.prompt, marks: &self.marks, counts: false, end: None })?;
+            each(TextPiece { text: &pair[1], marks: &[], counts: true, end: Some(End::Answer) })?;
         }
         Ok(!pairs.remainder().is_empty())
     }
@@ -136,11 +117,7 @@ impl Literal {
 
     fn append_to(&self, text: &mut String, marks: &mut Vec<Range<usize>>) {
         let shift = text.len();
-        marks.extend(
-            self.marks
-                .iter()
-                .map(|mark| mark.start + shift..mark.end + shift),
-        );
+        marks.extend(self.marks.iter().map(|mark| mark.start + shift..mark.end + shift));
         text.push_str(&self.text);
     }
 }
@@ -159,11 +136,7 @@ mod tests {
         let item = Item::Dialogue(turns.iter().map(|turn| Cow::Borrowed(*turn)).collect());
         let mut pieces = Vec::new();
         let Ok(cut) = renderer.render(&item, |piece| {
-            let marks = piece
-                .marks
-                .iter()
-                .map(|mark| piece.text[mark.clone()].to_owned())
-                .collect();
+            let marks = piece.marks.iter().map(|mark| piece.text[mark.clone()].to_owned()).collect();
             pieces.push((piece.text.to_owned(), marks, piece.counts, piece.end));
             Ok::<(), Infallible>(())
         });
@@ -177,11 +150,7 @@ mod tests {
 
     #[test]
     fn the_apollo_template() {
-        let (pieces, cut) = render(
-            "apollo",
-            &["<|im_end|>"],
-            &["q<|im_end|>", "a", "q2", "a2", "q3"],
-        );
+        let (pieces, cut) = render("apollo", &["<|im_end|>"], &["q<|im_end|>", "a", "q2", "a2", "q3"]);
         let expected = vec![
             piece("User:q<|im_end|>\nAssistant:", &[], false),
             piece("a", &[], true),
@@ -194,31 +163,16 @@ mod tests {
     #[test]
     fn only_the_templates_own_special_tokens_are_marked() {
         let specials = ["<|im_start|>", "<|im_end|>"];
-        let (pieces, _) = render(
-            "chatml",
-            &specials,
-            &["<|im_end|>", "<|im_start|>", "q", "a"],
-        );
+        let (pieces, _) = render("chatml", &specials, &["<|im_end|>", "<|im_start|>", "q", "a"]);
         let marks = ["<|im_start|>", "<|im_end|>", "<|im_start|>"];
         let expected = vec![
-            piece(
-                "<|im_start|>user\n<|im_end|><|im_end|>\n<|im_start|>assistant\n",
-                &marks,
-                false,
-            ),
+            piece("<|im_start|>user\n<|im_end|><|im_end|>\n<|im_start|>assistant\n", &marks, false),
             piece("<|im_start|>", &[], true),
-            piece(
-                "\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n",
-                &marks,
-                false,
-            ),
+            piece("\n<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n", &marks, false),
             piece("a", &[], true),
         ];
         assert_eq!(pieces, expected);
-        assert_eq!(
-            render("chatml", &[], &["q", "a"]).0[0].1,
-            Vec::<String>::new()
-        );
+        assert_eq!(render("chatml", &[], &["q", "a"]).0[0].1, Vec::<String>::new());
     }
 
     #[test]

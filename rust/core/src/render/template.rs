@@ -57,15 +57,9 @@ impl Template {
         }
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let file: TemplateFile = toml::from_str(&text).map_err(|error| {
-            Error::Config(format!(
-                "template {}: {}",
-                path.display(),
-                error.to_string().trim_end()
-            ))
+            Error::Config(format!("template {}: {}", path.display(), error.to_string().trim_end()))
         })?;
-        let name = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         Ok(Self {
             name: name.unwrap_or_default(),
             user: file.user,
@@ -81,22 +75,12 @@ impl Template {
             "apollo" => ("User:", "Assistant:", "\n", "\n", None),
             "apollo-yi" => ("<|User|>:", "<|Assistant|>:", "\n", "\n", None),
             "medjamba" => ("<|User|>:\n", "<|Assistant|>:\n", "\n", "\n", None),
-            "phi3" => (
-                "<|user|>\n",
-                "<|assistant|>\n",
-                "<|end|>\n",
-                "<|end|>\n",
-                None,
-            ),
+            "phi3" => ("<|user|>\n", "<|assistant|>\n", "<|end|>\n", "<|end|>\n", None),
             // ChatML closes an answer with the token that closes every turn, and models trained on it
             // stop there.
-            "chatml" => (
-                "<|im_start|>user\n",
-                "<|im_start|>assistant\n",
-                "<|im_end|>\n",
-                "\n",
-                Some("<|im_end|>"),
-            ),
+            "chatml" => {
+                ("<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n", "\n", Some("<|im_end|>"))
+            }
             _ => return None,
         };
         Some(Self {
@@ -117,10 +101,7 @@ mod tests {
     #[test]
     fn every_name_is_built_in() {
         for name in NAMES {
-            assert_eq!(
-                Template::load(name).map(|template| template.name).ok(),
-                Some(name.to_owned())
-            );
+            assert_eq!(Template::load(name).map(|template| template.name).ok(), Some(name.to_owned()));
         }
     }
 
@@ -133,19 +114,11 @@ mod tests {
             Template::load(&path.to_string_lossy())
         };
         let template = load("user = 'Q: '\nassistant = 'A: '\nseparator = \"\\n\"")?;
-        assert_eq!(
-            (template.name.as_str(), template.follow_up.as_str()),
-            ("mine", "\n")
-        );
-        for (text, problem) in [
-            ("user = 1", "user"),
-            ("usr = ''", "unknown field"),
-            ("user = ''", "missing field"),
-        ] {
-            let error = load(text)
-                .err()
-                .map(|error| error.to_string())
-                .unwrap_or_default();
+        assert_eq!((template.name.as_str(), template.follow_up.as_str()), ("mine", "\n"));
+        for (text, problem) in
+            [("user = 1", "user"), ("usr = ''", "unknown field"), ("user = ''", "missing field")]
+        {
+            let error = load(text).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(problem), "{error}");
         }
         assert!(Template::load("nobody").is_err());

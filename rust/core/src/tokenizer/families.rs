@@ -23,12 +23,7 @@ const FAMILIES: [Family; 9] = [
         bos: None,
     },
     // Gemma 1 to 3
-    Family {
-        signature: &["<bos>", "<eos>", "<pad>"],
-        eos: "<eos>",
-        pad: &["<pad>"],
-        bos: Some("<bos>"),
-    },
+    Family { signature: &["<bos>", "<eos>", "<pad>"], eos: "<eos>", pad: &["<pad>"], bos: Some("<bos>") },
     // Llama 3
     Family {
         signature: &["<|begin_of_text|>", "<|end_of_text|>"],
@@ -64,12 +59,7 @@ const FAMILIES: [Family; 9] = [
         bos: Some("<s>"),
     },
     // Llama 1 and 2, Mistral
-    Family {
-        signature: &["<s>", "</s>", "<unk>"],
-        eos: "</s>",
-        pad: &["<pad>", "<unk>"],
-        bos: Some("<s>"),
-    },
+    Family { signature: &["<s>", "</s>", "<unk>"], eos: "</s>", pad: &["<pad>", "<unk>"], bos: Some("<s>") },
     // GPT-2
     Family {
         signature: &["<|endoftext|>", "Ġ"],
@@ -81,16 +71,10 @@ const FAMILIES: [Family; 9] = [
 
 /// What the tokenizer's family calls its special tokens; nothing, where no family is recognised.
 pub(super) fn known_names(file: &TokenizerFile) -> SpecialNames {
-    let family = FAMILIES
-        .iter()
-        .find(|family| family.signature.iter().all(|token| file.has(token)));
+    let family = FAMILIES.iter().find(|family| family.signature.iter().all(|token| file.has(token)));
     family.map_or_else(SpecialNames::default, |family| SpecialNames {
         eos: Some(family.eos.into()),
-        pad: family
-            .pad
-            .iter()
-            .find(|token| file.has(token))
-            .map(|token| (*token).into()),
+        pad: family.pad.iter().find(|token| file.has(token)).map(|token| (*token).into()),
         bos: family.bos.map(Into::into),
     })
 }
@@ -108,19 +92,9 @@ mod tests {
                 "<|endoftext|>",
                 None,
             ),
-            (
-                &["<bos>", "<eos>", "<pad>", "<unk>"],
-                "<eos>",
-                "<pad>",
-                Some("<bos>"),
-            ),
+            (&["<bos>", "<eos>", "<pad>", "<unk>"], "<eos>", "<pad>", Some("<bos>")),
             (&["<s>", "</s>", "<unk>"], "</s>", "<unk>", Some("<s>")),
-            (
-                &["<s>", "</s>", "<unk>", "<pad>"],
-                "</s>",
-                "<pad>",
-                Some("<s>"),
-            ),
+            (&["<s>", "</s>", "<unk>", "<pad>"], "</s>", "<pad>", Some("<s>")),
             (
                 &["<|startoftext|>", "<|endoftext|>", "<unk>"],
                 "<|endoftext|>",
@@ -128,45 +102,22 @@ mod tests {
                 Some("<|startoftext|>"),
             ),
             (
-                &[
-                    "<s>",
-                    "</s>",
-                    "<unk>",
-                    "<|endoftext|>",
-                    "<|assistant|>",
-                    "<|end|>",
-                ],
+                &["<s>", "</s>", "<unk>", "<|endoftext|>", "<|assistant|>", "<|end|>"],
                 "<|endoftext|>",
                 "<unk>",
                 Some("<s>"),
             ),
-            (
-                &["<|endoftext|>", "Ġ"],
-                "<|endoftext|>",
-                "<|endoftext|>",
-                Some("<|endoftext|>"),
-            ),
+            (&["<|endoftext|>", "Ġ"], "<|endoftext|>", "<|endoftext|>", Some("<|endoftext|>")),
         ] {
-            let vocab: serde_json::Map<String, serde_json::Value> = tokens
-                .iter()
-                .zip(0..)
-                .map(|(token, id)| ((*token).to_owned(), id.into()))
-                .collect();
+            let vocab: serde_json::Map<String, serde_json::Value> =
+                tokens.iter().zip(0..).map(|(token, id)| ((*token).to_owned(), id.into())).collect();
             let json = serde_json::json!({"model": {"vocab": vocab}}).to_string();
-            let Ok(file) = TokenizerFile::parse(json.as_bytes()) else {
-                panic!("not read")
-            };
+            let Ok(file) = TokenizerFile::parse(json.as_bytes()) else { panic!("not read") };
             let names = known_names(&file);
-            let found = (
-                names.eos.as_deref(),
-                names.pad.as_deref(),
-                names.bos.as_deref(),
-            );
+            let found = (names.eos.as_deref(), names.pad.as_deref(), names.bos.as_deref());
             assert_eq!(found, (Some(eos), Some(pad), bos), "{tokens:?}");
         }
-        let Ok(file) = TokenizerFile::parse(br#"{"model": {"vocab": {"a": 0}}}"#) else {
-            panic!("not read")
-        };
+        let Ok(file) = TokenizerFile::parse(br#"{"model": {"vocab": {"a": 0}}}"#) else { panic!("not read") };
         assert_eq!(known_names(&file), SpecialNames::default());
     }
 }

@@ -66,18 +66,12 @@ impl<'de> Deserialize<'de> for Vocab {
 
 impl TokenizerFile {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(json)
-            .map_err(|error| format!("tokenizer.json is not understood: {error}"))
+        serde_json::from_slice(json).map_err(|error| format!("tokenizer.json is not understood: {error}"))
     }
 
     pub(super) fn id_of(&self, token: &str) -> Option<u32> {
-        let added = self
-            .added_tokens
-            .iter()
-            .find(|added| added.content == token);
-        added
-            .map(|added| added.id)
-            .or_else(|| self.model.vocab.0.get(token).copied())
+        let added = self.added_tokens.iter().find(|added| added.content == token);
+        added.map(|added| added.id).or_else(|| self.model.vocab.0.get(token).copied())
     }
 
     /// A token as a user gives it: an id in digits, or its text.
@@ -94,16 +88,12 @@ impl TokenizerFile {
 
     pub(super) fn vocab_size(&self) -> u32 {
         let added = self.added_tokens.iter().map(|added| added.id).max();
-        added
-            .max(self.model.vocab.0.values().copied().max())
-            .map_or(0, |id| id.saturating_add(1))
+        added.max(self.model.vocab.0.values().copied().max()).map_or(0, |id| id.saturating_add(1))
     }
 
     pub(super) fn special_tokens(&self) -> Vec<(String, u32)> {
         let special = self.added_tokens.iter().filter(|added| added.special);
-        special
-            .map(|added| (added.content.clone(), added.id))
-            .collect()
+        special.map(|added| (added.content.clone(), added.id)).collect()
     }
 
     /// The token that the post-processor puts before a text.
@@ -120,10 +110,7 @@ fn leading_token(post_processor: &Value) -> Option<u32> {
         }
         "BertProcessing" | "RobertaProcessing" => &post_processor["cls"][1],
         "Sequence" => {
-            return post_processor["processors"]
-                .as_array()?
-                .iter()
-                .find_map(leading_token);
+            return post_processor["processors"].as_array()?.iter().find_map(leading_token);
         }
         _ => return None,
     };
@@ -145,16 +132,9 @@ impl SpecialNames {
         // A token is given as its text, or as an object with its content.
         let name = |key: &str| {
             let token = &config[key];
-            token
-                .as_str()
-                .or_else(|| token["content"].as_str())
-                .map(str::to_owned)
+            token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
         };
-        Ok(Self {
-            eos: name("eos_token"),
-            pad: name("pad_token"),
-            bos: name("bos_token"),
-        })
+        Ok(Self { eos: name("eos_token"), pad: name("pad_token"), bos: name("bos_token") })
     }
 }
 
@@ -170,9 +150,7 @@ mod tests {
 
     #[test]
     fn tokens_by_text_and_by_id() {
-        let Ok(file) = TokenizerFile::parse(FILE.as_bytes()) else {
-            panic!("not read")
-        };
+        let Ok(file) = TokenizerFile::parse(FILE.as_bytes()) else { panic!("not read") };
         assert_eq!(file.vocab_size(), 4);
         assert_eq!(
             ["</s>", "<s>", "2", "7", "4", "b"].map(|t| file.resolve(t)),
@@ -185,11 +163,7 @@ mod tests {
     #[test]
     fn names_as_text_or_object() {
         let config = br#"{"eos_token": {"content": "E"}, "pad_token": "P", "bos_token": null}"#;
-        let names = SpecialNames {
-            eos: Some("E".into()),
-            pad: Some("P".into()),
-            bos: None,
-        };
+        let names = SpecialNames { eos: Some("E".into()), pad: Some("P".into()), bos: None };
         assert_eq!(SpecialNames::parse(config), Ok(names));
         assert!(SpecialNames::parse(b"{").is_err());
     }

@@ -75,6 +75,11 @@ pub struct TokenizerInfo {
     pub bos_id: Option<u32>,
 }
 
+/// SHA-256, as hubs and package indexes write it.
+fn sha256_hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
 impl Tokenizer {
     /// Loads a tokenizer and finds its special tokens: as given, else from `tokenizer_config.json`, else
     /// from the known families.
@@ -82,44 +87,28 @@ impl Tokenizer {
     /// # Errors
     /// When a file is not understood, or a token is not found.
     pub fn load(source: &TokenizerSource, options: &TokenOptions) -> Result<Self> {
-        let fail = |problem: String| Error::Tokenizer {
-            tokenizer: source.label.clone(),
-            problem,
-        };
+        let fail = |problem: String| Error::Tokenizer { tokenizer: source.label.clone(), problem };
         let file = TokenizerFile::parse(&source.json).map_err(&fail)?;
         let named = match &source.config {
             Some(config) => SpecialNames::parse(config).map_err(&fail)?,
             None => SpecialNames::default(),
         };
         let known = families::known_names(&file);
-        let find =
-            |role: &str, option: &str, given: &Option<String>, candidates: [&Option<String>; 2]| {
-                let missing = |token: &str| fail(format!("it has no token {token:?} for {role}"));
-                if let Some(given) = given {
-                    return file.resolve(given).ok_or_else(|| missing(given));
-                }
-                let name = candidates.into_iter().flatten().next().ok_or_else(|| {
-                    fail(format!(
-                        "its {role} token is not known; name it with {option}"
-                    ))
-                })?;
-                file.id_of(name).ok_or_else(|| missing(name))
-            };
-        let eos_id = find(
-            "end-of-text",
-            "--eos",
-            &options.eos,
-            [&named.eos, &known.eos],
-        )?;
-        let pad_id = find("padding", "--pad", &options.pad, [&named.pad, &known.pad])?;
-        let bos = || {
-            find(
-                "BOS",
-                "--bos-token",
-                &options.bos_token,
-                [&named.bos, &known.bos],
-            )
+        let find = |role: &str, option: &str, given: &Option<String>, candidates: [&Option<String>; 2]| {
+            let missing = |token: &str| fail(format!("it has no token {token:?} for {role}"));
+            if let Some(given) = given {
+                return file.resolve(given).ok_or_else(|| missing(given));
+            }
+            let name = candidates
+                .into_iter()
+                .flatten()
+                .next()
+                .ok_or_else(|| fail(format!("its {role} token is not known; name it with {option}")))?;
+            file.id_of(name).ok_or_else(|| missing(name))
         };
+        let eos_id = find("end-of-text", "--eos", &options.eos, [&named.eos, &known.eos])?;
+        let pad_id = find("padding", "--pad", &options.pad, [&named.pad, &known.pad])?;
+        let bos = || find("BOS", "--bos-token", &options.bos_token, [&named.bos, &known.bos]);
         let bos_id = match (options.bos, file.leading_token()) {
             (BosMode::Never, _) | (BosMode::Auto, None) => None,
             (BosMode::Auto, Some(id)) if options.bos_token.is_none() => Some(id),
@@ -130,10 +119,7 @@ impl Tokenizer {
         Ok(Self {
             encoder: Box::new(encoder),
             info: TokenizerInfo {
-                sha256: Sha256::digest(&source.json)
-                    .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect(),
+                sha256: sha256_hex(&source.json),
                 vocab_size: file.vocab_size(),
                 eos_id,
                 pad_id,
@@ -146,9 +132,6 @@ impl Tokenizer {
     /// The id of a special token.
     #[must_use]
     pub fn special_id(&self, token: &str) -> Option<u32> {
-        self.special_tokens
-            .iter()
-            .find(|(text, _)| text == token)
-            .map(|(_, id)| *id)
+        self.special_tokens.iter().find(|(text, _)| text == token).map(|(_, id)| *id)
     }
 }

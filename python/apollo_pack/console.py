@@ -1,0 +1,346 @@
+"""What people see: plans, progress, tables, coloured rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+from tokenizers import Tokenizer
+
+from apollo_pack.tokenizers import find_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from apollo_pack.dataset import PackedDataset
+    from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry
+
+COUNTED = "green"
+CONTEXT = "dim"
+FILES_LISTED = 60
+
+PIPED_WIDTH = 160  # what is not a terminal has no width of its own
+
+_out = Console(highlight=False)
+if not _out.is_terminal:
+    _out = Console(highlight=False, width=PIPED_WIDTH)
+_err = Console(stderr=True, highlight=False)
+
+
+def print_error(message: str) -> None:
+    """Print one line on stderr."""
+    _err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def print_plan(plan: BuildPlan) -> None:
+    """Print what a build is going to do."""
+    table = Table(title="Plan", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name in ("file", "source", "lang", "kind"):
+        table.add_column(name, overflow="fold")
+    table.add_column("items", justify="right")
+    table.add_column("size", justify="right")
+    for file in plan.inputs[:FILES_LISTED]:
+        table.add_row(
+            escape(file.path),
+            escape(file.source),
+            file.language,
+            file.kind or "?",
+            _items([file]),
+            _size(file.bytes),
+        )
+    if len(plan.inputs) > FILES_LISTED:
+        rest = plan.inputs[FILES_LISTED:]
+        size = _size(sum(file.bytes for file in rest))
+        table.add_row(f"... and {len(rest)} more", "", "", "", _items(rest), size)
+    if len(plan.inputs) > 1:
+        size = _size(sum(file.bytes for file in plan.inputs))
+        table.add_row(f"[bold]{len(plan.inputs)} files", "", "", "", _items(plan.inputs), size)
+    _out.print(table)
+    for file in plan.inputs:
+        for note in file.notes:
+            _out.print(f"[yellow]note[/] {escape(file.path)}: {escape(note.what)} -> {escape(note.outcome)}")
+    for path, reason in plan.left_out.items():
+        _out.print(f"[yellow]left out[/] {escape(path)}: {escape(reason)}")
+    for note in plan.notes:
+        _out.print(f"[yellow]note[/] {escape(note.what)} -> {escape(note.outcome)}")
+    label, encoder = plan.tokenizer["label"], plan.tokenizer["encoder"]
+    _out.print(f"tokenizer [bold]{escape(label)}[/], encoder {encoder}: {_ids(plan.tokenizer)}")
+    order = "in corpus order" if plan.order == "corpus" else f"shuffled by seed {plan.seed}"
+    _out.print(
+        f"rows of [bold]{plan.seq_len}[/] tokens, packing {plan.packing}, overflow {plan.overflow}, template "
+        f"{escape(plan.template['name'])}, documents {order}, {plan.threads} threads\n"
+    )
+
+
+def print_report(report: BuildReport) -> None:
+    """Print what a build did."""
+    _print_ledger(report.ledger)
+    for error in report.bad_item_list:
+        place = ", ".join(f"{name} {error[name]}" for name in ("item", "byte") if error[name] is not None)
+        _out.print(f"[yellow]left out[/] {escape(error['file'])}, {place}: {escape(error['problem'])}")
+    if report.bad_items > len(report.bad_item_list):
+        _out.print(f"[yellow]left out[/] {report.bad_items - len(report.bad_item_list):,} more items")
+    _print_totals(report.totals, report.seq_len)
+    seconds = report.seconds
+    rate = _rate(report.input_bytes / seconds, report.totals["tokens"] / seconds)
+    path, size = escape(str(report.path)), _size(report.file_bytes)
+    _out.print(f"wrote [bold]{path}[/] ({size}) in {seconds:.1f} s, {rate}\ncontent {report.content_hash}")
+
+
+def print_dataset(dataset: PackedDataset) -> None:
+    """Print what a packed file says about itself."""
+    metadata = dataset.metadata
+    tokenizer = metadata["tokenizer"]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in (
+        ("content", metadata["content_hash"]),
+        ("built by", f"apollo-pack {metadata['apollo_pack']}, format {metadata['format_version']}"),
+        ("tokenizer", f"sha256 {tokenizer['sha256']}"),
+        ("ids", _ids(tokenizer)),
+        ("template", metadata["template"]["name"]),
+        ("packing", f"{metadata['packing']}, overflow {metadata['overflow']}"),
+        ("order", f"{metadata['order']}, seed {metadata['seed']}"),
+        ("inputs", f"{len(metadata['inputs'])} files"),
+    ):
+        table.add_row(name, escape(str(value)))
+    _out.print(table)
+    _print_ledger(dataset.ledger)
+    _print_totals(metadata["totals"], dataset.seq_len)
+
+
+def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None:
+    """Print a row: the decoded text with its mask in colour, and the documents it is made of."""
+    row = dataset[index]
+    documents = dataset.documents(index)
+    found = find_tokenizer(tokenizer)
+    if hashlib.sha256(found.tokenizer_json).hexdigest() == dataset.metadata["tokenizer"]["sha256"]:
+        library = Tokenizer.from_buffer(found.tokenizer_json)
+        for number, document in enumerate(documents, 1):
+            _out.rule(f"[bold]{number}[/] {escape(_place(document))}", align="left", characters="-")
+            _out.print(_decode(library, row, document["start"], document["end"]), soft_wrap=True)
+        padding = dataset.seq_len - (documents[-1]["end"] if documents else 0)
+        if padding:
+            _out.rule(f"{padding} tokens of padding", align="left", characters="-")
+        legend = Text("counts for the loss", COUNTED if _coloured() else "")
+        marks = Text("" if _coloured() else " between [[ and ]]")
+        _out.print(Text.assemble("\n", legend, marks, ", ", ("context only", CONTEXT)))
+    else:
+        _out.print("[yellow]note[/] built with another tokenizer: give it with --tokenizer to see the text")
+    table = Table(
+        title=f"Row {index} of {len(dataset)}",
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
+    for name in ("segment", "columns", "tokens", "count"):
+        table.add_column(name, justify="right")
+    table.add_column("document", overflow="fold")
+    for number, document in enumerate(documents, 1):
+        start, end = document["start"], document["end"]
+        counted = int(row["loss_mask"][start:end].sum())
+        table.add_row(str(number), f"{start}:{end}", str(end - start), str(counted), escape(_place(document)))
+    _out.print(table)
+
+
+def print_verified(path: Path, result: Mapping[str, Any]) -> None:
+    """Print that a file is whole."""
+    totals = result["totals"]
+    _out.print(
+        f"[green]ok[/] {escape(str(path))}: {totals['rows']:,} rows, {totals['tokens']:,} tokens, "
+        f"{totals['loss_tokens']:,} count\n   content {result['content_hash']}\n"
+        f"   root    {result['root_hash']}",
+        soft_wrap=True,
+    )
+
+
+class _Bar:
+    """A progress bar on stderr, gone when the work is done."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
+        self.progress = Progress(*columns, console=_err, transient=True)
+        self.task: TaskID | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def start(self, description: str, total: float) -> TaskID:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = self.progress.add_task(description, total=total or None, rate="")
+        self.progress.start()
+        return self.task
+
+
+class BuildProgress(_Bar):
+    """Shows the stages of a build."""
+
+    WORDS = {  # noqa: RUF012 - never changed
+        "survey": "looking at the corpus",
+        "encode": "encoding",
+        "plan": "planning rows",
+        "write": "writing rows",
+        "publish": "finishing",
+    }
+
+    def __init__(self) -> None:
+        """Begin with no stage."""
+        super().__init__()
+        self.stage = ""
+
+    def __enter__(self) -> Self:
+        """Show nothing yet."""
+        return self
+
+    def __call__(self, progress: Mapping[str, Any]) -> None:
+        """Take a look at the build."""
+        if progress["stage"] != self.stage or self.task is None:
+            self.stage = progress["stage"]
+            self.start(self.WORDS[self.stage], progress["total"])
+        if self.task is None:
+            return
+        elapsed = self.progress.tasks[0].elapsed
+        rate = ""
+        if self.stage == "encode" and elapsed:
+            rate = _rate(progress["done"] / elapsed, progress["tokens"] / elapsed)
+        self.progress.update(self.task, completed=progress["done"], rate=rate)
+
+
+class VerifyProgress(_Bar):
+    """Shows how many rows have been checked."""
+
+    def __enter__(self) -> Self:
+        """Show nothing yet."""
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take a look at the check."""
+        task = self.start("verifying", total) if self.task is None else self.task
+        self.progress.update(task, completed=done)
+
+
+def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
+    entries = list(ledger)
+    columns = {
+        "items": [entry.items for entry in entries],
+        "dropped": [sum(entry.items_dropped.values()) for entry in entries],
+        "cut": [entry.items_cut for entry in entries],
+        "tokens": [entry.tokens for entry in entries],
+        "truncated": [entry.tokens_truncated for entry in entries],
+        "tokens dropped": [sum(entry.tokens_dropped.values()) for entry in entries],
+        "in rows": [entry.tokens_kept for entry in entries],
+        "count for loss": [entry.loss_tokens for entry in entries],
+    }
+    table = Table(title="Ledger", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("source", overflow="fold")
+    table.add_column("lang")
+    shown = {name: figures for name, figures in columns.items() if any(figures)}
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for i, entry in enumerate(entries):
+        table.add_row(
+            escape(entry.source), entry.language, *(f"{figures[i]:,}" for figures in shown.values())
+        )
+    table.add_row("[bold]total", "", *(f"[bold]{sum(figures):,}" for figures in shown.values()))
+    _out.print(table)
+    for what, reasons in (
+        ("items dropped", [entry.items_dropped for entry in entries]),
+        ("tokens dropped", [entry.tokens_dropped for entry in entries]),
+    ):
+        sums: Counter[str] = Counter()
+        for counts in reasons:
+            sums.update(counts)
+        if sums:
+            _out.print(
+                f"{what}: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.items()))
+            )
+    trailing = sum(entry.trailing_questions for entry in entries)
+    if trailing:
+        _out.print(f"trailing questions cut off: {trailing:,}")
+
+
+def _print_totals(totals: Mapping[str, int], seq_len: int) -> None:
+    padding = totals["padding"] / max(1, totals["rows"] * seq_len)
+    _out.print(
+        f"{totals['rows']:,} rows of {seq_len}: {totals['tokens']:,} tokens in {totals['segments']:,} "
+        f"segments, {totals['loss_tokens']:,} count for the loss, {padding:.3%} padding"
+    )
+    if totals["rows_without_loss"]:
+        _out.print(f"[yellow]note[/] {totals['rows_without_loss']:,} rows have no token that counts")
+
+
+def _decode(library: Tokenizer, row: Mapping[str, Any], start: int, end: int) -> Text:
+    """Decode a segment in runs of tokens that count or do not."""
+    text = Text()
+    ids, mask = row["input_ids"][start:end].tolist(), row["loss_mask"][start:end].tolist()
+    at = 0
+    while at < len(ids):
+        stop = at
+        while stop < len(ids) and mask[stop] == mask[at]:
+            stop += 1
+        run = library.decode(ids[at:stop], skip_special_tokens=False)
+        if mask[at] and not _coloured():
+            run = f"[[{run}]]"
+        text.append(run, COUNTED if mask[at] else CONTEXT)
+        at = stop
+    return text
+
+
+def _ids(tokenizer: Mapping[str, Any]) -> str:
+    bos = "no BOS" if tokenizer["bos_id"] is None else f"BOS {tokenizer['bos_id']}"
+    eos, pad = tokenizer["eos_id"], tokenizer["pad_id"]
+    return f"{tokenizer['vocab_size']:,} ids, end-of-text {eos}, pad {pad}, {bos}"
+
+
+def _coloured() -> bool:
+    return _out.color_system is not None
+
+
+def _place(document: Mapping[str, Any]) -> str:
+    words = f"{document['source']}, item {document['item']}"
+    if document["epoch"]:
+        words += f", epoch {document['epoch']}"
+    if document["continued"]:
+        words += f", from token {document['document_start']} on"
+    if document["cut"]:
+        words += ", goes on after this"
+    return words
+
+
+def _items(files: Iterable[FilePlan]) -> str:
+    files = list(files)
+    about = "" if all(file.items_exact for file in files) else "~"
+    return f"{about}{sum(file.items for file in files):,}"
+
+
+def _rate(bytes_per_second: float, tokens_per_second: float) -> str:
+    return f"{bytes_per_second / 1e6:.1f} MB/s, {tokens_per_second / 1e6:.2f} M tokens/s"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:  # noqa: PLR2004 - the step between the units
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
