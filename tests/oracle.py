@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from apollo_pack import PackedDataset
 
@@ -113,36 +113,34 @@ class Oracle:
 
     def is_bad(self, item: Item) -> bool:
         """Say whether the item is refused for a special token in its text."""
-        texts = [item] if isinstance(item, str) else item[: len(item) // 2 * 2]
+        texts = [item] if isinstance(item, str) else item
         return self.special == "error" and any(re.search(self._pattern, text) for text in texts)
 
     def document(self, item: Item) -> Document | None:
         """Render and encode; None for a dialogue without an answer."""
         ids, counts = list(self.bos), [False] * len(self.bos)
         if isinstance(item, str):
-            text = self.encode([(item, True)])
+            text = self.encode(((item, True),))
             return Document([*ids, *text, self.eos], [*counts, *[True] * len(text), True])
         form = self.template
         for i in range(0, len(item) - 1, 2):
             opening = (form.follow_up if i else "") + form.user
-            prompt = self.encode(
-                [(opening, False), (item[i], True), (form.separator + form.assistant, False)]
-            )
-            answer = self.encode([(item[i + 1], True)])
+            closing = form.separator + form.assistant
+            prompt = self.encode(((opening, False), (item[i], True), (closing, False)))
+            answer = self.encode(((item[i + 1], True),))
             ids += [*prompt, *answer, self.end]
             counts += [False] * len(prompt) + [True] * (len(answer) + 1)
         return Document(ids, counts) if len(item) > 1 else None
 
-    def encode(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
+    def encode(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
         """Encode ``(text, is it raw)`` parts as one piece."""
-        parts = list(parts)
         # With nothing special in the raw text both ways of reading it are the same, and plain `encode` is it.
         self._tok.encode_special_tokens = False
         if self.special == "parse" or not any(raw and re.search(self._pattern, text) for text, raw in parts):
             return list(self._tok.encode("".join(text for text, _ in parts), add_special_tokens=False).ids)
         return self.encode_split(parts)
 
-    def encode_split(self, parts: Iterable[tuple[str, bool]]) -> list[int]:
+    def encode_split(self, parts: Sequence[tuple[str, bool]]) -> list[int]:
         """Split at the special tokens of the template, and take those in raw text as characters."""
         chunks: list[str] = [""]  # text, special, text, special, ..., text
         for text, raw in parts:
@@ -355,6 +353,8 @@ class _Check:
             for entry in (want, got):  # a reason with nothing under it may be left out
                 for name in ("items_dropped", "tokens_dropped"):
                     entry[name] = {reason: count for reason, count in entry[name].items() if count}
-            different = {name: (got.get(name), value) for name, value in want.items() if got.get(name) != value}
+            different = {
+                name: (got.get(name), value) for name, value in want.items() if got.get(name) != value
+            }
             assert not different, f"ledger of {key}, (found, expected): {different}"
             assert got.keys() == want.keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess  # noqa: S404 - runs the unpacker
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def shared_data() -> Path:
 _LINES = [
     "The patient has a fever and a cough. It's 38.5 degrees, isn't it?",
     "User: what is it?\nAssistant: rest and water, twice a day.\n\n",
-    "患者发烧、咳嗽；请多休息。",
+    "患者发烧、咳嗽。请多休息。",
     "المريض يعاني من الحمى والسعال",
     "रोगी को बुखार और खाँसी है",
     "Le malade a de la fièvre ; él también.",

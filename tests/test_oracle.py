@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from oracle import COLUMNS, TEMPLATES, File, Item, Oracle, check, expect
-from shared_data import EOS, tiny
 
 import apollo_pack
 from apollo_pack.tokenizers import default_tokenizer
+from oracle import COLUMNS, TEMPLATES, File, Item, Oracle, check, expect
+from shared_data import EOS, tiny
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

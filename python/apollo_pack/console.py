@@ -177,7 +177,7 @@ class _Bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[rate]}"),
         )
-        self.progress = Progress(*columns, console=_err, transient=True)
+        self.progress = Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
         self.task: TaskID | None = None
 
     def __exit__(
