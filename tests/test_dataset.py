@@ -142,6 +142,7 @@ def _sum(ds, i):
     return int(ds[i]["input_ids"].sum())
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_other_processes_read_the_same(ds, method):
     if method == "fork" and os.name != "posix":

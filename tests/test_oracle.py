@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import apollo_pack
 from apollo_pack.tokenizers import default_tokenizer
-from oracle import COLUMNS, TEMPLATES, File, Item, Oracle, check, expect
+from oracle import COLUMNS, TEMPLATES, File, Item, Oracle, Template, check, expect
 from shared_data import EOS, tiny
 
 if TYPE_CHECKING:
@@ -256,6 +256,33 @@ def test_shuffle_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert orders[0] == orders[1] != orders[2]
     assert sorted(orders[0]) == sorted(orders[2]) == list(range(200)) != orders[0]
     assert (tmp_path / "0.bin").read_bytes() == (tmp_path / "1.bin").read_bytes()
+
+
+CUSTOM = {
+    "plain": Template("### Q ", "\n### A ", "\t", " ## "),
+    "specials inside": Template(
+        "<|im_start|>Q: ", " <|user|>A", "<|end|><|end|> x ", "<|im_end|>", "<|end|>"
+    ),
+    "unknown end": Template("U", "A", " ", "", "<|nobody|>"),
+    "nothing at all": Template("", "", "", ""),
+}
+
+
+@pytest.mark.parametrize("tokenizer", sorted(EOS))
+@pytest.mark.parametrize("name", CUSTOM)
+def test_custom_template(tokenizer: str, name: str, tmp_path: Path) -> None:
+    """A template from a TOML file."""
+    case = Case(NASTY, HARD_QA, tokenizer)
+    lines = [
+        f"{key} = {json.dumps(value)}" for key, value in asdict(CUSTOM[name]).items() if value is not None
+    ]
+    (tmp_path / "my.toml").write_text("\n".join(lines))
+    source = write(tmp_path / "corpus", case.corpus())
+    apollo_pack.build(
+        source, tmp_path / "out.bin", **case.settings(tmp_path) | {"template": tmp_path / "my.toml"}
+    )
+    expected = expect(case.corpus(), Oracle(tiny(tokenizer), CUSTOM[name], eos=EOS[tokenizer]), case.seq_len)
+    check(apollo_pack.PackedDataset(tmp_path / "out.bin", columns=COLUMNS), expected, case.corpus())
 
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))

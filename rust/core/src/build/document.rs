@@ -95,13 +95,13 @@ impl<'a> DocumentEncoder<'a> {
     /// Cuts the first `kept` tokens into fragments of at most `piece`, and drops those without loss.
     fn cut(&self, index: u64, kept: usize, piece: usize, out: &mut Encoded) {
         let length = self.tokens.len();
-        let (mut fragments, mut dropped) = (0, 0);
+        let (mut fragments, mut dropped_pieces, mut dropped) = (0, 0, 0);
         for start in (0..kept).step_by(piece.max(1)) {
             let end = kept.min(start + piece);
             let tokens = &self.tokens[start..end];
             if !tokens[1..].iter().any(|token| token & LOSS != 0) {
                 dropped += tokens.len() as u64;
-                out.entry.pieces_without_loss += u64::from(end - start < length);
+                dropped_pieces += 1;
                 continue;
             }
             fragments += 1;
@@ -125,6 +125,7 @@ impl<'a> DocumentEncoder<'a> {
             out.entry.tokens_truncated += truncated;
             out.entry.drop_tokens(DropReason::NoLoss, dropped);
             out.entry.items_cut += u64::from(kept < length || fragments > 1 || dropped > 0);
+            out.entry.pieces_without_loss += dropped_pieces;
         }
     }
 
