@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Item = str | list[str]
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids", "attention_mask", "loss_mask")
 
+# Unicode's White_Space, which special tokens may swallow; Python's own idea of it has more in it.
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
 
 @dataclass(frozen=True)
 class Template:
@@ -154,9 +157,9 @@ class Oracle:
                 continue
             text = chunk
             if i > 0 and self._specials[chunks[i - 1]]["rstrip"]:
-                text = text.lstrip()
+                text = text.lstrip(_SPACE)
             if i + 1 < len(chunks) and self._specials[chunks[i + 1]]["lstrip"]:
-                text = text.rstrip()
+                text = text.rstrip(_SPACE)
             tok = self._later if i else self._tok
             tok.encode_special_tokens = True
             ids += tok.encode(text, add_special_tokens=False).ids
@@ -205,27 +208,25 @@ def _place(
     length = len(document.ids)
     ledger["tokens"] += length
     kept = min(length, seq_len) if way == "truncate" else length
-    if way == "drop" and length > seq_len:
-        reason = "too-long"
-    elif not document.has_loss(0, kept):
-        reason = "no-loss"
-    else:
-        expected.documents[key] = Document(document.ids[:kept], document.counts[:kept])
-        expected.whole[key] = length
-        ledger["items_kept"] += 1
-        ledger["tokens_truncated"] += length - kept
-        ledger["items_cut"] += kept < length or (way == "split" and length > seq_len)
-        for start in range(0, kept, kept if way == "run-on" else seq_len):
-            end = kept if way == "run-on" else min(start + seq_len, kept)
-            if document.has_loss(start, end):
-                expected.pieces[*key, start] = end
-                ledger["tokens_kept"] += end - start
-            else:
-                ledger["pieces_without_loss"] += 1
-                ledger["tokens_dropped"]["no-loss"] += end - start
+    step = kept if way == "run-on" else seq_len
+    pieces = [(start, min(start + step, kept)) for start in range(0, kept, step)]
+    with_loss = [piece for piece in pieces if document.has_loss(*piece)]
+    too_long = way == "drop" and length > seq_len
+    if too_long or not with_loss:
+        reason = "too-long" if too_long else "no-loss"
+        ledger["items_dropped"][reason] += 1
+        ledger["tokens_dropped"][reason] += length
         return
-    ledger["items_dropped"][reason] += 1
-    ledger["tokens_dropped"][reason] += length
+    expected.documents[key] = Document(document.ids[:kept], document.counts[:kept])
+    expected.whole[key] = length
+    expected.pieces.update({(*key, start): end for start, end in with_loss})
+    in_pieces = sum(end - start for start, end in with_loss)
+    ledger["items_kept"] += 1
+    ledger["items_cut"] += kept < length or len(pieces) > 1
+    ledger["tokens_kept"] += in_pieces
+    ledger["tokens_truncated"] += length - kept
+    ledger["tokens_dropped"]["no-loss"] += kept - in_pieces
+    ledger["pieces_without_loss"] += len(pieces) - len(with_loss)
 
 
 def _empty_account() -> dict[str, Any]:

@@ -215,6 +215,8 @@ CASES = st.builds(
 @example(Case([""], []))
 @example(Case([], [["only"]]))
 @example(Case(["", "a"], [[], ["", ""]], tokenizer="metaspace", seq_len=8))
+@example(Case([], [["x" * 60, ""], ["q", "a"]], seq_len=8, build={"overflow": "split"}))
+@example(Case([], [["<|end|>\x1f", "\x85"]], tokenizer="bytes-prefix", template="chatml", seq_len=64))
 @given(CASES)
 def test_any_corpus(case: Case) -> None:
     """Every fragment stands in the rows once, with its mask; nothing else does; the ledger agrees."""

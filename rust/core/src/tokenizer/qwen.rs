@@ -5,13 +5,13 @@
 //! others, and which two follows from the ranks: encoding its bytes with the merges before it leaves
 //! exactly these two parts.
 
-use std::collections::HashMap;
-
+use ahash::AHashMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 const SHA256: &str = "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186";
 const SPECIAL_TOKENS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
@@ -21,7 +21,7 @@ const SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N
 ///
 /// # Errors
 /// When the bytes are not those of the vocabulary that this version of apollo-pack knows.
-pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>> {
+pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>, Error> {
     let fail = |problem: &str| Error::Tokenizer {
         tokenizer: "default (qwen.tiktoken)".into(),
         problem: problem.into(),
@@ -33,19 +33,14 @@ pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>> {
         ));
     }
     let tokens = read_tiktoken(tiktoken).ok_or_else(|| fail("a line is not base64 and a rank in order"))?;
-    let ranks: HashMap<&[u8], usize> =
-        tokens.iter().enumerate().map(|(rank, token)| (token.as_slice(), rank)).collect();
-    let spelling = byte_spelling();
-    let spell = |bytes: &[u8]| bytes.iter().map(|byte| spelling[usize::from(*byte)]).collect::<String>();
+    let ranks: Ranks = (0u32..).zip(&tokens).map(|(rank, token)| (token.as_slice(), rank)).collect();
     let mut merges = Vec::with_capacity(tokens.len());
-    for (rank, token) in tokens.iter().enumerate() {
+    for (rank, token) in (0u32..).zip(&tokens) {
         if token.len() > 1 {
             let cut = last_merge(token, rank, &ranks).ok_or_else(|| fail("a token has no merge"))?;
-            merges.push([spell(&token[..cut]), spell(&token[cut..])]);
+            merges.push((&token[..cut], &token[cut..]));
         }
     }
-    let vocab: serde_json::Map<String, serde_json::Value> =
-        tokens.iter().zip(0u32..).map(|(token, rank)| (spell(token), rank.into())).collect();
     let added: Vec<_> = SPECIAL_TOKENS
         .iter()
         .zip(tokens.len()..)
@@ -58,16 +53,81 @@ pub fn tokenizer_json_of_qwen(tiktoken: &[u8]) -> Result<Vec<u8>> {
         json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
     let split =
         json!({"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": false});
-    let tokenizer = json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": {"type": "NFC"},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
-        "post_processor": byte_level, "decoder": byte_level,
-        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                  "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-                  "ignore_merges": false, "vocab": vocab, "merges": merges},
-    });
-    serde_json::to_vec(&tokenizer).map_err(|error| Error::Internal(error.to_string()))
+    let spell = Spelling::new();
+    let file = QwenTokenizer {
+        version: "1.0",
+        truncation: None,
+        padding: None,
+        added_tokens: added.into(),
+        normalizer: json!({"type": "NFC"}),
+        pre_tokenizer: json!({"type": "Sequence", "pretokenizers": [split, byte_level]}),
+        post_processor: byte_level.clone(),
+        decoder: byte_level,
+        model: Model {
+            r#type: "BPE",
+            dropout: None,
+            unk_token: None,
+            continuing_subword_prefix: None,
+            end_of_word_suffix: None,
+            fuse_unk: false,
+            byte_fallback: false,
+            ignore_merges: false,
+            vocab: Vocab { tokens: &tokens, spell: &spell },
+            merges: Merges { merges: &merges, spell: &spell },
+        },
+    };
+    serde_json::to_vec(&file).map_err(|error| Error::Internal(error.to_string()))
+}
+
+type Ranks<'a> = AHashMap<&'a [u8], u32>;
+
+#[derive(Serialize)]
+struct QwenTokenizer<'a> {
+    version: &'static str,
+    truncation: Option<()>,
+    padding: Option<()>,
+    added_tokens: Value,
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    decoder: Value,
+    model: Model<'a>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    r#type: &'static str,
+    dropout: Option<f32>,
+    unk_token: Option<()>,
+    continuing_subword_prefix: Option<()>,
+    end_of_word_suffix: Option<()>,
+    fuse_unk: bool,
+    byte_fallback: bool,
+    ignore_merges: bool,
+    vocab: Vocab<'a>,
+    merges: Merges<'a>,
+}
+
+struct Vocab<'a> {
+    tokens: &'a [Vec<u8>],
+    spell: &'a Spelling,
+}
+
+impl Serialize for Vocab<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((0u32..).zip(self.tokens).map(|(rank, token)| (self.spell.of(token), rank)))
+    }
+}
+
+struct Merges<'a> {
+    merges: &'a [(&'a [u8], &'a [u8])],
+    spell: &'a Spelling,
+}
+
+impl Serialize for Merges<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.merges.iter().map(|(a, b)| [self.spell.of(a), self.spell.of(b)]))
+    }
 }
 
 fn read_tiktoken(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -79,32 +139,47 @@ fn read_tiktoken(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     text.lines().enumerate().map(line).collect()
 }
 
-/// Where the last merge of a token joined its two parts.
-fn last_merge(token: &[u8], rank: usize, ranks: &HashMap<&[u8], usize>) -> Option<usize> {
+/// Where the last merge of a token joined its two parts: its bytes are merged as an encoder would, lowest
+/// rank first, until two parts are left.
+fn last_merge(token: &[u8], rank: u32, ranks: &Ranks) -> Option<usize> {
+    let joined =
+        |start: usize, end: usize| ranks.get(token.get(start..end)?).copied().filter(|joined| *joined < rank);
+    // For each part, where it ends, and the rank that it and the next would have together.
     let mut ends: Vec<usize> = (1..=token.len()).collect();
+    let mut pairs: Vec<Option<u32>> = (0..token.len()).map(|i| joined(i, i + 2)).collect();
     while ends.len() > 2 {
-        let part = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
-        let candidates = (0..ends.len() - 1).filter_map(|i| {
-            let joined = ranks.get(&token[part(i)..ends[i + 1]])?;
-            (*joined < rank).then_some((*joined, i))
-        });
-        ends.remove(candidates.min()?.1);
+        let candidates = pairs.iter().enumerate().filter_map(|(i, rank)| rank.map(|rank| (rank, i)));
+        let (_, at) = candidates.min()?;
+        ends.remove(at);
+        pairs.remove(at);
+        let start = |i: usize| if i == 0 { 0 } else { ends[i - 1] };
+        if at > 0 {
+            pairs[at - 1] = joined(start(at - 1), ends[at]);
+        }
+        pairs[at] = ends.get(at + 1).and_then(|end| joined(start(at), *end));
     }
     ends.first().copied()
 }
 
 /// GPT-2's way to write any byte as a visible character.
-fn byte_spelling() -> Vec<char> {
-    let visible = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let mut next = 256;
-    let spell = |byte: u32| {
-        if visible(byte) {
-            return char::from_u32(byte).unwrap_or_default();
+struct Spelling([char; 256]);
+
+impl Spelling {
+    fn new() -> Self {
+        let mut chars = ['\0'; 256];
+        let mut next = 256u32;
+        for (byte, spelled) in (0u32..).zip(&mut chars) {
+            let visible = matches!(byte, 33..=126 | 161..=172 | 174..=255);
+            let code = if visible { byte } else { next };
+            next += u32::from(!visible);
+            *spelled = char::from_u32(code).unwrap_or_default();
         }
-        next += 1;
-        char::from_u32(next - 1).unwrap_or_default()
-    };
-    (0..256).map(spell).collect()
+        Self(chars)
+    }
+
+    fn of(&self, bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| self.0[usize::from(*byte)]).collect()
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +194,7 @@ mod tests {
     #[test]
     fn the_last_merge_follows_from_the_ranks() {
         let tokens: [&[u8]; 6] = [b"a", b"b", b"c", b"bc", b"ab", b"abc"];
-        let ranks: HashMap<&[u8], usize> = tokens.iter().zip(0..).map(|(t, r)| (*t, r)).collect();
+        let ranks: Ranks = tokens.iter().zip(0..).map(|(t, r)| (*t, r)).collect();
         assert_eq!(last_merge(b"abc", 5, &ranks), Some(1)); // bc is merged before ab
         assert_eq!(last_merge(b"ab", 4, &ranks), Some(1));
         assert_eq!(read_tiktoken(b"YQ== 0\nYg== 1"), Some(vec![b"a".to_vec(), b"b".to_vec()]));
@@ -128,11 +203,8 @@ mod tests {
 
     #[test]
     fn bytes_are_spelled_as_gpt2_does() {
-        let spelling = byte_spelling();
-        assert_eq!(
-            (spelling[32], spelling[10], spelling[b'a' as usize], spelling[255]),
-            ('Ġ', 'Ċ', 'a', 'ÿ')
-        );
-        assert_eq!(spelling.iter().collect::<std::collections::HashSet<_>>().len(), 256);
+        let spell = Spelling::new();
+        assert_eq!(spell.of(b" \na\xff"), "ĠĊaÿ");
+        assert_eq!(spell.0.iter().collect::<std::collections::HashSet<_>>().len(), 256);
     }
 }
