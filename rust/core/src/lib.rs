@@ -1,8 +1,8 @@
 //! The road of the data, from raw multilingual text to packed training rows, and back out of the file.
 //!
 //! ```text
-//! discover → read → render → encode → spool → plan → gather → file        build::build
-//!                                                            file → rows  file::PackedFile
+//! discover → read → render → encode → spool → plan → gather → file    pipeline::build
+//!                                                        file → rows  file::PackedFile
 //! ```
 //!
 //! Each step takes the named type of the step before it and can be called and tested alone. Encoding and
@@ -11,12 +11,12 @@
 #[cfg(target_endian = "big")]
 compile_error!("files and spools are little-endian and read without conversion");
 
-pub mod build;
 pub mod discover;
 pub mod encode;
 mod error;
 pub mod file;
 mod ledger;
+pub mod pipeline;
 pub mod plan;
 pub mod read;
 pub mod render;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apollo_pack_core::build::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
+use apollo_pack_core::pipeline::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
 use apollo_pack_core::plan::{Order, Packing};
 use apollo_pack_core::tokenizer::{BosMode, TokenizerSource, tokenizer_json_of_qwen};
 use pyo3::prelude::*;

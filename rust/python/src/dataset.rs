@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use apollo_pack_core::Error;
-use apollo_pack_core::build::Monitor;
 use apollo_pack_core::file::{PackedFile, verify};
+use apollo_pack_core::pipeline::Monitor;
 use numpy::{Element, IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use apollo_pack_core::build::Monitor;
+use apollo_pack_core::pipeline::Monitor;
 use apollo_pack_core::{Error, Result};
 use pyo3::prelude::*;
 
