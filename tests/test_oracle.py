@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import apollo_pack
 from apollo_pack.tokenizers import default_tokenizer
 from oracle import COLUMNS, TEMPLATES, File, Item, Oracle, Template, check, expect
-from shared_data import EOS, tiny
+from tiny_tokenizers import EOS, tiny
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

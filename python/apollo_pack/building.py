@@ -133,7 +133,9 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     settings["template"] = str(settings["template"])
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
-        if value is not None and not (isinstance(value, int) and least <= value <= most):
+        if value is None and name == "threads":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
     for name in ("eos", "pad", "bos_token"):
         if settings[name] is not None:

@@ -41,7 +41,8 @@ pub struct Entry {
     pub loss_tokens: u64,
     /// Questions at the end of a dialogue, cut off because no answer follows.
     pub trailing_questions: u64,
-    /// Items kept in more than one piece, or not to their end.
+    /// Items longer than a row that were split, or not kept to their end. What runs on over a row's end
+    /// (`concat`) is not cut in this sense.
     pub items_cut: u64,
     /// Pieces of cut documents dropped because no token of them would count.
     pub pieces_without_loss: u64,

@@ -3,7 +3,9 @@
 mod input;
 mod name;
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -109,7 +111,7 @@ fn from_folder(root: &Path) -> Result<Corpus> {
             path: error.path().unwrap_or(root).into(),
             problem: error.to_string(),
         })?;
-        if !entry.file_type().is_file() {
+        if entry.file_type().is_dir() {
             continue;
         }
         let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
@@ -120,6 +122,10 @@ fn from_folder(root: &Path) -> Result<Corpus> {
                 problem: "the name of this file is not valid UTF-8; rename it".into(),
             });
         };
+        if !entry.file_type().is_file() {
+            corpus.left_out.push(LeftOut { path: parts.join("/"), reason: "no regular file".into() });
+            continue;
+        }
         let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
         corpus.add(parts.join("/"), bytes, Location::File(entry.path().into()));
     }
@@ -141,6 +147,12 @@ fn from_zip(path: &Path) -> Result<Corpus> {
         problem: format!("not a readable zip archive: {error}"),
     };
     let mut archive = ZipArchive::new(file).map_err(broken)?;
+    if let Some(name) =
+        name_that_stands_twice(path, archive.central_directory_start()).map_err(Error::io(path))?
+    {
+        let problem = format!("{name} stands in the archive twice; which one is meant?");
+        return Err(Error::Corpus { path: path.into(), problem });
+    }
     let mut corpus = Corpus::empty();
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(broken)?;
@@ -151,6 +163,26 @@ fn from_zip(path: &Path) -> Result<Corpus> {
         }
     }
     Ok(corpus)
+}
+
+/// The library keeps the last of several entries with one name and does not tell, so the list of entries
+/// is walked once more (APPNOTE.TXT 4.3.12: a header of 46 bytes, then name, extra field and comment).
+fn name_that_stands_twice(path: &Path, directory_start: u64) -> std::io::Result<Option<String>> {
+    let mut file = BufReader::new(File::open(path)?);
+    file.seek(SeekFrom::Start(directory_start))?;
+    let mut seen = HashSet::new();
+    let mut header = [0; 46];
+    while file.read_exact(&mut header).is_ok() && header.starts_with(b"PK\x01\x02") {
+        let length = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        let mut name = vec![0; length(28).into()];
+        file.read_exact(&mut name)?;
+        file.seek_relative((length(30)).into())?;
+        file.seek_relative((length(32)).into())?;
+        if let Some(name) = seen.replace(name) {
+            return Ok(Some(String::from_utf8_lossy(&name).into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn is_hidden(name: &str) -> bool {

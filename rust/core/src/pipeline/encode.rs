@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use super::config::{BuildConfig, OnError};
 use super::document::{DocumentEncoder, Encoded};
 use super::monitor::{Monitor, Stage};
-use super::survey::mixed_kinds;
+use super::survey::{REST_LEFT_OUT, mixed_kinds};
 use crate::discover::{Input, Kind};
 use crate::error::{Error, InputError, Result};
 use crate::ledger::{DropReason, Entry};
@@ -290,7 +290,7 @@ impl<'a> Collector<'a> {
             }
             Outcome::Broken(Error::Input(mut error)) if self.on_error == OnError::Skip => {
                 // What cannot be read counts as one item, however much it was meant to be.
-                error.problem.push_str("; the rest of the file is left out");
+                error.problem.push_str(REST_LEFT_OUT);
                 let entry = &mut self.entries[input];
                 entry.items += 1;
                 entry.drop_item(DropReason::BadItem, 0);

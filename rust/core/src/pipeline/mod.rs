@@ -74,7 +74,7 @@ pub fn plan(
 /// # Errors
 /// When anything on the road fails; then nothing is published, and an older output stays as it was.
 pub fn build(
-    corpus: &Path,
+    corpus_path: &Path,
     out: &Path,
     tokenizer: &TokenizerSource,
     config: &BuildConfig,
@@ -83,7 +83,8 @@ pub fn build(
     config.validate()?;
     let template = Template::load(&config.template)?;
     workspace::check_output(out, config.force)?;
-    let corpus = discover(corpus)?;
+    let corpus = discover(corpus_path)?;
+    workspace::keep_apart(out, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
     let plan = survey::survey(corpus, tokenizer, &loaded, &template, config, Depth::Beginning, monitor)?;
@@ -96,6 +97,10 @@ pub fn build(
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
     let spool_path = workspace.file("spool");
     let encoded = encode::encode_corpus(&inputs, &kinds, &loaded, &template, config, &spool_path, monitor)?;
+    if encoded.spool.fragments.is_empty() {
+        let problem = "nothing to write: no item has a token that counts for the loss".into();
+        return Err(Error::Corpus { path: corpus_path.into(), problem });
+    }
     let output = workspace.file(OUTPUT);
     let (writer, gathered) = place(&encoded.spool, &inputs, &loaded.info, config, &output, monitor)?;
 
@@ -142,10 +147,7 @@ fn place(
 ) -> Result<(FileWriter, Gathered)> {
     monitor.start(Stage::Plan, 0);
     let fragments = &spool.fragments;
-    if fragments.is_empty() {
-        let problem = "nothing to write: no item has a token that counts for the loss";
-        return Err(Error::Config(problem.into()));
-    }
+
     let paths: Vec<&str> = inputs.iter().map(|input| input.path.as_str()).collect();
     let order = document_order(config.order, config.seed, fragments, &paths);
     let rows = pack(config.packing, &order, |i| fragments[i as usize].length, config.seq_len);

@@ -25,6 +25,9 @@ pub(super) enum Depth {
 
 const BEGINNING: usize = 1 << 19;
 
+/// Said of damage that ends a file.
+pub(super) const REST_LEFT_OUT: &str = "; the rest of the file is left out";
+
 /// How many problems of one file are told one by one.
 const PROBLEMS_LISTED: usize = 3;
 
@@ -167,7 +170,10 @@ fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor
     });
     let whole = match result {
         Ok(summary) => summary.is_some(),
-        Err(Error::Input(problem)) => {
+        Err(Error::Input(mut problem)) => {
+            if on_error == OnError::Skip {
+                problem.problem.push_str(REST_LEFT_OUT);
+            }
             findings.bad += 1;
             findings.problems.push(problem);
             true

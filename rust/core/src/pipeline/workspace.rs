@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::discover::Input;
 use crate::error::{Error, Result};
 
 /// A folder that one build has for itself; it goes away with the build, however that ends.
@@ -14,11 +15,24 @@ pub(super) struct Workspace {
     _lock: File,
 }
 
+/// Fails when publishing the output would replace a file of the corpus.
+pub(super) fn keep_apart(out: &Path, inputs: &[Input]) -> Result<()> {
+    let Ok(existing) = fs::canonicalize(out) else { return Ok(()) };
+    if inputs.iter().any(|input| fs::canonicalize(input.stored_in()).is_ok_and(|path| path == existing)) {
+        return Err(Error::Config(format!(
+            "{} is a file of the corpus; name another to write",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Fails early when the output cannot be published later.
 pub(super) fn check_output(out: &Path, force: bool) -> Result<()> {
     match fs::symlink_metadata(out) {
-        Ok(found) if found.is_dir() => {
-            Err(Error::Config(format!("{} is a folder; name a file to write", out.display())))
+        Ok(found) if !found.is_file() && !found.is_symlink() => {
+            let kind = if found.is_dir() { "a folder" } else { "no regular file" };
+            Err(Error::Config(format!("{} is {kind}; name a file to write", out.display())))
         }
         Ok(_) if !force => Err(Error::OutputExists(out.into())),
         Ok(_) => Ok(()),

@@ -45,7 +45,7 @@ pub fn parse_item(bytes: &[u8]) -> Result<Item<'_>, ItemProblem> {
         .map_err(|error| ItemProblem { at: error.valid_up_to(), problem: "invalid UTF-8".into() })?;
     serde_json::from_str::<Item>(text).map_err(|error| ItemProblem {
         at: byte_of(bytes, error.line(), error.column()),
-        problem: without_position(&error.to_string()),
+        problem: in_plain_words(&error.to_string()),
     })
 }
 
@@ -59,8 +59,13 @@ fn byte_of(bytes: &[u8], line: usize, column: usize) -> usize {
     (start + column.saturating_sub(1)).min(bytes.len())
 }
 
-fn without_position(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(what, _)| what).to_owned()
+fn in_plain_words(message: &str) -> String {
+    match message.rsplit_once(" at line ").map_or(message, |(what, _)| what) {
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            "a lone surrogate: \\ud800 to \\udfff stand for characters only in pairs".into()
+        }
+        what => what.to_owned(),
+    }
 }
 
 impl<'de> Deserialize<'de> for Item<'de> {
@@ -264,7 +269,7 @@ mod tests {
         for (json, at, problem) in [
             (&b"[\"q\",\n 12]"[..], 8, "invalid type: integer `12`, expected a text"),
             (b"[\"\xff\"]", 2, "invalid UTF-8"),
-            (b"\"\\ud800\"", 7, "unexpected end of hex escape"),
+            (b"\"\\ud800\"", 7, "a lone surrogate: \\ud800 to \\udfff stand for characters only in pairs"),
             (b"{\"text\": \"a\", \"text\": \"b\"}", 19, "duplicate key \"text\""),
             (
                 b"{\"question\": \"a\"}",

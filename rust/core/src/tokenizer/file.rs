@@ -132,9 +132,12 @@ impl SpecialNames {
         // A token is given as its text, or as an object with its content.
         let name = |key: &str| {
             let token = &config[key];
-            token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
+            match token.as_str().or_else(|| token["content"].as_str()) {
+                None if !token.is_null() => Err(format!("tokenizer_config.json: {key} is no token: {token}")),
+                name => Ok(name.map(str::to_owned)),
+            }
         };
-        Ok(Self { eos: name("eos_token"), pad: name("pad_token"), bos: name("bos_token") })
+        Ok(Self { eos: name("eos_token")?, pad: name("pad_token")?, bos: name("bos_token")? })
     }
 }
 
@@ -166,5 +169,6 @@ mod tests {
         let names = SpecialNames { eos: Some("E".into()), pad: Some("P".into()), bos: None };
         assert_eq!(SpecialNames::parse(config), Ok(names));
         assert!(SpecialNames::parse(b"{").is_err());
+        assert!(SpecialNames::parse(br#"{"eos_token": 7}"#).is_err());
     }
 }

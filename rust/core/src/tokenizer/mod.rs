@@ -11,6 +11,7 @@ pub use qwen::tokenizer_json_of_qwen;
 
 use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens};
 use crate::error::{Error, Result};
+use crate::spool::LOSS;
 use file::{SpecialNames, TokenizerFile};
 
 /// Whether documents start with a BOS token.
@@ -89,6 +90,9 @@ impl Tokenizer {
     pub fn load(source: &TokenizerSource, options: &TokenOptions) -> Result<Self> {
         let fail = |problem: String| Error::Tokenizer { tokenizer: source.label.clone(), problem };
         let file = TokenizerFile::parse(&source.json).map_err(&fail)?;
+        if file.vocab_size() > LOSS {
+            return Err(fail("it has ids of 2^31 and more, which no model has".into()));
+        }
         let named = match &source.config {
             Some(config) => SpecialNames::parse(config).map_err(&fail)?,
             None => SpecialNames::default(),
