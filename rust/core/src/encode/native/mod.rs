@@ -1,0 +1,124 @@
+//! The native encoder: the reference's ids without its regex engine, its copies and its merging of
+//! what has been merged before.
+//!
+//! Text is split at added tokens, normalized where that changes anything, cut into pieces by a
+//! hand-written scanner of the tokenizer's pattern, cut further wherever no merge can cross
+//! ([`joins`]), and each piece is looked up in the session's bounded cache. Only pieces that are new
+//! are merged. Memory of a session: [`cache::BOUND`] bytes of cache and the scratch space of the
+//! longest piece of the text at hand.
+
+mod added;
+mod build;
+mod byte_level;
+mod cache;
+mod config;
+mod joins;
+mod json;
+mod merge;
+mod model;
+mod normalize;
+mod pairs;
+mod path;
+mod scan;
+mod session;
+mod stages;
+mod unicode;
+mod unicode_data;
+mod vocab;
+
+use model::{Model, Symbols};
+use path::Path;
+
+use super::{Encoder, Session, SpecialTokens};
+
+/// Added tokens, by whether they are looked for before or after normalization.
+struct AddedTokens {
+    plain: Option<added::Matcher>,
+    normalized: Option<added::Matcher>,
+}
+
+/// An encoder for the BPE tokenizers whose whole configuration is understood.
+pub struct NativeEncoder {
+    model: Model,
+    added: AddedTokens,
+    path: Path,
+    special: SpecialTokens,
+    /// No pattern cuts words out, so every boundary is looked at.
+    cuts_words: bool,
+    /// Which ASCII characters can join which, as bits; spaces read as what they stand for.
+    ascii: Box<[u128; 128]>,
+    may_fuse: bool,
+}
+
+impl NativeEncoder {
+    /// Reads the text of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// Says what about the tokenizer is not fully understood; the reference then has to serve.
+    pub fn from_json(json: &[u8], special_tokens: SpecialTokens) -> Result<Self, String> {
+        build::build(json, special_tokens)
+    }
+
+    /// The most bytes that the cache of one session takes, whatever it encodes.
+    #[must_use]
+    pub fn session_cache_bound() -> usize {
+        cache::BOUND
+    }
+
+    fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
+        let chars = matches!(model.symbols, Symbols::Chars(_));
+        let may_fuse = matches!(&model.symbols, Symbols::Chars(chars) if chars.may_fuse());
+        let mut encoder = Self {
+            model,
+            added,
+            path,
+            special,
+            cuts_words: chars,
+            ascii: Box::new([u128::MAX; 128]),
+            may_fuse,
+        };
+        let mut ascii = Box::new([0u128; 128]);
+        for left in 0..128 {
+            for right in 0..128 {
+                if encoder.can_join_slow(left, right) {
+                    ascii[left as usize] |= 1 << right;
+                }
+            }
+        }
+        encoder.ascii = ascii;
+        encoder
+    }
+
+    /// Whether a merge might span the boundary between the two characters.
+    #[inline]
+    fn can_join(&self, left: u32, right: u32) -> bool {
+        if left < 128 && right < 128 {
+            return self.ascii[left as usize] >> right & 1 != 0;
+        }
+        self.can_join_slow(left, right)
+    }
+
+    #[inline]
+    fn can_join_slow(&self, left: u32, right: u32) -> bool {
+        let read = |code: u32| match self.path.space {
+            Some(space) if code == 0x20 => u32::from(space),
+            _ => code,
+        };
+        let (left, right) = (read(left), read(right));
+        if self.model.joins.can_join(left, right) {
+            return true;
+        }
+        self.may_fuse
+            && matches!(&self.model.symbols, Symbols::Chars(chars) if chars.fuses(left, right))
+    }
+}
+
+impl Encoder for NativeEncoder {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn session(&self) -> Box<dyn Session + '_> {
+        Box::new(session::NativeSession::new(self))
+    }
+}

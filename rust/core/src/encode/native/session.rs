@@ -1,0 +1,348 @@
+//! One thread's encoding: text to pieces, pieces to ids through the cache.
+
+use std::ops::Range;
+
+use super::NativeEncoder;
+use super::added::Split;
+use super::cache::{Cache, LONG, PART, SHORT, key_of, line_of};
+use super::config::Known;
+use super::merge::Merger;
+use super::normalize::normalize;
+use super::path::{Prefix, Splitting};
+use super::scan::{
+    Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole,
+};
+use super::stages::{BeforeSpace, Listed, ends};
+use super::unicode::decode;
+use crate::encode::{EncodeError, Session, SpecialTokens};
+
+/// Pieces that are looked up together, so that their memory arrives together.
+const BATCH: usize = 64;
+/// Scratch buffers beyond this are given back after a text.
+const KEEP: usize = 1 << 20;
+
+/// A session of the native encoder.
+pub(super) struct NativeSession<'a> {
+    encoder: &'a NativeEncoder,
+    work: Work<'a>,
+    splits: Vec<Split>,
+    prefixed: Vec<u8>,
+}
+
+/// What the pieces of one text go through.
+struct Work<'a> {
+    encoder: &'a NativeEncoder,
+    cache: Cache,
+    merger: Merger,
+    symbols: Vec<u32>,
+    fresh: Vec<u32>,
+    spelled: Vec<u8>,
+    batch: Box<Batch>,
+}
+
+struct Batch {
+    keys: [u128; BATCH],
+    lines: [usize; BATCH],
+    places: [(usize, usize); BATCH],
+    count: usize,
+    touched: u64,
+}
+
+impl<'a> NativeSession<'a> {
+    pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
+        Self {
+            encoder,
+            work: Work {
+                encoder,
+                cache: Cache::new(),
+                merger: Merger::default(),
+                symbols: Vec::new(),
+                fresh: Vec::new(),
+                spelled: Vec::new(),
+                batch: Box::new(Batch {
+                    keys: [0; BATCH],
+                    lines: [0; BATCH],
+                    places: [(0, 0); BATCH],
+                    count: 0,
+                    touched: 0,
+                }),
+            },
+            splits: Vec::new(),
+            prefixed: Vec::new(),
+        }
+    }
+
+    /// Text without added tokens that are matched as they stand; `first`: it begins the document.
+    fn text(&mut self, text: &str, first: bool, ids: &mut Vec<u32>) {
+        let normal = normalize(&self.encoder.path.steps, text);
+        self.normal(&normal, first, ids);
+    }
+
+    /// Normalized text without added tokens.
+    fn normal(&mut self, text: &str, first: bool, ids: &mut Vec<u32>) {
+        if text.is_empty() {
+            return;
+        }
+        let path = &self.encoder.path;
+        let begins_with_space =
+            || text.starts_with(' ') || path.space.is_some_and(|space| text.starts_with(space));
+        let prefix = match path.prefix {
+            Prefix::Never => false,
+            Prefix::Always => true,
+            Prefix::Missing => !begins_with_space(),
+            Prefix::MissingAtFirst => first && !begins_with_space(),
+        };
+        if !prefix {
+            self.work.pieces(text.as_bytes(), ids);
+            return;
+        }
+        let mut prefixed = std::mem::take(&mut self.prefixed);
+        prefixed.clear();
+        prefixed.push(b' ');
+        prefixed.extend_from_slice(text.as_bytes());
+        self.work.pieces(&prefixed, ids);
+        prefixed.clear();
+        prefixed.shrink_to(KEEP);
+        self.prefixed = prefixed;
+    }
+
+    /// Text in which added tokens may stand; `marks` are those that are known to.
+    fn with_added(
+        &mut self,
+        text: &str,
+        marks: &[Range<usize>],
+        ids: &mut Vec<u32>,
+    ) -> Result<(), EncodeError> {
+        let encoder = self.encoder;
+        let as_text = encoder.special == SpecialTokens::Text;
+        let (plain, normalized) = (&encoder.added.plain, &encoder.added.normalized);
+        let mut plain_marks = Vec::new();
+        let mut normalized_marks = Vec::new();
+        if as_text {
+            for mark in marks {
+                let content = &text[mark.clone()];
+                let find = |matcher: &Option<super::added::Matcher>| {
+                    matcher.as_ref().and_then(|matcher| matcher.special(content))
+                };
+                if let Some(number) = find(plain) {
+                    plain_marks.push((mark.clone(), number));
+                } else if let Some(number) = find(normalized) {
+                    normalized_marks.push((mark.clone(), number));
+                } else {
+                    return Err(EncodeError(format!("{content:?} is no special token")));
+                }
+            }
+        }
+        let mut splits = std::mem::take(&mut self.splits);
+        splits.clear();
+        match plain {
+            Some(plain) if !(plain_marks.is_empty() && plain.finds_nothing(text)) => {
+                plain.split(text, &plain_marks, as_text, &mut splits);
+            }
+            _ => splits.push(Split::Text(0..text.len())),
+        }
+        let mut inner = Vec::new();
+        for split in &splits {
+            match split {
+                Split::Token(id) => ids.push(*id),
+                Split::Text(range) => {
+                    let part = &text[range.clone()];
+                    let Some(normalized) = normalized else {
+                        self.text(part, range.start == 0, ids);
+                        continue;
+                    };
+                    let normal = normalize(&encoder.path.steps, part);
+                    // Marks of this kind exist only where normalization changes nothing.
+                    let marks: Vec<(Range<usize>, usize)> = normalized_marks
+                        .iter()
+                        .filter(|(mark, _)| range.start <= mark.start && mark.end <= range.end)
+                        .map(|(mark, number)| {
+                            (mark.start - range.start..mark.end - range.start, *number)
+                        })
+                        .collect();
+                    inner.clear();
+                    normalized.split(&normal, &marks, as_text, &mut inner);
+                    for split in &inner {
+                        match split {
+                            Split::Token(id) => ids.push(*id),
+                            Split::Text(place) => {
+                                let first = range.start == 0 && place.start == 0;
+                                self.normal(&normal[place.clone()], first, ids);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.splits = splits;
+        Ok(())
+    }
+}
+
+impl Session for NativeSession<'_> {
+    fn encode(
+        &mut self,
+        text: &str,
+        marks: &[Range<usize>],
+        ids: &mut Vec<u32>,
+    ) -> Result<(), EncodeError> {
+        let added = &self.encoder.added;
+        if added.plain.is_none() && added.normalized.is_none() && marks.is_empty() {
+            self.text(text, true, ids);
+            return Ok(());
+        }
+        self.with_added(text, marks, ids)
+    }
+}
+
+impl Work<'_> {
+    /// Encodes a text whose spaces may still have to be read as something else.
+    fn pieces(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let encoder = self.encoder;
+        match &encoder.path.splitting {
+            Splitting::Nowhere => self.drive(&mut Whole, text, ids),
+            Splitting::BeforeSpace => {
+                let visible = encoder.path.space.unwrap_or(' ');
+                self.drive(&mut BeforeSpace { visible }, text, ids);
+            }
+            Splitting::One(known) => match known {
+                Known::Gpt2 => self.drive(&mut Plain::<Gpt2>::new(), text, ids),
+                Known::Llama3 => self.drive(&mut Plain::<Llama3>::new(), text, ids),
+                Known::Qwen2 => self.drive(&mut Plain::<Qwen2>::new(), text, ids),
+                Known::Qwen35 => self.drive(&mut Plain::<Qwen35>::new(), text, ids),
+                Known::O200k => self.drive(&mut Cased::<O200k>::new(), text, ids),
+                Known::Tekken => self.drive(&mut Cased::<Tekken>::new(), text, ids),
+                Known::DeepSeek => self.drive(&mut DeepSeek::new(), text, ids),
+            },
+            Splitting::Several(stages) => {
+                let ends = ends(stages, text);
+                self.drive(&mut Listed { ends: ends.iter() }, text, ids);
+            }
+        }
+    }
+
+    fn drive<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
+        let always_cut = self.encoder.cuts_words;
+        let mut at = 0;
+        while at < text.len() {
+            let end = scanner.next(text, at);
+            // Words of one or two bytes a character repeat as they are; cutting pays in scripts
+            // without spaces, and in what is too long for a key.
+            let wide = text[at] >= 0xE0 || text.get(at + 1).is_some_and(|&byte| byte >= 0xE0);
+            if end - at <= SHORT && !wide && !always_cut {
+                self.push(text, at, end, false, ids);
+            } else {
+                self.cut(text, at, end, ids);
+            }
+            at = end;
+        }
+        self.flush(text, ids);
+    }
+
+    /// Cuts a piece wherever no merge can cross.
+    fn cut(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
+        let encoder = self.encoder;
+        let mut piece = start;
+        let (mut left, length) = decode(text, start);
+        let mut at = start + length;
+        while at < end {
+            let (right, length) = decode(text, at);
+            if !encoder.can_join(left, right) {
+                self.push(text, piece, at, true, ids);
+                piece = at;
+            }
+            left = right;
+            at += length;
+        }
+        self.push(text, piece, end, piece != start, ids);
+    }
+
+    #[inline]
+    fn push(&mut self, text: &[u8], start: usize, end: usize, part: bool, ids: &mut Vec<u32>) {
+        if self.batch.count == BATCH {
+            self.flush(text, ids);
+        }
+        let mut key = key_of(text, start, end - start);
+        if part && self.encoder.model.parts_differ {
+            key |= PART;
+        }
+        let line = line_of(key);
+        let batch = &mut *self.batch;
+        let at = batch.count % BATCH;
+        batch.touched ^= self.cache.touch(line);
+        batch.keys[at] = key;
+        batch.lines[at] = line;
+        batch.places[at] = (start, end);
+        batch.count += 1;
+    }
+
+    fn flush(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let count = self.batch.count.min(BATCH);
+        self.batch.count = 0;
+        std::hint::black_box(self.batch.touched);
+        let mut found = [0u32; BATCH * 4 + 4];
+        let mut filled = 0;
+        for index in 0..count {
+            let (start, end) = self.batch.places[index];
+            let (key, line) = (self.batch.keys[index], self.batch.lines[index]);
+            if end - start <= SHORT
+                && let Ok(place) = <&mut [u32; 4]>::try_from(&mut found[filled..filled + 4])
+            {
+                let hit = self.cache.short(key, line, place);
+                filled += hit;
+                if hit != 0 {
+                    continue;
+                }
+            }
+            ids.extend_from_slice(&found[..filled]);
+            filled = 0;
+            self.miss(&text[start..end], key, line, ids);
+        }
+        ids.extend_from_slice(&found[..filled]);
+    }
+
+    /// A long piece, or one that is not in the first table.
+    #[cold]
+    fn miss(&mut self, piece: &[u8], key: u128, line: usize, ids: &mut Vec<u32>) {
+        let part = key & PART != 0;
+        if piece.len() <= LONG
+            && let Some(known) = self.cache.long(piece, part)
+        {
+            ids.extend_from_slice(known);
+            return;
+        }
+        self.fresh.clear();
+        let spelled = match self.encoder.path.space {
+            Some(space) if piece.contains(&b' ') => {
+                spell(piece, space, &mut self.spelled);
+                &self.spelled
+            }
+            _ => piece,
+        };
+        let model = &self.encoder.model;
+        model.encode(&mut self.merger, &mut self.symbols, spelled, part, &mut self.fresh);
+        ids.extend_from_slice(&self.fresh);
+        if piece.len() <= SHORT && self.fresh.len() <= 4 {
+            self.cache.remember_short(key, line, &self.fresh);
+        } else if piece.len() <= LONG {
+            self.cache.remember_long(piece, part, &self.fresh);
+        }
+        self.fresh.shrink_to(KEEP);
+        self.symbols.shrink_to(KEEP);
+        self.spelled.shrink_to(KEEP);
+    }
+}
+
+/// A piece with its spaces made visible.
+fn spell(piece: &[u8], space: char, spelled: &mut Vec<u8>) {
+    let mut buffer = [0; 4];
+    let visible = space.encode_utf8(&mut buffer).as_bytes();
+    spelled.clear();
+    for &byte in piece {
+        if byte == b' ' {
+            spelled.extend_from_slice(visible);
+        } else {
+            spelled.push(byte);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What each code point is, as the reference's regex engine and normalizer see it.
+
+use std::sync::LazyLock;
+
+use super::unicode_data::RUNS;
+
+/// `\p{L}`.
+pub(super) const LETTER: u16 = 1 << 0;
+/// `\p{N}`.
+pub(super) const NUMBER: u16 = 1 << 1;
+/// `\s`.
+pub(super) const SPACE: u16 = 1 << 2;
+/// `\p{M}`.
+pub(super) const MARK: u16 = 1 << 3;
+/// `\p{P}`.
+pub(super) const PUNCTUATION: u16 = 1 << 4;
+/// `\p{S}`.
+pub(super) const SYMBOL: u16 = 1 << 5;
+/// `[\p{Lu}\p{Lt}]`.
+pub(super) const UPPER: u16 = 1 << 6;
+/// `\p{Ll}`.
+pub(super) const LOWER: u16 = 1 << 7;
+/// `\w` of the `regex` crate, which the reference asks about the neighbours of added tokens.
+pub(super) const WORD: u16 = 1 << 8;
+/// The canonical combining class is not zero.
+pub(super) const COMBINING: u16 = 1 << 9;
+/// NFC may change it or join it to what stands before.
+pub(super) const NFC_UNSURE: u16 = 1 << 10;
+/// NFKC may change it or join it to what stands before.
+pub(super) const NFKC_UNSURE: u16 = 1 << 11;
+
+const BLOCK: usize = 64;
+
+/// A two-level table: many blocks of code points are alike and share their flags.
+pub(super) struct Classes {
+    blocks: Box<[u16]>,
+    flags: Box<[u16]>,
+    /// The first 128 again, for one look-up instead of two.
+    ascii: [u16; 128],
+}
+
+/// The one table of the process.
+pub(super) static CLASSES: LazyLock<Classes> = LazyLock::new(Classes::new);
+
+impl Classes {
+    fn new() -> Self {
+        let mut all = vec![0u16; 0x11_0000];
+        for (index, &(start, flags)) in RUNS.iter().enumerate() {
+            let end = RUNS.get(index + 1).map_or(all.len(), |next| next.0 as usize);
+            all[start as usize..end].fill(flags);
+        }
+        let mut known = std::collections::HashMap::new();
+        let mut blocks = Vec::with_capacity(all.len() / BLOCK);
+        let mut flags: Vec<u16> = Vec::new();
+        for block in all.chunks_exact(BLOCK) {
+            let next = u16::try_from(flags.len() / BLOCK).unwrap_or(u16::MAX);
+            let at = *known.entry(block).or_insert_with(|| {
+                flags.extend_from_slice(block);
+                next
+            });
+            blocks.push(at);
+        }
+        let mut ascii = [0; 128];
+        ascii.copy_from_slice(&all[..128]);
+        Self {
+            blocks: blocks.into_boxed_slice(),
+            flags: flags.into_boxed_slice(),
+            ascii,
+        }
+    }
+
+    /// The flags of a code point.
+    #[inline]
+    pub(super) fn of(&self, code: u32) -> u16 {
+        let block = self.blocks[(code as usize / BLOCK).min(self.blocks.len() - 1)];
+        self.flags[usize::from(block) * BLOCK + code as usize % BLOCK]
+    }
+
+    /// The flags of a byte below 128.
+    #[inline]
+    pub(super) fn ascii(&self, byte: u8) -> u16 {
+        self.ascii[usize::from(byte & 0x7F)]
+    }
+
+    /// The flags of the character that begins at `at` and its length; (0, 0) at the end.
+    #[inline]
+    pub(super) fn at(&self, text: &[u8], at: usize) -> (u16, usize) {
+        match text.get(at) {
+            None => (0, 0),
+            Some(&byte) if byte < 0x80 => (self.ascii(byte), 1),
+            Some(_) => {
+                let (code, length) = decode(text, at);
+                (self.of(code), length)
+            }
+        }
+    }
+}
+
+/// The character that begins at `at` in valid UTF-8, and its length.
+///
+/// Bytes that are no valid UTF-8 give some code point and a length of at least one: never a panic.
+#[inline]
+pub(super) fn decode(text: &[u8], at: usize) -> (u32, usize) {
+    let byte = |offset: usize| text.get(at + offset).map_or(0, |&b| u32::from(b & 0x3F));
+    let Some(&first) = text.get(at) else {
+        return (0, 1);
+    };
+    let lead = u32::from(first);
+    if first < 0x80 {
+        (lead, 1)
+    } else if first < 0xE0 {
+        ((lead & 0x1F) << 6 | byte(1), 2)
+    } else if first < 0xF0 {
+        ((lead & 0x0F) << 12 | byte(1) << 6 | byte(2), 3)
+    } else {
+        let code = (lead & 0x07) << 18 | byte(1) << 12 | byte(2) << 6 | byte(3);
+        (code.min(0x10_FFFF), 4)
+    }
+}
+
+/// Where the character that ends at `end` begins.
+#[inline]
+pub(super) fn previous(text: &[u8], end: usize) -> usize {
+    let mut start = end.saturating_sub(1);
+    while start > 0 && text[start] & 0xC0 == 0x80 {
+        start -= 1;
+    }
+    start
+}
