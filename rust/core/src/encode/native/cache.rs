@@ -4,6 +4,7 @@
 //! and up to four ids side by side, two entries to a cache line. Longer ones, and those of more ids,
 //! have a second table that points into a store of bytes and ids, which starts over when it is full.
 
+use super::memory::Words;
 use super::vocab::hash_bytes;
 
 /// The longest piece whose bytes fit a key.
@@ -11,8 +12,8 @@ pub(super) const SHORT: usize = 15;
 /// The longest piece that is remembered at all.
 pub(super) const LONG: usize = 255;
 
-/// Lines of 64 bytes in the first table: 4 MiB.
-const LINES: usize = 1 << 16;
+/// Lines of 64 bytes in the first table: 16 MiB.
+const LINES: usize = 1 << 18;
 /// Slots of the second table: 512 KiB.
 const LONG_SLOTS: usize = 1 << 15;
 /// Bytes and ids in the store of the second table: 2 MiB and 1 MiB.
@@ -67,13 +68,11 @@ pub(super) fn line_of(key: u128) -> usize {
     (wide as u64 ^ (wide >> 64) as u64) as usize & (LINES - 1)
 }
 
-/// A line: key, key, and four ids each; ids are stored plus one, 0 is none.
+/// A line: two entries of a key and its ids.
 type Line = [u64; 8];
 
 pub(super) struct Cache {
-    lines: Vec<u64>,
-    /// Where the first line that begins at a cache line begins.
-    first: usize,
+    lines: Words,
     long: Vec<LongSlot>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
@@ -91,50 +90,20 @@ struct LongSlot {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        // Zeroed memory comes from the system untouched: pages are paid for when they are used.
-        let lines = vec![0u64; LINES * 8 + 8];
-        let first = lines.as_ptr().align_offset(64).min(8);
         Self {
-            lines,
-            first,
+            lines: Words::zeroed(LINES * 8),
             long: Vec::new(),
             bytes: Vec::new(),
             ids: Vec::new(),
         }
     }
 
-    /// Looks at the line early, so that the memory is there when it is needed.
+    /// The first table, ready for look-ups.
     #[inline]
-    pub(super) fn touch(&self, line: usize) -> u64 {
-        self.lines[self.first + line * 8]
-    }
-
-    #[inline]
-    fn line(&self, line: usize) -> &[u64] {
-        let start = self.first + line * 8;
-        &self.lines[start..start + 8]
-    }
-
-    /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-    pub(super) fn short(&self, key: u128, line: usize, out: &mut [u32; 4]) -> usize {
-        let (low, high) = (key as u64, (key >> 64) as u64);
-        let line = self.line(line);
-        let ids = if line[0] == low && line[1] == high {
-            &line[2..4]
-        } else if line[4] == low && line[5] == high {
-            &line[6..8]
-        } else {
-            return 0;
-        };
-        *out = [
-            ids[0] as u32 & ID_MASK,
-            (ids[0] >> 32) as u32,
-            ids[1] as u32,
-            (ids[1] >> 32) as u32,
-        ];
-        (ids[0] as u32 >> COUNT_SHIFT) as usize
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines {
+            lines: self.lines.get(),
+        }
     }
 
     /// Remembers the ids of a short piece; more than four, or none, are not for this table.
@@ -152,8 +121,7 @@ impl Cache {
             u64::from(four[0]) | u64::from(four[1]) << 32,
             u64::from(four[2]) | u64::from(four[3]) << 32,
         ];
-        let start = self.first + line * 8;
-        let Ok(line) = <&mut Line>::try_from(&mut self.lines[start..start + 8]) else {
+        let Ok(line) = <&mut Line>::try_from(&mut self.lines.get_mut()[line * 8..line * 8 + 8]) else {
             return;
         };
         // The newest first; the oldest of the two goes.
@@ -216,6 +184,44 @@ impl Cache {
             length,
             count,
         };
+    }
+}
+
+/// The first table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'a> {
+    lines: &'a [u64],
+}
+
+impl Lines<'_> {
+    /// Looks at a line early, so that the memory is there when it is needed.
+    #[inline]
+    pub(super) fn touch(self, line: usize) -> u64 {
+        self.lines[line * 8]
+    }
+
+    /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn find(self, key: u128, line: usize, out: &mut [u32; 4]) -> usize {
+        let (low, high) = (key as u64, (key >> 64) as u64);
+        let Ok(line) = <&Line>::try_from(&self.lines[line * 8..line * 8 + 8]) else {
+            return 0;
+        };
+        let ids = if line[0] == low && line[1] == high {
+            [line[2], line[3]]
+        } else if line[4] == low && line[5] == high {
+            [line[6], line[7]]
+        } else {
+            return 0;
+        };
+        *out = [
+            ids[0] as u32 & ID_MASK,
+            (ids[0] >> 32) as u32,
+            ids[1] as u32,
+            (ids[1] >> 32) as u32,
+        ];
+        (ids[0] as u32 >> COUNT_SHIFT) as usize
     }
 }
 

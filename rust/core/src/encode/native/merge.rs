@@ -46,6 +46,7 @@ impl Merger {
 
     /// With a heap and linked neighbours: n log n for n symbols.
     fn merge_many(&mut self, pairs: &Pairs, symbols: &mut Vec<u32>) {
+        let ranks = pairs.ranks();
         let length = symbols.len();
         let Ok(count) = u32::try_from(length) else {
             return; // pieces of four billion symbols do not fit memory beside their text
@@ -59,7 +60,7 @@ impl Merger {
         let mut heap = std::mem::take(&mut self.heap).into_vec();
         heap.clear();
         for at in 0..length - 1 {
-            let rank = pairs.rank(symbols[at], symbols[at + 1]);
+            let rank = ranks.rank(symbols[at], symbols[at + 1]);
             self.ranks[at] = rank;
             if rank != NONE {
                 heap.push(Reverse((rank, u32::try_from(at).unwrap_or(NONE))));
@@ -82,7 +83,7 @@ impl Merger {
             self.next[at] = after;
             if after < count {
                 self.previous[after as usize] = position;
-                let rank = pairs.rank(symbols[at], symbols[after as usize]);
+                let rank = ranks.rank(symbols[at], symbols[after as usize]);
                 self.ranks[at] = rank;
                 if rank != NONE {
                     self.heap.push(Reverse((rank, position)));
@@ -92,7 +93,7 @@ impl Merger {
             }
             let before = self.previous[at];
             if before != NONE {
-                let rank = pairs.rank(symbols[before as usize], symbols[at]);
+                let rank = ranks.rank(symbols[before as usize], symbols[at]);
                 self.ranks[before as usize] = rank;
                 if rank != NONE {
                     self.heap.push(Reverse((rank, before)));
@@ -105,9 +106,10 @@ impl Merger {
 
 /// With a scan for the lowest rank after every merge.
 fn merge_few(pairs: &Pairs, symbols: &mut [u32; FEW], mut length: usize) -> usize {
+    let table = pairs.ranks();
     let mut ranks = [NONE; FEW];
     for at in 0..length - 1 {
-        ranks[at] = pairs.rank(symbols[at], symbols[at + 1]);
+        ranks[at] = table.rank(symbols[at], symbols[at + 1]);
     }
     loop {
         let mut lowest = NONE;
@@ -129,12 +131,12 @@ fn merge_few(pairs: &Pairs, symbols: &mut [u32; FEW], mut length: usize) -> usiz
             return 1;
         }
         ranks[at] = if at + 1 < length {
-            pairs.rank(symbols[at], symbols[at + 1])
+            table.rank(symbols[at], symbols[at + 1])
         } else {
             NONE
         };
         if at > 0 {
-            ranks[at - 1] = pairs.rank(symbols[at - 1], symbols[at]);
+            ranks[at - 1] = table.rank(symbols[at - 1], symbols[at]);
         }
     }
 }

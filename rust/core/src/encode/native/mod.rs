@@ -14,6 +14,7 @@ mod cache;
 mod config;
 mod joins;
 mod json;
+mod memory;
 mod merge;
 mod model;
 mod normalize;

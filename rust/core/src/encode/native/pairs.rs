@@ -1,5 +1,7 @@
 //! Which two tokens merge, how early, and into what.
 
+use super::memory::Words;
+
 /// An id or a rank that is none.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -8,72 +10,84 @@ pub(super) const MAX_ID: u32 = (1 << 20) - 1;
 /// Ranks above this do not fit an entry of the table.
 pub(super) const MAX_RANK: u32 = (1 << 24) - 2;
 
-const EMPTY: u64 = u64::MAX;
+/// Entries hold the rank plus one, so zeroed memory is empty.
+const EMPTY: u64 = 0;
 const RANK_BITS: u32 = 24;
 
 /// An open-addressing table of eight-byte entries: both ids and the rank; what the pair merges into
 /// stands in a list by rank. Eight bytes instead of sixteen keep the table near the core.
 pub(super) struct Pairs {
-    entries: Vec<u64>,
+    entries: Words,
+    size: usize,
+    /// A bit for every pair, hashed: most pairs that are asked for do not merge, and this says so from
+    /// memory that is near.
+    filter: Vec<u64>,
+    filter_shift: u32,
     shift: u32,
     results: Vec<u32>,
 }
 
 impl Pairs {
     pub(super) fn with_capacity(pairs: usize) -> Self {
-        let size = (pairs * 2).next_power_of_two().max(16);
+        let size = (pairs + pairs / 3).next_power_of_two().max(16);
+        // 16 to 32 bits a pair.
+        let bits = (pairs * 16).next_power_of_two().max(64);
         Self {
-            entries: vec![EMPTY; size],
+            entries: Words::zeroed(size),
+            size,
+            filter: vec![0; bits / 64],
+            filter_shift: 64 - bits.trailing_zeros(),
             shift: 64 - size.trailing_zeros(),
             results: Vec::with_capacity(pairs),
         }
     }
 
+    /// One for every pair of tokens.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
-    fn home(&self, key: u64) -> usize {
-        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift) as usize
+    fn key(left: u32, right: u32) -> u64 {
+        u64::from(left) << 20 | u64::from(right)
+    }
+
+    #[inline]
+    fn hash(key: u64) -> u64 {
+        let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
     }
 
     /// Adds the pair of the next rank; a pair that is there already takes the new rank, as in the
     /// reference. False if an id or the rank is out of bounds.
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
     pub(super) fn push(&mut self, left: u32, right: u32, result: u32) -> bool {
         let Ok(rank) = u32::try_from(self.results.len()) else {
             return false;
         };
-        if left > MAX_ID || right > MAX_ID || rank > MAX_RANK {
-            return false;
-        }
-        if self.results.len() * 2 > self.entries.len() {
+        if left > MAX_ID || right > MAX_ID || rank > MAX_RANK || self.results.len() >= self.size - 1
+        {
             return false;
         }
         self.results.push(result);
-        let key = u64::from(left) << 20 | u64::from(right);
-        let mask = self.entries.len() - 1;
-        let mut slot = self.home(key);
-        while self.entries[slot] != EMPTY && self.entries[slot] >> RANK_BITS != key {
+        let key = Self::key(left, right);
+        let hash = Self::hash(key);
+        let bit = hash >> self.filter_shift;
+        self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
+        let mask = self.size - 1;
+        let mut slot = (hash.rotate_left(32) >> self.shift) as usize;
+        let entries = self.entries.get_mut();
+        while entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
             slot = (slot + 1) & mask;
         }
-        self.entries[slot] = key << RANK_BITS | u64::from(rank);
+        entries[slot] = key << RANK_BITS | u64::from(rank + 1);
         true
     }
 
-    /// The rank at which two tokens merge, or [`NONE`].
+    /// The table, ready for look-ups.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // the low 24 bits are the rank
-    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        let key = u64::from(left) << 20 | u64::from(right);
-        let mask = self.entries.len() - 1;
-        let mut slot = self.home(key);
-        loop {
-            let entry = self.entries[slot & mask];
-            if entry >> RANK_BITS == key {
-                return entry as u32 & ((1 << RANK_BITS) - 1);
-            }
-            if entry == EMPTY {
-                return NONE;
-            }
-            slot += 1;
+    pub(super) fn ranks(&self) -> Ranks<'_> {
+        Ranks {
+            entries: self.entries.get(),
+            filter: &self.filter,
+            filter_shift: self.filter_shift,
+            shift: self.shift,
         }
     }
 
@@ -81,5 +95,40 @@ impl Pairs {
     #[inline]
     pub(super) fn result(&self, rank: u32) -> u32 {
         self.results[rank as usize]
+    }
+}
+
+/// A borrowed table.
+#[derive(Clone, Copy)]
+pub(super) struct Ranks<'a> {
+    entries: &'a [u64],
+    filter: &'a [u64],
+    filter_shift: u32,
+    shift: u32,
+}
+
+impl Ranks<'_> {
+    /// The rank at which two tokens merge, or [`NONE`].
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has, and the rank's 24
+    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
+        let key = Pairs::key(left, right);
+        let hash = Pairs::hash(key);
+        let bit = hash >> self.filter_shift;
+        if self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
+            return NONE;
+        }
+        let mask = self.entries.len() - 1;
+        let mut slot = (hash.rotate_left(32) >> self.shift) as usize;
+        loop {
+            let entry = self.entries[slot & mask];
+            if entry >> RANK_BITS == key && entry != EMPTY {
+                return (entry as u32 & ((1 << RANK_BITS) - 1)) - 1;
+            }
+            if entry == EMPTY {
+                return NONE;
+            }
+            slot += 1;
+        }
     }
 }

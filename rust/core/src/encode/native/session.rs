@@ -45,7 +45,6 @@ struct Batch {
     lines: [usize; BATCH],
     places: [(usize, usize); BATCH],
     count: usize,
-    touched: u64,
 }
 
 impl<'a> NativeSession<'a> {
@@ -64,7 +63,6 @@ impl<'a> NativeSession<'a> {
                     lines: [0; BATCH],
                     places: [(0, 0); BATCH],
                     count: 0,
-                    touched: 0,
                 }),
             },
             splits: Vec::new(),
@@ -269,7 +267,6 @@ impl Work<'_> {
         let line = line_of(key);
         let batch = &mut *self.batch;
         let at = batch.count % BATCH;
-        batch.touched ^= self.cache.touch(line);
         batch.keys[at] = key;
         batch.lines[at] = line;
         batch.places[at] = (start, end);
@@ -279,16 +276,21 @@ impl Work<'_> {
     fn flush(&mut self, text: &[u8], ids: &mut Vec<u32>) {
         let count = self.batch.count.min(BATCH);
         self.batch.count = 0;
-        std::hint::black_box(self.batch.touched);
         let mut found = [0u32; BATCH * 4 + 4];
         let mut filled = 0;
+        let lines = self.cache.lines();
+        let mut touched = 0;
+        for &line in &self.batch.lines[..count] {
+            touched ^= lines.touch(line);
+        }
+        std::hint::black_box(touched);
         for index in 0..count {
             let (start, end) = self.batch.places[index];
             let (key, line) = (self.batch.keys[index], self.batch.lines[index]);
             if end - start <= SHORT
                 && let Ok(place) = <&mut [u32; 4]>::try_from(&mut found[filled..filled + 4])
             {
-                let hit = self.cache.short(key, line, place);
+                let hit = self.cache.lines().find(key, line, place);
                 filled += hit;
                 if hit != 0 {
                     continue;
