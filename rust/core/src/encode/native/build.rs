@@ -101,29 +101,20 @@ fn model_of(
             joins.add_token(token);
         }
     }
-    let highest = vocab.iter().map(|(_, id)| id).max().unwrap_or(0);
     let mut model = Model {
         vocab,
         pairs,
         symbols,
         joins,
-        reachable: vec![0; highest as usize / 64 + 1],
-        ignore_merges,
-        parts_differ: false,
+        looks_up: false,
     };
-    let (mut merger, mut merged) = (Merger::default(), Vec::new());
-    let mut reachable = std::mem::take(&mut model.reachable);
-    let mut all = true;
-    for (token, id) in model.vocab.iter() {
-        model.merge(&mut merger, &mut merged, token);
-        if merged == [id] {
-            reachable[id as usize / 64] |= 1 << (id % 64);
-        } else {
-            all = false;
-        }
+    if ignore_merges {
+        let (mut merger, mut merged) = (Merger::default(), Vec::new());
+        model.looks_up = model.vocab.iter().any(|(token, id)| {
+            model.merge(&mut merger, &mut merged, token);
+            merged != [id]
+        });
     }
-    model.reachable = reachable;
-    model.parts_differ = ignore_merges && !all;
     Ok(model)
 }
 

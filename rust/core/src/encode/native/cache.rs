@@ -9,20 +9,24 @@ use super::vocab::hash_bytes;
 
 /// The longest piece whose bytes fit a key.
 pub(super) const SHORT: usize = 15;
+/// The longest piece whose bytes fit two keys.
+pub(super) const MIDDLE: usize = 31;
 /// The longest piece that is remembered at all.
 pub(super) const LONG: usize = 255;
 
 /// Lines of 64 bytes in the first table: 16 MiB.
 const LINES: usize = 1 << 18;
-/// Slots of the second table: 512 KiB.
+/// Lines of the second table: 4 MiB.
+const MIDDLE_LINES: usize = 1 << 16;
+/// Slots of the third table: 512 KiB.
 const LONG_SLOTS: usize = 1 << 15;
-/// Bytes and ids in the store of the second table: 2 MiB and 1 MiB.
+/// Bytes and ids in the store of the third table: 2 MiB and 1 MiB.
 const STORE_BYTES: usize = 1 << 21;
 const STORE_IDS: usize = 1 << 18;
 
 /// The bytes that a session's cache can grow to, its fixed tables included.
 pub(super) const BOUND: usize =
-    LINES * 64 + LONG_SLOTS * 16 + STORE_BYTES + STORE_IDS * 4 + 4096;
+    LINES * 64 + MIDDLE_LINES * 64 + LONG_SLOTS * 16 + STORE_BYTES + STORE_IDS * 4 + 4096;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -41,12 +45,23 @@ static MASKS: [u128; SHORT + 1] = {
 #[inline]
 pub(super) fn key_of(text: &[u8], start: usize, length: usize) -> u128 {
     let length = length.min(SHORT);
-    let bytes = if let Some(Ok(bytes)) = text.get(start..start + 16).map(<[u8; 16]>::try_from) {
+    sixteen(text, start) & MASKS[length] | (length as u128) << 120
+}
+
+/// The keys of a piece of 16 to [`MIDDLE`] bytes.
+#[inline]
+pub(super) fn keys_of(text: &[u8], start: usize, length: usize) -> (u128, u128) {
+    (sixteen(text, start), key_of(text, start + 16, length.saturating_sub(16)))
+}
+
+/// Sixteen bytes of the text, zeros beyond its end.
+#[inline]
+fn sixteen(text: &[u8], start: usize) -> u128 {
+    if let Some(Ok(bytes)) = text.get(start..start + 16).map(<[u8; 16]>::try_from) {
         u128::from_le_bytes(bytes)
     } else {
         near_end(text, start)
-    };
-    bytes & MASKS[length] | (length as u128) << 120
+    }
 }
 
 #[cold]
@@ -68,11 +83,22 @@ pub(super) fn line_of(key: u128) -> usize {
     (wide as u64 ^ (wide >> 64) as u64) as usize & (LINES - 1)
 }
 
+/// Which line of the second table two keys belong to.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+pub(super) fn middle_line_of(keys: (u128, u128)) -> usize {
+    let low = keys.0 as u64 ^ (keys.1 as u64).rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15;
+    let high = (keys.0 >> 64) as u64 ^ (keys.1 >> 64) as u64 ^ 0xD6E8_FEB8_6659_FD93;
+    let wide = u128::from(low) * u128::from(high);
+    (wide as u64 ^ (wide >> 64) as u64) as usize & (MIDDLE_LINES - 1)
+}
+
 /// A line: two entries of a key and its ids.
 type Line = [u64; 8];
 
 pub(super) struct Cache {
     lines: Words,
+    middle: Words,
     long: Vec<LongSlot>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
@@ -92,6 +118,7 @@ impl Cache {
     pub(super) fn new() -> Self {
         Self {
             lines: Words::zeroed(LINES * 8),
+            middle: Words::zeroed(MIDDLE_LINES * 8),
             long: Vec::new(),
             bytes: Vec::new(),
             ids: Vec::new(),
@@ -104,6 +131,38 @@ impl Cache {
         Lines {
             lines: self.lines.get(),
         }
+    }
+
+    /// The second table, ready for look-ups.
+    #[inline]
+    pub(super) fn middle(&self) -> Middle<'_> {
+        Middle {
+            lines: self.middle.get(),
+        }
+    }
+
+    /// Remembers the ids of a piece of middle length; more than seven, or none, are not for this table.
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn remember_middle(&mut self, keys: (u128, u128), line: usize, ids: &[u32]) {
+        if ids.is_empty() || ids.len() > 7 || ids[0] > ID_MASK {
+            return;
+        }
+        let mut all = [0; 8];
+        all[..ids.len()].copy_from_slice(ids);
+        all[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        let Ok(line) = <&mut Line>::try_from(&mut self.middle.get_mut()[line * 8..line * 8 + 8]) else {
+            return;
+        };
+        *line = [
+            keys.0 as u64,
+            (keys.0 >> 64) as u64,
+            keys.1 as u64,
+            (keys.1 >> 64) as u64,
+            u64::from(all[0]) | u64::from(all[1]) << 32,
+            u64::from(all[2]) | u64::from(all[3]) << 32,
+            u64::from(all[4]) | u64::from(all[5]) << 32,
+            u64::from(all[6]) | u64::from(all[7]) << 32,
+        ];
     }
 
     /// Remembers the ids of a short piece; more than four, or none, are not for this table.
@@ -222,6 +281,47 @@ impl Lines<'_> {
             (ids[1] >> 32) as u32,
         ];
         (ids[0] as u32 >> COUNT_SHIFT) as usize
+    }
+}
+
+/// The second table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Middle<'a> {
+    lines: &'a [u64],
+}
+
+impl Middle<'_> {
+    /// Looks at a line early, so that the memory is there when it is needed.
+    #[inline]
+    pub(super) fn touch(self, line: usize) -> u64 {
+        self.lines[line * 8]
+    }
+
+    /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn find(self, keys: (u128, u128), line: usize, out: &mut [u32; 8]) -> usize {
+        let Ok(line) = <&Line>::try_from(&self.lines[line * 8..line * 8 + 8]) else {
+            return 0;
+        };
+        let same = (line[0] ^ keys.0 as u64)
+            | (line[1] ^ (keys.0 >> 64) as u64)
+            | (line[2] ^ keys.1 as u64)
+            | (line[3] ^ (keys.1 >> 64) as u64);
+        if same != 0 {
+            return 0;
+        }
+        *out = [
+            line[4] as u32 & ID_MASK,
+            (line[4] >> 32) as u32,
+            line[5] as u32,
+            (line[5] >> 32) as u32,
+            line[6] as u32,
+            (line[6] >> 32) as u32,
+            line[7] as u32,
+            (line[7] >> 32) as u32,
+        ];
+        (line[4] as u32 >> COUNT_SHIFT) as usize
     }
 }
 

@@ -10,40 +10,24 @@ use super::unicode::decode;
 /// A hashed bit for every pair of characters that can join.
 pub(super) struct Joins {
     pairs: Vec<u64>,
-    /// Characters (their low 16 bits) after which a token ends inside the next character.
-    ends_inside_next: Vec<u64>,
-    /// Characters (their low 16 bits) before which a token begins inside the previous character.
-    begins_inside_previous: Vec<u64>,
-    /// Tokens that do both: the last byte of the one character, the first byte of the other.
+    /// Tokens that begin inside one character and end inside the next: the last six bits of the one,
+    /// the first byte of the other.
     inside_both: [u64; 64],
-    has_partial: bool,
+    has_both: bool,
+    /// Some token begins or ends inside a character of four bytes: those are never cut off.
+    four_bytes_join: bool,
 }
 
 /// 2^21 bits: 256 KiB.
 const BITS: u32 = 21;
-/// Stand for "a character that begins with this byte" and "that ends with this byte" in the table of
-/// pairs, beyond all code points.
-const BEGINS: u32 = 0x20_0000;
-const ENDS: u32 = 0x20_0100;
-
-/// The first byte of a character of several bytes, as one of 64 classes.
-#[inline]
-fn first_byte_class(code: u32) -> u32 {
-    match code {
-        0..0x800 => 16 + (code >> 6),
-        0x800..0x1_0000 => code >> 12,
-        _ => 56 + (code >> 18),
-    }
-}
 
 impl Joins {
     pub(super) fn new() -> Self {
         Self {
             pairs: vec![0; 1 << (BITS - 6)],
-            ends_inside_next: vec![0; 1 << 10],
-            begins_inside_previous: vec![0; 1 << 10],
             inside_both: [0; 64],
-            has_partial: false,
+            has_both: false,
+            four_bytes_join: false,
         }
     }
 
@@ -52,12 +36,6 @@ impl Joins {
         (left.wrapping_mul(0x9E37_79B1) ^ right.wrapping_mul(0x85EB_CA77).rotate_left(15))
             .wrapping_mul(0xC2B2_AE3D)
             >> (32 - BITS)
-    }
-
-    #[inline]
-    fn has(&self, left: u32, right: u32) -> bool {
-        let bit = Self::bit(left, right);
-        self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0
     }
 
     /// These two characters can join.
@@ -85,60 +63,85 @@ impl Joins {
             let right_ends = length_of(token[at]) <= token.len() - at;
             let left = decode(&token[..at], start).0;
             let right = decode(token, at).0;
-            let right_class = first_byte_class_of(token[at]);
-            let left_end = u32::from(token[at - 1] & 0x3F);
-            self.has_partial |= !(left_begins && right_ends);
             match (left_begins, right_ends) {
                 (true, true) => self.add(left, right),
-                (true, false) => {
-                    set(&mut self.ends_inside_next, left);
-                    self.add(left, BEGINS + right_class);
+                (true, false) => self.add_beginning(left, &token[at..]),
+                (false, true) => self.add_ending(&token[start..at], right),
+                (false, false) => {
+                    self.has_both = true;
+                    self.four_bytes_join = true;
+                    let left_end = usize::from(token[at - 1] & 0x3F);
+                    self.inside_both[left_end] |= 1 << first_byte_class_of(token[at]);
                 }
-                (false, true) => {
-                    set(&mut self.begins_inside_previous, right);
-                    self.add(ENDS + left_end, right);
-                }
-                (false, false) => self.inside_both[left_end as usize] |= 1 << right_class,
             }
+        }
+    }
+
+    /// `left` can join every character that begins with these bytes.
+    fn add_beginning(&mut self, left: u32, beginning: &[u8]) {
+        let length = length_of(beginning[0]);
+        if length == 4 {
+            self.four_bytes_join = true;
+            return;
+        }
+        // What is missing are six bits a byte.
+        let mut whole = [0x80; 3];
+        whole[..beginning.len()].copy_from_slice(beginning);
+        let first = decode(&whole[..length], 0).0;
+        for right in first..first + (1 << (6 * (length - beginning.len()))) {
+            self.add(left, right);
+        }
+    }
+
+    /// Every character that ends with these bytes can join `right`.
+    fn add_ending(&mut self, ending: &[u8], right: u32) {
+        self.four_bytes_join = true;
+        let low = (ending.iter().rev().take(2).rev())
+            .fold(0, |low, &byte| low << 6 | u32::from(byte & 0x3F));
+        let step = 1 << (6 * ending.len().min(2));
+        let mut left = low;
+        while left < 0x1_0000 {
+            if left >= 0x80 {
+                self.add(left, right);
+            }
+            left += step;
         }
     }
 
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
     pub(super) fn can_join(&self, left: u32, right: u32) -> bool {
-        self.has(left, right) || (self.has_partial && self.can_join_partly(left, right))
-    }
-
-    #[inline]
-    fn can_join_partly(&self, left: u32, right: u32) -> bool {
-        (get(&self.ends_inside_next, left)
+        let bit = Self::bit(left, right);
+        if self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0 {
+            return true;
+        }
+        if self.four_bytes_join && (left | right) >= 0x1_0000 {
+            return true;
+        }
+        self.has_both
+            && left >= 0x80
             && right >= 0x80
-            && self.has(left, BEGINS + first_byte_class(right)))
-            || (left >= 0x80
-                && ((get(&self.begins_inside_previous, right)
-                    && self.has(ENDS + (left & 0x3F), right))
-                    || (right >= 0x80
-                        && self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1
-                            != 0)))
+            && self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
     }
 }
 
-fn set(bits: &mut [u64], code: u32) {
-    bits[code as usize / 64 % 1024] |= 1 << (code % 64);
-}
-
+/// The first byte of a character of two or three bytes, as one of 64 classes.
 #[inline]
-fn get(bits: &[u64], code: u32) -> bool {
-    bits[code as usize / 64 % 1024] >> (code % 64) & 1 != 0
+fn first_byte_class(code: u32) -> u32 {
+    if code < 0x800 {
+        16 + (code >> 6)
+    } else {
+        code >> 12 & 0xF
+    }
 }
 
-/// The same as [`first_byte_class`], of the byte itself.
+/// The same of the byte itself; four bytes are dealt with elsewhere.
 fn first_byte_class_of(first: u8) -> u32 {
     let first = u32::from(first);
-    match first {
-        0..0xE0 => 16 + (first & 0x1F),
-        0xE0..0xF0 => first & 0x0F,
-        _ => 56 + (first & 0x07),
+    if first < 0xE0 {
+        16 + (first & 0x1F)
+    } else {
+        first & 0x0F
     }
 }
 

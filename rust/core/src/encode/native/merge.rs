@@ -3,10 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::pairs::{NONE, Pairs};
+use super::pairs::{NONE, Pairs, Ranks};
 
 /// Up to this many symbols a scan for the lowest rank is faster than a heap.
-const FEW: usize = 48;
+const FEW: usize = 64;
+/// Bits for a place among the few.
+const PLACE_BITS: u32 = 6;
+/// The places that a scan goes over at once.
+const LANES: usize = 16;
 
 /// Scratch space for merging, reused from piece to piece.
 #[derive(Default)]
@@ -24,16 +28,11 @@ impl Merger {
             return;
         }
         if symbols.len() <= FEW {
-            let mut buffer = [0; FEW];
-            let length = symbols.len();
-            buffer[..length].copy_from_slice(symbols);
-            let left = merge_few(pairs, &mut buffer, length);
-            symbols.truncate(left);
-            symbols.copy_from_slice(&buffer[..left]);
+            merge_few(pairs, symbols);
         } else {
             self.merge_many(pairs, symbols);
+            self.shrink();
         }
-        self.shrink();
     }
 
     /// One huge piece must not hold its memory for the rest of the session.
@@ -104,39 +103,67 @@ impl Merger {
     }
 }
 
+/// The rank of a pair and its place in one number: the lowest is the one to merge.
+#[inline]
+fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
+    let rank = ranks.rank(left, right);
+    #[allow(clippy::cast_possible_truncation)] // a place among the few
+    let place = place as u32;
+    // No rank has its top bits set but NONE, which stays the greatest.
+    if rank == NONE { NONE } else { rank << PLACE_BITS | place }
+}
+
 /// With a scan for the lowest rank after every merge.
-fn merge_few(pairs: &Pairs, symbols: &mut [u32; FEW], mut length: usize) -> usize {
-    let table = pairs.ranks();
-    let mut ranks = [NONE; FEW];
-    for at in 0..length - 1 {
-        ranks[at] = table.rank(symbols[at], symbols[at + 1]);
+#[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
+fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
+    let ranks = pairs.ranks();
+    let length = symbols.len().min(FEW);
+    let mut ids = [0u32; FEW];
+    let mut order = [NONE; FEW];
+    // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
+    let mut next = [0u8; FEW];
+    let mut previous = [0u8; FEW];
+    ids[..length].copy_from_slice(&symbols[..length]);
+    for at in 0..length {
+        next[at] = at as u8 + 1;
+        previous[at] = (at as u8).wrapping_sub(1);
     }
+    for at in 0..length - 1 {
+        order[at] = ordered(ranks, ids[at], ids[at + 1], at);
+    }
+    let lanes = length.div_ceil(LANES) * LANES;
     loop {
-        let mut lowest = NONE;
-        let mut at = 0;
-        for (index, &rank) in ranks[..length - 1].iter().enumerate() {
-            if rank < lowest {
-                lowest = rank;
-                at = index;
+        let mut least = [NONE; LANES];
+        for chunk in order[..lanes].chunks_exact(LANES) {
+            for (least, &value) in least.iter_mut().zip(chunk) {
+                *least = (*least).min(value);
             }
         }
+        let lowest = least.iter().fold(NONE, |a, &b| a.min(b));
         if lowest == NONE {
-            return length;
+            break;
         }
-        symbols[at] = pairs.result(lowest);
-        symbols.copy_within(at + 2..length, at + 1);
-        ranks.copy_within(at + 1..length, at);
-        length -= 1;
-        if length == 1 {
-            return 1;
-        }
-        ranks[at] = if at + 1 < length {
-            table.rank(symbols[at], symbols[at + 1])
+        let at = lowest as usize % FEW;
+        let right = usize::from(next[at]) % FEW;
+        let after = usize::from(next[right]);
+        ids[at] = pairs.result(lowest >> PLACE_BITS);
+        order[right] = NONE;
+        next[at] = after as u8;
+        order[at] = if after < length {
+            previous[after] = at as u8;
+            ordered(ranks, ids[at], ids[after], at)
         } else {
             NONE
         };
         if at > 0 {
-            ranks[at - 1] = table.rank(symbols[at - 1], symbols[at]);
+            let before = usize::from(previous[at]) % FEW;
+            order[before] = ordered(ranks, ids[before], ids[at], before);
         }
+    }
+    symbols.clear();
+    let mut at = 0;
+    while at < length {
+        symbols.push(ids[at]);
+        at = usize::from(next[at]);
     }
 }

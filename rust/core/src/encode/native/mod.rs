@@ -90,6 +90,12 @@ impl NativeEncoder {
         encoder
     }
 
+    /// What marks the key of a piece that is part of a larger one, where that makes a difference.
+    #[inline]
+    fn part_mark(&self) -> u128 {
+        if self.model.looks_up { cache::PART } else { 0 }
+    }
+
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
     fn can_join(&self, left: u32, right: u32) -> bool {

@@ -102,13 +102,9 @@ pub(super) struct Model {
     pub(super) pairs: Pairs,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
-    /// By id: merging this token's own text gives this one token.
-    pub(super) reachable: Vec<u64>,
-    /// A piece that stands in the vocabulary is that token, whatever merging would give.
-    pub(super) ignore_merges: bool,
-    /// `ignore_merges`, and it makes a difference for some token: a piece that is only a part of what
-    /// the pre-tokenizer cut out must not be looked up.
-    pub(super) parts_differ: bool,
+    /// `ignore_merges`: a piece that stands in the vocabulary is that token, and for some that is not what
+    /// merging makes. A piece that is only a part of what the pre-tokenizer cut out is not looked up.
+    pub(super) looks_up: bool,
 }
 
 impl Model {
@@ -121,8 +117,11 @@ impl Model {
         part: bool,
         ids: &mut Vec<u32>,
     ) {
-        if let Some(id) = self.vocab.id(piece)
-            && ((self.ignore_merges && !part) || self.is_reachable(id))
+        // Merging finds whole tokens as well as a look-up would, which costs more than it saves: few of
+        // the pieces that are new are one token.
+        if self.looks_up
+            && !part
+            && let Some(id) = self.vocab.id(piece)
         {
             ids.push(id);
             return;
@@ -141,11 +140,5 @@ impl Model {
             Symbols::Chars(chars) => chars.symbols(piece, symbols),
         }
         merger.merge(&self.pairs, symbols);
-    }
-
-    fn is_reachable(&self, id: u32) -> bool {
-        self.reachable
-            .get(id as usize / 64)
-            .is_some_and(|bits| bits >> (id % 64) & 1 != 0)
     }
 }

@@ -10,6 +10,15 @@ pub(super) const MAX_ID: u32 = (1 << 20) - 1;
 /// Ranks above this do not fit an entry of the table.
 pub(super) const MAX_RANK: u32 = (1 << 24) - 2;
 
+/// Ids below this have a table of their own.
+const LOW: usize = 512;
+
+/// Where a pair of low ids has its rank.
+#[inline]
+fn low_place(left: u32, right: u32) -> Option<usize> {
+    ((left | right) < 512).then(|| (left as usize) << 9 | right as usize)
+}
+
 /// Entries hold the rank plus one, so zeroed memory is empty.
 const EMPTY: u64 = 0;
 const RANK_BITS: u32 = 24;
@@ -25,6 +34,10 @@ pub(super) struct Pairs {
     filter_shift: u32,
     shift: u32,
     results: Vec<u32>,
+    /// The result of every rank is the rank plus this, as in vocabularies numbered by their merges.
+    offset: Option<u32>,
+    /// The ranks of pairs of low ids, most of what merging begins with; [`NONE`] where they do not merge.
+    low: Vec<u32>,
 }
 
 impl Pairs {
@@ -39,6 +52,8 @@ impl Pairs {
             filter_shift: 64 - bits.trailing_zeros(),
             shift: 64 - size.trailing_zeros(),
             results: Vec::with_capacity(pairs),
+            offset: None,
+            low: vec![NONE; LOW * LOW],
         }
     }
 
@@ -65,7 +80,15 @@ impl Pairs {
         {
             return false;
         }
+        self.offset = match (rank, self.offset) {
+            (0, _) => Some(result),
+            (_, Some(offset)) if rank + offset == result => Some(offset),
+            _ => None,
+        };
         self.results.push(result);
+        if let Some(place) = low_place(left, right) {
+            self.low[place] = rank;
+        }
         let key = Self::key(left, right);
         let hash = Self::hash(key);
         let bit = hash >> self.filter_shift;
@@ -86,6 +109,7 @@ impl Pairs {
         Ranks {
             entries: self.entries.get(),
             filter: &self.filter,
+            low: &self.low,
             filter_shift: self.filter_shift,
             shift: self.shift,
         }
@@ -94,7 +118,10 @@ impl Pairs {
     /// What the pair of this rank merges into.
     #[inline]
     pub(super) fn result(&self, rank: u32) -> u32 {
-        self.results[rank as usize]
+        match self.offset {
+            Some(offset) => rank + offset,
+            None => self.results[rank as usize],
+        }
     }
 }
 
@@ -103,6 +130,7 @@ impl Pairs {
 pub(super) struct Ranks<'a> {
     entries: &'a [u64],
     filter: &'a [u64],
+    low: &'a [u32],
     filter_shift: u32,
     shift: u32,
 }
@@ -112,6 +140,11 @@ impl Ranks<'_> {
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has, and the rank's 24
     pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
+        if let Some(place) = low_place(left, right)
+            && let Some(&rank) = self.low.get(place)
+        {
+            return rank;
+        }
         let key = Pairs::key(left, right);
         let hash = Pairs::hash(key);
         let bit = hash >> self.filter_shift;

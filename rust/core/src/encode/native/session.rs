@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::NativeEncoder;
 use super::added::Split;
-use super::cache::{Cache, LONG, PART, SHORT, key_of, line_of};
+use super::cache::{Cache, LONG, MIDDLE, PART, SHORT, key_of, keys_of, line_of, middle_line_of};
 use super::config::Known;
 use super::merge::Merger;
 use super::normalize::normalize;
@@ -224,13 +224,10 @@ impl Work<'_> {
         let mut at = 0;
         while at < text.len() {
             let end = scanner.next(text, at);
-            // Words of one or two bytes a character repeat as they are; cutting pays in scripts
-            // without spaces, and in what is too long for a key.
-            let wide = text[at] >= 0xE0 || text.get(at + 1).is_some_and(|&byte| byte >= 0xE0);
-            if end - at <= SHORT && !wide && !always_cut {
-                self.push(text, at, end, false, ids);
-            } else {
+            if always_cut || end - at > MIDDLE || runs_on(text, at) {
                 self.cut(text, at, end, ids);
+            } else {
+                self.push(text, at, end, 0, ids);
             }
             at = end;
         }
@@ -240,35 +237,39 @@ impl Work<'_> {
     /// Cuts a piece wherever no merge can cross.
     fn cut(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
         let encoder = self.encoder;
+        let part = encoder.part_mark();
         let mut piece = start;
         let (mut left, length) = decode(text, start);
         let mut at = start + length;
         while at < end {
             let (right, length) = decode(text, at);
             if !encoder.can_join(left, right) {
-                self.push(text, piece, at, true, ids);
+                self.push(text, piece, at, part, ids);
                 piece = at;
             }
             left = right;
             at += length;
         }
-        self.push(text, piece, end, piece != start, ids);
+        self.push(text, piece, end, if piece == start { 0 } else { part }, ids);
     }
 
+    /// Queues a piece for look-up; `part` marks its key if it is part of a larger one.
     #[inline]
-    fn push(&mut self, text: &[u8], start: usize, end: usize, part: bool, ids: &mut Vec<u32>) {
-        if self.batch.count == BATCH {
+    fn push(&mut self, text: &[u8], start: usize, end: usize, part: u128, ids: &mut Vec<u32>) {
+        if self.batch.count >= BATCH {
             self.flush(text, ids);
         }
-        let mut key = key_of(text, start, end - start);
-        if part && self.encoder.model.parts_differ {
-            key |= PART;
-        }
-        let line = line_of(key);
         let batch = &mut *self.batch;
         let at = batch.count % BATCH;
-        batch.keys[at] = key;
-        batch.lines[at] = line;
+        if end - start <= SHORT {
+            let key = key_of(text, start, end - start) | part;
+            batch.keys[at] = key;
+            batch.lines[at] = line_of(key);
+        } else {
+            let keys = keys_of(text, start, (end - start).min(MIDDLE));
+            batch.keys[at] = keys.1 | part;
+            batch.lines[at] = middle_line_of((keys.0, keys.1 | part));
+        }
         batch.places[at] = (start, end);
         batch.count += 1;
     }
@@ -276,44 +277,119 @@ impl Work<'_> {
     fn flush(&mut self, text: &[u8], ids: &mut Vec<u32>) {
         let count = self.batch.count.min(BATCH);
         self.batch.count = 0;
-        let mut found = [0u32; BATCH * 4 + 4];
+        let mut found = [0u32; BATCH * 8 + 8];
         let mut filled = 0;
-        let lines = self.cache.lines();
-        let mut touched = 0;
-        for &line in &self.batch.lines[..count] {
-            touched ^= lines.touch(line);
-        }
-        std::hint::black_box(touched);
+        self.touch(count);
         for index in 0..count {
             let (start, end) = self.batch.places[index];
             let (key, line) = (self.batch.keys[index], self.batch.lines[index]);
-            if end - start <= SHORT
-                && let Ok(place) = <&mut [u32; 4]>::try_from(&mut found[filled..filled + 4])
-            {
-                let hit = self.cache.lines().find(key, line, place);
-                filled += hit;
-                if hit != 0 {
-                    continue;
-                }
+            let place = &mut found[filled..filled + 8];
+            let hit = if end - start <= SHORT {
+                <&mut [u32; 4]>::try_from(&mut place[..4])
+                    .map_or(0, |place| self.cache.lines().find(key, line, place))
+            } else if end - start <= MIDDLE {
+                let keys = (keys_of(text, start, end - start).0, key);
+                <&mut [u32; 8]>::try_from(place)
+                    .map_or(0, |place| self.cache.middle().find(keys, line, place))
+            } else {
+                0
+            };
+            filled += hit;
+            if hit == 0 {
+                ids.extend_from_slice(&found[..filled]);
+                filled = 0;
+                self.miss(&text[start..end], key, line, ids);
             }
-            ids.extend_from_slice(&found[..filled]);
-            filled = 0;
-            self.miss(&text[start..end], key, line, ids);
         }
         ids.extend_from_slice(&found[..filled]);
     }
 
-    /// A long piece, or one that is not in the first table.
+    /// Looks at the memory of all pieces of the batch, so that it arrives at the same time.
+    #[inline]
+    fn touch(&self, count: usize) {
+        let (lines, middle) = (self.cache.lines(), self.cache.middle());
+        let mut touched = 0;
+        for (&line, &(start, end)) in self.batch.lines[..count].iter().zip(&self.batch.places) {
+            touched ^= if end - start <= SHORT {
+                lines.touch(line)
+            } else {
+                middle.touch(line)
+            };
+        }
+        std::hint::black_box(touched);
+    }
+
+    /// A long piece, or one that is not in its table.
     #[cold]
     fn miss(&mut self, piece: &[u8], key: u128, line: usize, ids: &mut Vec<u32>) {
         let part = key & PART != 0;
-        if piece.len() <= LONG
-            && let Some(known) = self.cache.long(piece, part)
-        {
+        if let Some(known) = self.cache.long(piece, part) {
             ids.extend_from_slice(known);
             return;
         }
-        self.fresh.clear();
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.clear();
+        if piece.len() > LONG || !self.by_parts(piece, part, &mut fresh) {
+            self.encode(piece, part, &mut fresh);
+        }
+        ids.extend_from_slice(&fresh);
+        if piece.len() <= SHORT && fresh.len() <= 4 {
+            self.cache.remember_short(key, line, &fresh);
+        } else if piece.len() > SHORT && piece.len() <= MIDDLE && fresh.len() <= 7 {
+            let keys = (keys_of(piece, 0, piece.len()).0, key);
+            self.cache.remember_middle(keys, line, &fresh);
+        } else {
+            self.cache.remember_long(piece, part, &fresh);
+        }
+        fresh.shrink_to(KEEP);
+        self.fresh = fresh;
+    }
+
+    /// A piece that has not been cut yet, by its parts, which are likely to be known; false if it has
+    /// none.
+    fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
+        let encoder = self.encoder;
+        if part || encoder.cuts_words || !piece.iter().any(|&byte| byte >= 0xE0) {
+            return false;
+        }
+        let mut start = 0;
+        let (mut left, length) = decode(piece, 0);
+        let mut at = length;
+        while at < piece.len() {
+            let (right, length) = decode(piece, at);
+            if !encoder.can_join(left, right) {
+                self.part(piece, start, at, ids);
+                start = at;
+            }
+            left = right;
+            at += length;
+        }
+        if start != 0 {
+            self.part(piece, start, piece.len(), ids);
+        }
+        start != 0
+    }
+
+    fn part(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
+        if end - start > SHORT {
+            self.encode(&text[start..end], true, ids);
+            return;
+        }
+        let key = key_of(text, start, end - start) | self.encoder.part_mark();
+        let line = line_of(key);
+        let mut four = [0; 4];
+        let hit = self.cache.lines().find(key, line, &mut four);
+        if hit != 0 {
+            ids.extend_from_slice(&four[..hit.min(4)]);
+            return;
+        }
+        let known = ids.len();
+        self.encode(&text[start..end], true, ids);
+        self.cache.remember_short(key, line, &ids[known..]);
+    }
+
+    /// The ids of a piece from scratch.
+    fn encode(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
         let spelled = match self.encoder.path.space {
             Some(space) if piece.contains(&b' ') => {
                 spell(piece, space, &mut self.spelled);
@@ -322,17 +398,18 @@ impl Work<'_> {
             _ => piece,
         };
         let model = &self.encoder.model;
-        model.encode(&mut self.merger, &mut self.symbols, spelled, part, &mut self.fresh);
-        ids.extend_from_slice(&self.fresh);
-        if piece.len() <= SHORT && self.fresh.len() <= 4 {
-            self.cache.remember_short(key, line, &self.fresh);
-        } else if piece.len() <= LONG {
-            self.cache.remember_long(piece, part, &self.fresh);
-        }
-        self.fresh.shrink_to(KEEP);
+        model.encode(&mut self.merger, &mut self.symbols, spelled, part, ids);
         self.symbols.shrink_to(KEEP);
         self.spelled.shrink_to(KEEP);
     }
+}
+
+/// Whether the piece that begins here is of a script without spaces, Chinese or Japanese, where whole
+/// pieces rarely repeat.
+#[inline]
+fn runs_on(text: &[u8], at: usize) -> bool {
+    let is = |byte: u8| matches!(byte, 0xE3..=0xE9 | 0xEF);
+    is(text[at]) || text.get(at + 1).is_some_and(|&byte| is(byte))
 }
 
 /// A piece with its spaces made visible.

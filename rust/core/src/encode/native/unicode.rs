@@ -30,10 +30,11 @@ pub(super) const NFC_UNSURE: u16 = 1 << 10;
 pub(super) const NFKC_UNSURE: u16 = 1 << 11;
 
 const BLOCK: usize = 64;
+const BLOCKS: usize = 0x11_0000 / BLOCK;
 
 /// A two-level table: many blocks of code points are alike and share their flags.
 pub(super) struct Classes {
-    blocks: Box<[u16]>,
+    blocks: Box<[u16; BLOCKS]>,
     flags: Box<[u16]>,
     /// The first 128 again, for one look-up instead of two.
     ascii: [u16; 128],
@@ -50,20 +51,20 @@ impl Classes {
             all[start as usize..end].fill(flags);
         }
         let mut known = std::collections::HashMap::new();
-        let mut blocks = Vec::with_capacity(all.len() / BLOCK);
+        let mut blocks = Box::new([0; BLOCKS]);
         let mut flags: Vec<u16> = Vec::new();
-        for block in all.chunks_exact(BLOCK) {
+        for (place, block) in blocks.iter_mut().zip(all.chunks_exact(BLOCK)) {
             let next = u16::try_from(flags.len() / BLOCK).unwrap_or(u16::MAX);
-            let at = *known.entry(block).or_insert_with(|| {
+            let at: u16 = *known.entry(block).or_insert_with(|| {
                 flags.extend_from_slice(block);
                 next
             });
-            blocks.push(at);
+            *place = at;
         }
         let mut ascii = [0; 128];
         ascii.copy_from_slice(&all[..128]);
         Self {
-            blocks: blocks.into_boxed_slice(),
+            blocks,
             flags: flags.into_boxed_slice(),
             ascii,
         }
@@ -72,7 +73,7 @@ impl Classes {
     /// The flags of a code point.
     #[inline]
     pub(super) fn of(&self, code: u32) -> u16 {
-        let block = self.blocks[(code as usize / BLOCK).min(self.blocks.len() - 1)];
+        let block = self.blocks[code as usize / BLOCK % BLOCKS];
         self.flags[usize::from(block) * BLOCK + code as usize % BLOCK]
     }
 
@@ -88,11 +89,14 @@ impl Classes {
         match text.get(at) {
             None => (0, 0),
             Some(&byte) if byte < 0x80 => (self.ascii(byte), 1),
-            Some(_) => {
-                let (code, length) = decode(text, at);
-                (self.of(code), length)
-            }
+            Some(_) => self.beyond_ascii(text, at),
         }
+    }
+
+    #[inline]
+    fn beyond_ascii(&self, text: &[u8], at: usize) -> (u16, usize) {
+        let (code, length) = decode(text, at);
+        (self.of(code), length)
     }
 }
 
@@ -101,21 +105,38 @@ impl Classes {
 /// Bytes that are no valid UTF-8 give some code point and a length of at least one: never a panic.
 #[inline]
 pub(super) fn decode(text: &[u8], at: usize) -> (u32, usize) {
-    let byte = |offset: usize| text.get(at + offset).map_or(0, |&b| u32::from(b & 0x3F));
-    let Some(&first) = text.get(at) else {
-        return (0, 1);
-    };
-    let lead = u32::from(first);
-    if first < 0x80 {
-        (lead, 1)
-    } else if first < 0xE0 {
-        ((lead & 0x1F) << 6 | byte(1), 2)
-    } else if first < 0xF0 {
-        ((lead & 0x0F) << 12 | byte(1) << 6 | byte(2), 3)
+    if let Some(Ok(bytes)) = text.get(at..at + 4).map(<[u8; 4]>::try_from) {
+        decode_four(bytes)
     } else {
-        let code = (lead & 0x07) << 18 | byte(1) << 12 | byte(2) << 6 | byte(3);
-        (code.min(0x10_FFFF), 4)
+        decode_near_end(text, at)
     }
+}
+
+#[inline]
+fn decode_four(bytes: [u8; 4]) -> (u32, usize) {
+    let [lead, b, c, d] = bytes.map(u32::from);
+    let (b, c, d) = (b & 0x3F, c & 0x3F, d & 0x3F);
+    if lead < 0x80 {
+        (lead, 1)
+    } else if lead >= 0xE0 {
+        if lead < 0xF0 {
+            ((lead & 0x0F) << 12 | b << 6 | c, 3)
+        } else {
+            let code = (lead & 0x07) << 18 | b << 12 | c << 6 | d;
+            (code.min(0x10_FFFF), 4)
+        }
+    } else {
+        ((lead & 0x1F) << 6 | b, 2)
+    }
+}
+
+#[cold]
+fn decode_near_end(text: &[u8], at: usize) -> (u32, usize) {
+    let rest = text.get(at..).unwrap_or_default();
+    let mut bytes = [0; 4];
+    let length = rest.len().min(4);
+    bytes[..length].copy_from_slice(&rest[..length]);
+    decode_four(bytes)
 }
 
 /// Where the character that ends at `end` begins.
