@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
 use super::byte_level::Alphabet;
+use super::chars::pack;
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
 use super::json::{self, File, Merges};
@@ -115,7 +116,25 @@ fn model_of(
             merged != [id]
         });
     }
+    know_alone(&mut model);
     Ok(model)
+}
+
+/// What every character of the basic plane becomes on its own.
+fn know_alone(model: &mut Model) {
+    let (mut merger, mut merged) = (Merger::default(), Vec::new());
+    let mut buffer = [0; 4];
+    for code in 0..0x1_0000 {
+        let Some(c) = char::from_u32(code) else {
+            continue;
+        };
+        let text = c.encode_utf8(&mut buffer).as_bytes();
+        model.merge(&mut merger, &mut merged, text);
+        // Where a whole piece is looked up, only what merging makes of it too is known for both.
+        if !model.looks_up || model.vocab.id(text).is_none_or(|id| merged == [id]) {
+            model.joins.chars.set_alone(code, pack(&merged));
+        }
+    }
 }
 
 fn byte_symbols(vocab: &Vocab) -> Result<Box<[u32; 256]>, String> {

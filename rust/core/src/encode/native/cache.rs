@@ -14,8 +14,10 @@ pub(super) const MIDDLE: usize = 31;
 /// The longest piece that is remembered at all.
 pub(super) const LONG: usize = 255;
 
-/// Lines of 64 bytes in the first table: 16 MiB.
+/// Lines of 64 bytes in the first table at its largest: 16 MiB. It begins small and grows as it fills:
+/// entries that stand close together share cache lines and pages.
 const LINES: usize = 1 << 18;
+const FIRST_LINES: usize = 1 << 12;
 /// Lines of the second table: 4 MiB.
 const MIDDLE_LINES: usize = 1 << 16;
 /// Slots of the third table: 512 KiB.
@@ -26,7 +28,7 @@ const STORE_IDS: usize = 1 << 18;
 
 /// The bytes that a session's cache can grow to, its fixed tables included.
 pub(super) const BOUND: usize =
-    LINES * 64 + MIDDLE_LINES * 64 + LONG_SLOTS * 16 + STORE_BYTES + STORE_IDS * 4 + 4096;
+    LINES * 64 + LINES / 2 * 64 + MIDDLE_LINES * 64 + LONG_SLOTS * 16 + STORE_BYTES + STORE_IDS * 4 + 4096;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -73,24 +75,24 @@ fn near_end(text: &[u8], start: usize) -> u128 {
     u128::from_le_bytes(bytes)
 }
 
-/// Which line of the first table a key belongs to.
+/// The low bits say which line of the first table a key belongs to.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // halves and low bits are what is wanted
-pub(super) fn line_of(key: u128) -> usize {
+pub(super) fn hash_of(key: u128) -> usize {
     let low = key as u64 ^ 0x9E37_79B9_7F4A_7C15;
     let high = (key >> 64) as u64 ^ 0xD6E8_FEB8_6659_FD93;
     let wide = u128::from(low) * u128::from(high);
-    (wide as u64 ^ (wide >> 64) as u64) as usize & (LINES - 1)
+    (wide as u64 ^ (wide >> 64) as u64) as usize
 }
 
-/// Which line of the second table two keys belong to.
+/// The low bits say which line of the second table two keys belong to.
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-pub(super) fn middle_line_of(keys: (u128, u128)) -> usize {
+pub(super) fn middle_hash_of(keys: (u128, u128)) -> usize {
     let low = keys.0 as u64 ^ (keys.1 as u64).rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15;
     let high = (keys.0 >> 64) as u64 ^ (keys.1 >> 64) as u64 ^ 0xD6E8_FEB8_6659_FD93;
     let wide = u128::from(low) * u128::from(high);
-    (wide as u64 ^ (wide >> 64) as u64) as usize & (MIDDLE_LINES - 1)
+    (wide as u64 ^ (wide >> 64) as u64) as usize
 }
 
 /// A line: two entries of a key and its ids.
@@ -98,6 +100,8 @@ type Line = [u64; 8];
 
 pub(super) struct Cache {
     lines: Words,
+    /// Entries in the first table, evictions counted in.
+    filled: usize,
     middle: Words,
     long: Vec<LongSlot>,
     bytes: Vec<u8>,
@@ -117,7 +121,8 @@ struct LongSlot {
 impl Cache {
     pub(super) fn new() -> Self {
         Self {
-            lines: Words::zeroed(LINES * 8),
+            lines: Words::zeroed(FIRST_LINES * 8),
+            filled: 0,
             middle: Words::zeroed(MIDDLE_LINES * 8),
             long: Vec::new(),
             bytes: Vec::new(),
@@ -143,14 +148,14 @@ impl Cache {
 
     /// Remembers the ids of a piece of middle length; more than seven, or none, are not for this table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-    pub(super) fn remember_middle(&mut self, keys: (u128, u128), line: usize, ids: &[u32]) {
+    pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
         if ids.is_empty() || ids.len() > 7 || ids[0] > ID_MASK {
             return;
         }
         let mut all = [0; 8];
         all[..ids.len()].copy_from_slice(ids);
         all[0] |= (ids.len() as u32) << COUNT_SHIFT;
-        let Ok(line) = <&mut Line>::try_from(&mut self.middle.get_mut()[line * 8..line * 8 + 8]) else {
+        let Some(line) = line_at_mut(self.middle.get_mut(), hash) else {
             return;
         };
         *line = [
@@ -167,27 +172,40 @@ impl Cache {
 
     /// Remembers the ids of a short piece; more than four, or none, are not for this table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-    pub(super) fn remember_short(&mut self, key: u128, line: usize, ids: &[u32]) {
+    pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
         if ids.is_empty() || ids.len() > 4 || ids[0] > ID_MASK {
             return;
         }
         let mut four = [0; 4];
         four[..ids.len()].copy_from_slice(ids);
         four[0] |= (ids.len() as u32) << COUNT_SHIFT;
-        let entry = [
-            key as u64,
-            (key >> 64) as u64,
-            u64::from(four[0]) | u64::from(four[1]) << 32,
-            u64::from(four[2]) | u64::from(four[3]) << 32,
-        ];
-        let Ok(line) = <&mut Line>::try_from(&mut self.lines.get_mut()[line * 8..line * 8 + 8]) else {
-            return;
-        };
-        // The newest first; the oldest of the two goes.
-        if line[1] != 0 {
-            line.copy_within(0..4, 4);
+        if self.filled > self.lines.get().len() / 8 && self.lines.get().len() < LINES * 8 {
+            self.grow();
         }
-        line[..4].copy_from_slice(&entry);
+        self.filled += 1;
+        insert(
+            self.lines.get_mut(),
+            hash,
+            [
+                key as u64,
+                (key >> 64) as u64,
+                u64::from(four[0]) | u64::from(four[1]) << 32,
+                u64::from(four[2]) | u64::from(four[3]) << 32,
+            ],
+        );
+    }
+
+    /// Moves to a table of four times the size.
+    fn grow(&mut self) {
+        let length = (self.lines.get().len() * 4).min(LINES * 8);
+        let old = std::mem::replace(&mut self.lines, Words::zeroed(length));
+        let lines = self.lines.get_mut();
+        for entry in old.get().chunks_exact(4) {
+            if entry[1] != 0 {
+                let key = u128::from(entry[0]) | u128::from(entry[1]) << 64;
+                insert(lines, hash_of(key), [entry[0], entry[1], entry[2], entry[3]]);
+            }
+        }
     }
 
     /// The ids of a piece in the second table.
@@ -246,6 +264,29 @@ impl Cache {
     }
 }
 
+#[inline]
+fn line_at(lines: &[u64], hash: usize) -> Option<&Line> {
+    // Tables hold a power of two of words.
+    let at = hash * 8 & (lines.len().wrapping_sub(1));
+    lines.get(at..at + 8)?.try_into().ok()
+}
+
+fn line_at_mut(lines: &mut [u64], hash: usize) -> Option<&mut Line> {
+    let at = hash * 8 & (lines.len().wrapping_sub(1));
+    lines.get_mut(at..at + 8)?.try_into().ok()
+}
+
+/// The newest of a line comes first; the older of the two goes.
+fn insert(lines: &mut [u64], hash: usize, entry: [u64; 4]) {
+    let Some(line) = line_at_mut(lines, hash) else {
+        return;
+    };
+    if line[1] != 0 {
+        line.copy_within(0..4, 4);
+    }
+    line[..4].copy_from_slice(&entry);
+}
+
 /// The first table, borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct Lines<'a> {
@@ -255,16 +296,16 @@ pub(super) struct Lines<'a> {
 impl Lines<'_> {
     /// Looks at a line early, so that the memory is there when it is needed.
     #[inline]
-    pub(super) fn touch(self, line: usize) -> u64 {
-        self.lines[line * 8]
+    pub(super) fn touch(self, hash: usize) -> u64 {
+        self.lines[hash * 8 & (self.lines.len() - 1)]
     }
 
     /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-    pub(super) fn find(self, key: u128, line: usize, out: &mut [u32; 4]) -> usize {
+    pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         let (low, high) = (key as u64, (key >> 64) as u64);
-        let Ok(line) = <&Line>::try_from(&self.lines[line * 8..line * 8 + 8]) else {
+        let Some(line) = line_at(self.lines, hash) else {
             return 0;
         };
         let ids = if line[0] == low && line[1] == high {
@@ -293,15 +334,15 @@ pub(super) struct Middle<'a> {
 impl Middle<'_> {
     /// Looks at a line early, so that the memory is there when it is needed.
     #[inline]
-    pub(super) fn touch(self, line: usize) -> u64 {
-        self.lines[line * 8]
+    pub(super) fn touch(self, hash: usize) -> u64 {
+        self.lines[hash * 8 & (self.lines.len() - 1)]
     }
 
     /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
-    pub(super) fn find(self, keys: (u128, u128), line: usize, out: &mut [u32; 8]) -> usize {
-        let Ok(line) = <&Line>::try_from(&self.lines[line * 8..line * 8 + 8]) else {
+    pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+        let Some(line) = line_at(self.lines, hash) else {
             return 0;
         };
         let same = (line[0] ^ keys.0 as u64)

@@ -5,11 +5,15 @@
 //! sides can be encoded on their own. The table holds the pairs of characters that can join; it is a
 //! filter that may say "can join" of a pair that cannot (a cut forgone), never the other way round.
 
+use super::chars::Chars;
+use super::memory::Words;
 use super::unicode::decode;
 
 /// A hashed bit for every pair of characters that can join.
 pub(super) struct Joins {
-    pairs: Vec<u64>,
+    pairs: Words,
+    /// What each character alone becomes, and a nearer, coarser filter of what may follow it.
+    pub(super) chars: Chars,
     /// Tokens that begin inside one character and end inside the next: the last six bits of the one,
     /// the first byte of the other.
     inside_both: [u64; 64],
@@ -24,7 +28,8 @@ const BITS: u32 = 21;
 impl Joins {
     pub(super) fn new() -> Self {
         Self {
-            pairs: vec![0; 1 << (BITS - 6)],
+            pairs: Words::zeroed(1 << (BITS - 6)),
+            chars: Chars::new(),
             inside_both: [0; 64],
             has_both: false,
             four_bytes_join: false,
@@ -40,8 +45,9 @@ impl Joins {
 
     /// These two characters can join.
     pub(super) fn add(&mut self, left: u32, right: u32) {
+        self.chars.add_follower(left, right);
         let bit = Self::bit(left, right);
-        self.pairs[bit as usize / 64] |= 1 << (bit % 64);
+        self.pairs.get_mut()[bit as usize / 64] |= 1 << (bit % 64);
     }
 
     /// Notes every boundary between characters inside a token, which may begin and end inside a
@@ -111,8 +117,7 @@ impl Joins {
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
     pub(super) fn can_join(&self, left: u32, right: u32) -> bool {
-        let bit = Self::bit(left, right);
-        if self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0 {
+        if self.chars.may_follow(left, right) && self.are_paired(left, right) {
             return true;
         }
         if self.four_bytes_join && (left | right) >= 0x1_0000 {
@@ -122,6 +127,12 @@ impl Joins {
             && left >= 0x80
             && right >= 0x80
             && self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
+    }
+
+    #[inline]
+    fn are_paired(&self, left: u32, right: u32) -> bool {
+        let bit = Self::bit(left, right);
+        self.pairs.get()[bit as usize / 64] >> (bit % 64) & 1 != 0
     }
 }
 

@@ -7,6 +7,8 @@
 use memmap2::MmapMut;
 
 const HUGE: usize = 2 << 20;
+/// From this size on a huge page pays.
+const WORTH: usize = 128 << 10;
 
 /// Zeroed words, at a multiple of the cache line.
 pub(super) enum Words {
@@ -27,7 +29,7 @@ pub(super) enum Words {
 impl Words {
     /// So many words, all zero.
     pub(super) fn zeroed(length: usize) -> Self {
-        if length * 8 >= HUGE
+        if length * 8 >= WORTH
             && let Ok(map) = MmapMut::map_anon(length * 8 + HUGE)
         {
             #[cfg(target_os = "linux")]

@@ -11,6 +11,7 @@ mod added;
 mod build;
 mod byte_level;
 mod cache;
+mod chars;
 mod config;
 mod joins;
 mod json;
@@ -49,6 +50,8 @@ pub struct NativeEncoder {
     /// Which ASCII characters can join which, as bits; spaces read as what they stand for.
     ascii: Box<[u128; 128]>,
     may_fuse: bool,
+    /// What a space is read as.
+    space: u32,
 }
 
 impl NativeEncoder {
@@ -69,6 +72,7 @@ impl NativeEncoder {
     fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let may_fuse = matches!(&model.symbols, Symbols::Chars(chars) if chars.may_fuse());
+        let space = u32::from(path.space.unwrap_or(' '));
         let mut encoder = Self {
             model,
             added,
@@ -77,6 +81,7 @@ impl NativeEncoder {
             cuts_words: chars,
             ascii: Box::new([u128::MAX; 128]),
             may_fuse,
+            space,
         };
         let mut ascii = Box::new([0u128; 128]);
         for left in 0..128 {
@@ -105,13 +110,21 @@ impl NativeEncoder {
         self.can_join_slow(left, right)
     }
 
+    /// What a piece that is this one character becomes; 0 if that is not known.
+    #[inline]
+    fn alone(&self, code: u32) -> chars::Alone {
+        self.model.joins.chars.alone(self.read(code))
+    }
+
+    /// A character as the model gets to see it.
+    #[inline]
+    fn read(&self, code: u32) -> u32 {
+        if code == 0x20 { self.space } else { code }
+    }
+
     #[inline]
     fn can_join_slow(&self, left: u32, right: u32) -> bool {
-        let read = |code: u32| match self.path.space {
-            Some(space) if code == 0x20 => u32::from(space),
-            _ => code,
-        };
-        let (left, right) = (read(left), read(right));
+        let (left, right) = (self.read(left), self.read(right));
         if self.model.joins.can_join(left, right) {
             return true;
         }

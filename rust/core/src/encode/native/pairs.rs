@@ -30,30 +30,31 @@ pub(super) struct Pairs {
     size: usize,
     /// A bit for every pair, hashed: most pairs that are asked for do not merge, and this says so from
     /// memory that is near.
-    filter: Vec<u64>,
+    filter: Words,
     filter_shift: u32,
     shift: u32,
     results: Vec<u32>,
     /// The result of every rank is the rank plus this, as in vocabularies numbered by their merges.
     offset: Option<u32>,
-    /// The ranks of pairs of low ids, most of what merging begins with; [`NONE`] where they do not merge.
-    low: Vec<u32>,
+    /// The ranks of pairs of low ids, most of what merging begins with, plus one; 0
+    /// where they do not merge.
+    low: Words,
 }
 
 impl Pairs {
     pub(super) fn with_capacity(pairs: usize) -> Self {
         let size = (pairs + pairs / 3).next_power_of_two().max(16);
-        // 16 to 32 bits a pair.
-        let bits = (pairs * 16).next_power_of_two().max(64);
+        // 8 to 16 bits a pair.
+        let bits = (pairs * 8).next_power_of_two().max(64);
         Self {
             entries: Words::zeroed(size),
             size,
-            filter: vec![0; bits / 64],
+            filter: Words::zeroed(bits / 64),
             filter_shift: 64 - bits.trailing_zeros(),
             shift: 64 - size.trailing_zeros(),
             results: Vec::with_capacity(pairs),
             offset: None,
-            low: vec![NONE; LOW * LOW],
+            low: Words::zeroed(LOW * LOW / 2),
         }
     }
 
@@ -87,12 +88,13 @@ impl Pairs {
         };
         self.results.push(result);
         if let Some(place) = low_place(left, right) {
-            self.low[place] = rank;
+            let low: &mut [u32] = bytemuck::cast_slice_mut(self.low.get_mut());
+            low[place] = rank + 1;
         }
         let key = Self::key(left, right);
         let hash = Self::hash(key);
         let bit = hash >> self.filter_shift;
-        self.filter[(bit / 64) as usize] |= 1 << (bit % 64);
+        self.filter.get_mut()[(bit / 64) as usize] |= 1 << (bit % 64);
         let mask = self.size - 1;
         let mut slot = (hash.rotate_left(32) >> self.shift) as usize;
         let entries = self.entries.get_mut();
@@ -108,8 +110,8 @@ impl Pairs {
     pub(super) fn ranks(&self) -> Ranks<'_> {
         Ranks {
             entries: self.entries.get(),
-            filter: &self.filter,
-            low: &self.low,
+            filter: self.filter.get(),
+            low: bytemuck::cast_slice(self.low.get()),
             filter_shift: self.filter_shift,
             shift: self.shift,
         }
@@ -143,7 +145,7 @@ impl Ranks<'_> {
         if let Some(place) = low_place(left, right)
             && let Some(&rank) = self.low.get(place)
         {
-            return rank;
+            return rank.wrapping_sub(1);
         }
         let key = Pairs::key(left, right);
         let hash = Pairs::hash(key);

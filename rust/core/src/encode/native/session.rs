@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::NativeEncoder;
 use super::added::Split;
-use super::cache::{Cache, LONG, MIDDLE, PART, SHORT, key_of, keys_of, line_of, middle_line_of};
+use super::cache::{Cache, LONG, MIDDLE, PART, SHORT, key_of, keys_of, hash_of, middle_hash_of};
+use super::chars::unpack;
 use super::config::Known;
 use super::merge::Merger;
 use super::normalize::normalize;
@@ -42,7 +43,7 @@ struct Work<'a> {
 
 struct Batch {
     keys: [u128; BATCH],
-    lines: [usize; BATCH],
+    hashes: [usize; BATCH],
     places: [(usize, usize); BATCH],
     count: usize,
 }
@@ -60,7 +61,7 @@ impl<'a> NativeSession<'a> {
                 spelled: Vec::new(),
                 batch: Box::new(Batch {
                     keys: [0; BATCH],
-                    lines: [0; BATCH],
+                    hashes: [0; BATCH],
                     places: [(0, 0); BATCH],
                     count: 0,
                 }),
@@ -224,7 +225,9 @@ impl Work<'_> {
         let mut at = 0;
         while at < text.len() {
             let end = scanner.next(text, at);
-            if always_cut || end - at > MIDDLE || runs_on(text, at) {
+            if end - at == 1 {
+                self.push_char(text, at, end, u32::from(text[at]), 0, ids);
+            } else if always_cut || end - at > MIDDLE || runs_on(text, at) {
                 self.cut(text, at, end, ids);
             } else {
                 self.push(text, at, end, 0, ids);
@@ -240,17 +243,57 @@ impl Work<'_> {
         let part = encoder.part_mark();
         let mut piece = start;
         let (mut left, length) = decode(text, start);
-        let mut at = start + length;
+        // Where the first character of the piece ends: a piece that is no longer is looked up by that.
+        let mut first_end = start + length;
+        let mut at = first_end;
         while at < end {
             let (right, length) = decode(text, at);
             if !encoder.can_join(left, right) {
-                self.push(text, piece, at, part, ids);
+                if at == first_end {
+                    self.push_char(text, piece, at, left, part, ids);
+                } else {
+                    self.push(text, piece, at, part, ids);
+                }
                 piece = at;
+                first_end = at + length;
             }
             left = right;
             at += length;
         }
-        self.push(text, piece, end, if piece == start { 0 } else { part }, ids);
+        let part = if piece == start { 0 } else { part };
+        if end == first_end {
+            self.push_char(text, piece, end, left, part, ids);
+        } else {
+            self.push(text, piece, end, part, ids);
+        }
+    }
+
+    /// Queues a piece of one character.
+    #[inline]
+    fn push_char(
+        &mut self,
+        text: &[u8],
+        start: usize,
+        end: usize,
+        code: u32,
+        part: u128,
+        ids: &mut Vec<u32>,
+    ) {
+        let alone = self.encoder.alone(code);
+        if alone == 0 {
+            self.push(text, start, end, part, ids);
+            return;
+        }
+        if self.batch.count >= BATCH {
+            self.flush(text, ids);
+        }
+        let batch = &mut *self.batch;
+        let at = batch.count % BATCH;
+        batch.keys[at] = u128::from(alone);
+        batch.hashes[at] = 0;
+        // An empty place stands for a piece that needs no look-up.
+        batch.places[at] = (start, start);
+        batch.count += 1;
     }
 
     /// Queues a piece for look-up; `part` marks its key if it is part of a larger one.
@@ -264,11 +307,11 @@ impl Work<'_> {
         if end - start <= SHORT {
             let key = key_of(text, start, end - start) | part;
             batch.keys[at] = key;
-            batch.lines[at] = line_of(key);
+            batch.hashes[at] = hash_of(key);
         } else {
             let keys = keys_of(text, start, (end - start).min(MIDDLE));
             batch.keys[at] = keys.1 | part;
-            batch.lines[at] = middle_line_of((keys.0, keys.1 | part));
+            batch.hashes[at] = middle_hash_of((keys.0, keys.1 | part));
         }
         batch.places[at] = (start, end);
         batch.count += 1;
@@ -282,15 +325,19 @@ impl Work<'_> {
         self.touch(count);
         for index in 0..count {
             let (start, end) = self.batch.places[index];
-            let (key, line) = (self.batch.keys[index], self.batch.lines[index]);
+            let (key, hash) = (self.batch.keys[index], self.batch.hashes[index]);
             let place = &mut found[filled..filled + 8];
-            let hit = if end - start <= SHORT {
+            let hit = if end == start {
+                #[allow(clippy::cast_possible_truncation)] // the packed ids are the lower half
+                let alone = key as u64;
+                <&mut [u32; 4]>::try_from(&mut place[..4]).map_or(0, |place| unpack(alone, place))
+            } else if end - start <= SHORT {
                 <&mut [u32; 4]>::try_from(&mut place[..4])
-                    .map_or(0, |place| self.cache.lines().find(key, line, place))
+                    .map_or(0, |place| self.cache.lines().find(key, hash, place))
             } else if end - start <= MIDDLE {
                 let keys = (keys_of(text, start, end - start).0, key);
                 <&mut [u32; 8]>::try_from(place)
-                    .map_or(0, |place| self.cache.middle().find(keys, line, place))
+                    .map_or(0, |place| self.cache.middle().find(keys, hash, place))
             } else {
                 0
             };
@@ -298,7 +345,7 @@ impl Work<'_> {
             if hit == 0 {
                 ids.extend_from_slice(&found[..filled]);
                 filled = 0;
-                self.miss(&text[start..end], key, line, ids);
+                self.miss(&text[start..end], key, hash, ids);
             }
         }
         ids.extend_from_slice(&found[..filled]);
@@ -309,11 +356,11 @@ impl Work<'_> {
     fn touch(&self, count: usize) {
         let (lines, middle) = (self.cache.lines(), self.cache.middle());
         let mut touched = 0;
-        for (&line, &(start, end)) in self.batch.lines[..count].iter().zip(&self.batch.places) {
+        for (&hash, &(start, end)) in self.batch.hashes[..count].iter().zip(&self.batch.places) {
             touched ^= if end - start <= SHORT {
-                lines.touch(line)
+                lines.touch(hash)
             } else {
-                middle.touch(line)
+                middle.touch(hash)
             };
         }
         std::hint::black_box(touched);
@@ -321,7 +368,7 @@ impl Work<'_> {
 
     /// A long piece, or one that is not in its table.
     #[cold]
-    fn miss(&mut self, piece: &[u8], key: u128, line: usize, ids: &mut Vec<u32>) {
+    fn miss(&mut self, piece: &[u8], key: u128, hash: usize, ids: &mut Vec<u32>) {
         let part = key & PART != 0;
         if let Some(known) = self.cache.long(piece, part) {
             ids.extend_from_slice(known);
@@ -334,10 +381,10 @@ impl Work<'_> {
         }
         ids.extend_from_slice(&fresh);
         if piece.len() <= SHORT && fresh.len() <= 4 {
-            self.cache.remember_short(key, line, &fresh);
+            self.cache.remember_short(key, hash, &fresh);
         } else if piece.len() > SHORT && piece.len() <= MIDDLE && fresh.len() <= 7 {
             let keys = (keys_of(piece, 0, piece.len()).0, key);
-            self.cache.remember_middle(keys, line, &fresh);
+            self.cache.remember_middle(keys, hash, &fresh);
         } else {
             self.cache.remember_long(piece, part, &fresh);
         }
@@ -376,16 +423,16 @@ impl Work<'_> {
             return;
         }
         let key = key_of(text, start, end - start) | self.encoder.part_mark();
-        let line = line_of(key);
+        let hash = hash_of(key);
         let mut four = [0; 4];
-        let hit = self.cache.lines().find(key, line, &mut four);
+        let hit = self.cache.lines().find(key, hash, &mut four);
         if hit != 0 {
             ids.extend_from_slice(&four[..hit.min(4)]);
             return;
         }
         let known = ids.len();
         self.encode(&text[start..end], true, ids);
-        self.cache.remember_short(key, line, &ids[known..]);
+        self.cache.remember_short(key, hash, &ids[known..]);
     }
 
     /// The ids of a piece from scratch.
