@@ -25,14 +25,23 @@ pub(super) enum Split {
     Token(u32),
 }
 
+/// The bytes that a token may begin with, if they are few.
+enum Few {
+    One(u8),
+    Two(u8, u8),
+    Three(u8, u8, u8),
+    Four([u8; 4]),
+    Many,
+}
+
 /// Finds the longest token at the leftmost place, as the reference does.
 pub(super) struct Matcher {
     automaton: AhoCorasick,
     tokens: Vec<Token>,
     /// By first byte: some token begins with it.
     begins: [bool; 256],
-    /// The same as up to four bytes to look for, if there are no more.
-    few: Option<[u8; 4]>,
+    /// The same as bytes to look for, if there are at most four.
+    few: Few,
 }
 
 impl Matcher {
@@ -49,11 +58,13 @@ impl Matcher {
             }
         }
         let firsts: Vec<u8> = (0..=255u8).filter(|b| begins[usize::from(*b)]).collect();
-        let few = (firsts.len() <= 4).then(|| {
-            let mut few = [firsts[0]; 4];
-            few[..firsts.len()].copy_from_slice(&firsts);
-            few
-        });
+        let few = match firsts[..] {
+            [a] => Few::One(a),
+            [a, b] => Few::Two(a, b),
+            [a, b, c] => Few::Three(a, b, c),
+            [a, b, c, d] => Few::Four([a, b, c, d]),
+            _ => Few::Many,
+        };
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .start_kind(StartKind::Anchored)
@@ -76,19 +87,25 @@ impl Matcher {
 
     /// The next place from `at` on where a token may begin.
     fn candidate(&self, text: &[u8], mut at: usize) -> Option<usize> {
-        if let Some([a, b, c, d]) = self.few {
-            // Blocks without any of the bytes are passed with vector compares.
-            while let Some(block) = text.get(at..at + 64) {
-                let any = block
-                    .iter()
-                    .fold(0u8, |any, &x| {
-                        any | u8::from(x == a) | u8::from(x == b) | u8::from(x == c) | u8::from(x == d)
+        let bytes = text.get(at..)?;
+        match self.few {
+            Few::One(a) => return memchr::memchr(a, bytes).map(|found| at + found),
+            Few::Two(a, b) => return memchr::memchr2(a, b, bytes).map(|found| at + found),
+            Few::Three(a, b, c) => return memchr::memchr3(a, b, c, bytes).map(|found| at + found),
+            Few::Four([a, b, c, d]) => {
+                // Blocks without any of the bytes are passed with vector compares.
+                while let Some(block) = text.get(at..at + 64) {
+                    let any = block.iter().fold(0u8, |any, &x| {
+                        let two = u8::from(x == a) | u8::from(x == b);
+                        any | two | u8::from(x == c) | u8::from(x == d)
                     });
-                if any != 0 {
-                    break;
+                    if any != 0 {
+                        break;
+                    }
+                    at += 64;
                 }
-                at += 64;
             }
+            Few::Many => {}
         }
         let rest = text.get(at..)?;
         let found = rest.iter().position(|&byte| self.begins[usize::from(byte)])?;

@@ -114,25 +114,40 @@ impl Joins {
         }
     }
 
+    /// The table, ready for look-ups.
+    #[inline]
+    pub(super) fn view(&self) -> View<'_> {
+        View {
+            pairs: self.pairs.get(),
+            joins: self,
+        }
+    }
+}
+
+/// The table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pairs: &'a [u64],
+    joins: &'a Joins,
+}
+
+impl View<'_> {
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
-    pub(super) fn can_join(&self, left: u32, right: u32) -> bool {
-        if self.chars.may_follow(left, right) && self.are_paired(left, right) {
+    pub(super) fn can_join(self, left: u32, right: u32) -> bool {
+        if self.joins.chars.may_follow(left, right) {
+            let bit = Joins::bit(left, right);
+            if self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0 {
+                return true;
+            }
+        }
+        if self.joins.four_bytes_join && (left | right) >= 0x1_0000 {
             return true;
         }
-        if self.four_bytes_join && (left | right) >= 0x1_0000 {
-            return true;
-        }
-        self.has_both
+        self.joins.has_both
             && left >= 0x80
             && right >= 0x80
-            && self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
-    }
-
-    #[inline]
-    fn are_paired(&self, left: u32, right: u32) -> bool {
-        let bit = Self::bit(left, right);
-        self.pairs.get()[bit as usize / 64] >> (bit % 64) & 1 != 0
+            && self.joins.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
     }
 }
 

@@ -241,30 +241,20 @@ impl Work<'_> {
     fn cut(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
         let encoder = self.encoder;
         let part = encoder.part_mark();
+        let cutter = encoder.cutter();
         let mut piece = start;
-        let (mut left, length) = decode(text, start);
-        // Where the first character of the piece ends: a piece that is no longer is looked up by that.
-        let mut first_end = start + length;
-        let mut at = first_end;
-        while at < end {
-            let (right, length) = decode(text, at);
-            if !encoder.can_join(left, right) {
-                if at == first_end {
-                    self.push_char(text, piece, at, left, part, ids);
-                } else {
-                    self.push(text, piece, at, part, ids);
-                }
-                piece = at;
-                first_end = at + length;
+        while piece < end {
+            let (first, length) = decode(text, piece);
+            let first_end = piece + length;
+            let to = cutter.piece_end(text, first, first_end, end);
+            let part = if piece == start && to == end { 0 } else { part };
+            // A piece that is one character is looked up by that.
+            if to == first_end {
+                self.push_char(text, piece, to, first, part, ids);
+            } else {
+                self.push(text, piece, to, part, ids);
             }
-            left = right;
-            at += length;
-        }
-        let part = if piece == start { 0 } else { part };
-        if end == first_end {
-            self.push_char(text, piece, end, left, part, ids);
-        } else {
-            self.push(text, piece, end, part, ids);
+            piece = to;
         }
     }
 
@@ -399,22 +389,18 @@ impl Work<'_> {
         if part || encoder.cuts_words || !piece.iter().any(|&byte| byte >= 0xE0) {
             return false;
         }
+        let cutter = encoder.cutter();
         let mut start = 0;
-        let (mut left, length) = decode(piece, 0);
-        let mut at = length;
-        while at < piece.len() {
-            let (right, length) = decode(piece, at);
-            if !encoder.can_join(left, right) {
-                self.part(piece, start, at, ids);
-                start = at;
+        while start < piece.len() {
+            let (first, length) = decode(piece, start);
+            let end = cutter.piece_end(piece, first, start + length, piece.len());
+            if start == 0 && end == piece.len() {
+                return false;
             }
-            left = right;
-            at += length;
+            self.part(piece, start, end, ids);
+            start = end;
         }
-        if start != 0 {
-            self.part(piece, start, piece.len(), ids);
-        }
-        start != 0
+        true
     }
 
     fn part(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {

@@ -11,6 +11,7 @@ mod runs;
 pub(super) use cased::{Cased, O200k, Tekken};
 pub(super) use deepseek::DeepSeek;
 pub(super) use plain::{Gpt2, Llama3, Plain, Qwen2, Qwen35};
+pub(super) use runs::ascii_letters_end;
 
 use super::unicode::{CLASSES, Classes};
 

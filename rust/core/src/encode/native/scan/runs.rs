@@ -15,31 +15,38 @@ fn no_letter(word: u64) -> u64 {
     !(at_least_a & !beyond_z & !word) & HIGH
 }
 
+/// The end of the run of ASCII letters from `at` on.
+#[inline]
+pub(in super::super) fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(bytes) = text.get(at..at + 8) {
+        let mut word = [0; 8];
+        word.copy_from_slice(bytes);
+        let other = no_letter(u64::from_le_bytes(word));
+        if other != 0 {
+            return at + other.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while text.get(at).is_some_and(u8::is_ascii_alphabetic) {
+        at += 1;
+    }
+    at
+}
+
 /// The end of the run of characters with one of `flags` (letters among them) from `at` on.
 #[inline]
 pub(super) fn letters_end(classes: &Classes, text: &[u8], mut at: usize, flags: u16) -> usize {
     debug_assert!(flags & LETTER != 0);
     loop {
-        // ASCII letters eight at a time.
-        while let Some(bytes) = text.get(at..at + 8) {
-            let mut word = [0; 8];
-            word.copy_from_slice(bytes);
-            let other = no_letter(u64::from_le_bytes(word));
-            if other == 0 {
-                at += 8;
-            } else {
-                at += other.trailing_zeros() as usize / 8;
-                break;
-            }
-        }
+        at = ascii_letters_end(text, at);
         // Then whatever stands here, as long as it is not ASCII.
+        let before = at;
         loop {
             let Some(&byte) = text.get(at) else {
                 return at;
             };
             if byte < 0x80 {
-                if byte.is_ascii_alphabetic() {
-                    at += 1;
+                if at > before && byte.is_ascii_alphabetic() {
                     break;
                 }
                 return at;
