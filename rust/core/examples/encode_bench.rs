@@ -6,7 +6,7 @@
 //!
 //! Each language, and the mix of all, is split into two halves of different text. A fresh encoder's
 //! sessions read half A (cold), half B (unseen, the figure that counts) and half B again (hot).
-//! Medians in MB/s.
+//! Medians in MB/s, or with `--best` the best of all rounds.
 
 mod encode_support;
 
@@ -59,6 +59,11 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// What the machine can do when nothing else runs: for tuning on a busy one, never to be quoted.
+fn best(values: &mut [f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str| {
@@ -69,6 +74,7 @@ fn main() {
         option(name).map_or(default, |text| text.parse().expect("a number"))
     };
     let (threads, rounds) = (number("--threads", 1), number("--rounds", 5));
+    let use_best = arguments.iter().any(|argument| argument == "--best");
     let cap = number("--cap", 3_000_000);
     let names = option("--tokenizers").unwrap_or_else(|| "qwen2,gemma,llama2".into());
     let Some(data) = encode_support::data() else {
@@ -112,7 +118,7 @@ fn main() {
         }
         for ((cell, (_, b)), times) in cells.iter().zip(&mut times) {
             let size = b.iter().map(String::len).sum::<usize>() as f64 / 1e6;
-            let [cold, unseen, hot] = times.each_mut().map(|values| median(values));
+            let [cold, unseen, hot] = times.each_mut().map(|values| if use_best { best(values) } else { median(values) });
             println!("  {cell:>4} ({size:.1} MB) {cold:7.1} {unseen:7.1} {hot:7.1}");
         }
     }

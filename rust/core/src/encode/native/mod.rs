@@ -24,6 +24,8 @@ mod path;
 mod scan;
 mod session;
 mod stages;
+#[cfg(test)]
+mod texts;
 mod unicode;
 mod unicode_data;
 mod vocab;

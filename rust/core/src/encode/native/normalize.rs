@@ -144,6 +144,17 @@ fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
             }
             continue;
         }
+        // U+4000 to U+9FFF, and for NFC U+0080 to U+02FF: all sure.
+        if matches!(byte, 0xE4..=0xE9) {
+            after_mark = false;
+            at += 3;
+            continue;
+        }
+        if matches!(byte, 0xC2..=0xCB) && unsure == NFC_UNSURE {
+            after_mark = false;
+            at += 2;
+            continue;
+        }
         let (code, length) = decode(bytes, at);
         let flags = classes.of(code);
         if flags & (unsure | COMBINING) == 0 {

@@ -148,3 +148,78 @@ pub(super) fn previous(text: &[u8], end: usize) -> usize {
     }
     start
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)] // tests say what went wrong by failing
+mod tests {
+    use tokenizers::utils::SysRegex;
+    use unicode_normalization_alignments::UnicodeNormalization;
+    use unicode_normalization_alignments::char::canonical_combining_class;
+
+    use super::*;
+
+    /// The committed table against the reference's own engines, for every code point.
+    #[test]
+    fn flags_are_those_of_the_reference() {
+        let text: String = ('\0'..=char::MAX).collect();
+        for (flag, class) in [
+            (LETTER, r"\p{L}"),
+            (NUMBER, r"\p{N}"),
+            (SPACE, r"\s"),
+            (MARK, r"\p{M}"),
+            (PUNCTUATION, r"\p{P}"),
+            (SYMBOL, r"\p{S}"),
+            (UPPER, r"[\p{Lu}\p{Lt}]"),
+            (LOWER, r"\p{Ll}"),
+        ] {
+            let regex = SysRegex::new(class).expect("a class");
+            let mut matched = vec![false; text.len() + 1];
+            for (start, _) in regex.find_iter(&text) {
+                matched[start] = true;
+            }
+            for (at, c) in text.char_indices() {
+                let ours = CLASSES.of(u32::from(c)) & flag != 0;
+                assert_eq!(ours, matched[at], "{class} and {c:?}");
+            }
+        }
+        let word = regex::Regex::new(r"^\w$").expect("a class");
+        let mut buffer = [0; 4];
+        for c in '\0'..=char::MAX {
+            let ours = CLASSES.of(u32::from(c)) & WORD != 0;
+            assert_eq!(ours, word.is_match(c.encode_utf8(&mut buffer)), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn sure_characters_are_stable() {
+        for c in '\0'..=char::MAX {
+            let flags = CLASSES.of(u32::from(c));
+            assert_eq!(flags & COMBINING != 0, canonical_combining_class(c) != 0, "{c:?}");
+            let one = c.to_string();
+            if flags & NFC_UNSURE == 0 {
+                assert!(one.nfc().map(|(c, _)| c).eq([c]), "{c:?}");
+            }
+            if flags & NFKC_UNSURE == 0 {
+                assert!(one.nfkc().map(|(c, _)| c).eq([c]), "{c:?}");
+            }
+        }
+        // What the scans pass without a look.
+        let unsure = NFC_UNSURE | COMBINING;
+        assert!((0x80..0x300).all(|code| CLASSES.of(code) & unsure == 0));
+        let unsure = unsure | NFKC_UNSURE;
+        assert!((0x4000..0xA000).all(|code| CLASSES.of(code) & unsure == 0));
+        assert!((0x5000..0x9000).all(|code| CLASSES.of(code) & LETTER != 0));
+    }
+
+    #[test]
+    fn decoding_never_leaves_the_code_points() {
+        for c in '\0'..=char::MAX {
+            let text = c.to_string();
+            assert_eq!(decode(text.as_bytes(), 0), (u32::from(c), c.len_utf8()));
+        }
+        for byte in 0..=255u8 {
+            assert!(decode(&[byte, 0xFF, 0xFF, 0xFF], 0).0 <= 0x10_FFFF);
+            assert!(decode(&[byte], 0).1 >= 1);
+        }
+    }
+}

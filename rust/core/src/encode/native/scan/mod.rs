@@ -36,3 +36,6 @@ impl Scan for Whole {
 fn classes() -> &'static Classes {
     &CLASSES
 }
+
+#[cfg(test)]
+mod tests;

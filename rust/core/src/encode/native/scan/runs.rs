@@ -51,6 +51,11 @@ pub(super) fn letters_end(classes: &Classes, text: &[u8], mut at: usize, flags: 
                 }
                 return at;
             }
+            // U+5000 to U+8FFF: all letters.
+            if matches!(byte, 0xE5..=0xE8) {
+                at += 3;
+                continue;
+            }
             let (found, length) = classes.at(text, at);
             if found & flags == 0 {
                 return at;
