@@ -130,12 +130,12 @@ impl Matcher {
         self.next_match(text.as_bytes(), 0).is_none()
     }
 
-    /// Splits a text. `marks` are places with the number of a token that is meant there; around them
-    /// special tokens are text if `special_as_text`.
+    /// Splits a text. `marks` are places with the number of a token that is meant there, or none if it is
+    /// a token of the other matcher; around them special tokens are text if `special_as_text`.
     pub(super) fn split(
         &self,
         text: &str,
-        marks: &[(Range<usize>, usize)],
+        marks: &[(Range<usize>, Option<usize>)],
         special_as_text: bool,
         splits: &mut Vec<Split>,
     ) {
@@ -162,7 +162,9 @@ impl Matcher {
                 gap = place.end;
                 let until = marks.get(index + 1).map_or(text.len(), |(next, _)| next.start);
                 let before = if index == 0 { 0 } else { marks[index - 1].0.end };
-                state.token(&self.tokens[*number], place.clone(), before..until, true);
+                if let Some(number) = number {
+                    state.token(&self.tokens[*number], place.clone(), before..until, true);
+                }
             }
         }
         if state.offset != text.len() {
@@ -200,7 +202,10 @@ impl Splitter<'_> {
         if self.offset < start {
             self.splits.push(Split::Text(self.offset..start));
         }
-        self.splits.push(Split::Token(token.id));
+        // White space that an earlier match has taken may leave nothing; the reference drops such a one.
+        if start < stop {
+            self.splits.push(Split::Token(token.id));
+        }
         self.offset = stop;
     }
 }

@@ -267,12 +267,12 @@ impl Cache {
 #[inline]
 fn line_at(lines: &[u64], hash: usize) -> Option<&Line> {
     // Tables hold a power of two of words.
-    let at = hash * 8 & (lines.len().wrapping_sub(1));
+    let at = hash << 3 & (lines.len().wrapping_sub(1));
     lines.get(at..at + 8)?.try_into().ok()
 }
 
 fn line_at_mut(lines: &mut [u64], hash: usize) -> Option<&mut Line> {
-    let at = hash * 8 & (lines.len().wrapping_sub(1));
+    let at = hash << 3 & (lines.len().wrapping_sub(1));
     lines.get_mut(at..at + 8)?.try_into().ok()
 }
 
@@ -297,7 +297,7 @@ impl Lines<'_> {
     /// Looks at a line early, so that the memory is there when it is needed.
     #[inline]
     pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash * 8 & (self.lines.len() - 1)]
+        self.lines[hash << 3 & (self.lines.len() - 1)]
     }
 
     /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
@@ -335,7 +335,7 @@ impl Middle<'_> {
     /// Looks at a line early, so that the memory is there when it is needed.
     #[inline]
     pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash * 8 & (self.lines.len() - 1)]
+        self.lines[hash << 3 & (self.lines.len() - 1)]
     }
 
     /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.

@@ -185,18 +185,17 @@ pub(super) fn plan_of(file: &File) -> Result<Plan, String> {
     if deepseek != 0 && deepseek != 3 {
         return Err("part of the DeepSeek patterns".into());
     }
-    check_first(file, &plan)?;
+    check_first(&plan)?;
     Ok(plan)
 }
 
-/// `prepend_scheme: first` asks where in the original text a piece began; that is plain only where
-/// pieces are cut before normalization.
-fn check_first(file: &File, plan: &Plan) -> Result<(), String> {
+/// `prepend_scheme: first` asks where in the original text a piece began, which replacements blur.
+fn check_first(plan: &Plan) -> Result<(), String> {
     let first = plan
         .metaspace
         .is_some_and(|metaspace| metaspace.prepend == PrependScheme::First);
-    if first && !plan.steps.is_empty() && file.added_tokens.iter().any(|token| token.normalized) {
-        return Err("prepend_scheme first with normalized added tokens".into());
+    if first && !plan.steps.is_empty() {
+        return Err("prepend_scheme first after a normalizer".into());
     }
     Ok(())
 }
@@ -249,12 +248,16 @@ fn flatten_normalizer(normalizer: &Normalizer, steps: &mut Vec<Step>) -> Result<
     match normalizer {
         Normalizer::Nfc {} => steps.push(Step::Nfc),
         Normalizer::Nfkc {} => steps.push(Step::Nfkc),
+        // The reference repeats the first character for an empty one.
+        Normalizer::Prepend { prepend } if prepend.is_empty() => {
+            return Err("Prepend of nothing".into());
+        }
         Normalizer::Prepend { prepend } => steps.push(Step::Prepend(prepend.clone())),
         Normalizer::Replace {
             pattern: Pattern::String(from),
             content,
-        } if !from.is_empty() => steps.push(Step::Replace(from.clone(), content.clone())),
-        Normalizer::Replace { .. } => return Err("Replace by a regex".into()),
+        } if !from.is_empty() && !content.is_empty() => steps.push(Step::Replace(from.clone(), content.clone())),
+        Normalizer::Replace { .. } => return Err("this kind of Replace".into()),
         Normalizer::Sequence { normalizers } => {
             for normalizer in normalizers {
                 flatten_normalizer(normalizer, steps)?;

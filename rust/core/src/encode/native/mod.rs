@@ -25,6 +25,8 @@ mod scan;
 mod session;
 mod stages;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod texts;
 mod unicode;
 mod unicode_data;

@@ -124,9 +124,10 @@ impl<'a> NativeSession<'a> {
                     matcher.as_ref().and_then(|matcher| matcher.special(content))
                 };
                 if let Some(number) = find(plain) {
-                    plain_marks.push((mark.clone(), number));
+                    plain_marks.push((mark.clone(), Some(number)));
                 } else if let Some(number) = find(normalized) {
-                    normalized_marks.push((mark.clone(), number));
+                    plain_marks.push((mark.clone(), None));
+                    normalized_marks.push((mark.clone(), Some(number)));
                 } else {
                     return Err(EncodeError(format!("{content:?} is no special token")));
                 }
@@ -152,7 +153,7 @@ impl<'a> NativeSession<'a> {
                     };
                     let normal = normalize(&encoder.path.steps, part);
                     // Marks of this kind exist only where normalization changes nothing.
-                    let marks: Vec<(Range<usize>, usize)> = normalized_marks
+                    let marks: Vec<(Range<usize>, Option<usize>)> = normalized_marks
                         .iter()
                         .filter(|(mark, _)| range.start <= mark.start && mark.end <= range.end)
                         .map(|(mark, number)| {
