@@ -4,10 +4,12 @@
 //! `tokenizers` library, so the output never depends on which one serves.
 
 mod huggingface;
+mod native;
 
 use std::ops::Range;
 
 pub use huggingface::HuggingFaceEncoder;
+pub use native::NativeEncoder;
 
 /// What becomes of special tokens (`<|endoftext|>`, …) that stand in raw text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub trait Encoder: Send + Sync {
 }
 
 /// Encodes texts one after the other on one thread.
-pub trait Session {
+pub trait Session: Send {
     /// Appends the ids of `text` to `ids`; no special tokens are added around it.
     ///
     /// `marks` are byte ranges of `text`, ascending and disjoint, each of which spells out one special
@@ -44,4 +46,26 @@ pub trait Session {
     /// When the tokenizer's own configuration cannot encode the text (an unknown character without an
     /// unknown token, say).
     fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError>;
+}
+
+/// An encoder and why it is the one that serves.
+pub struct Loaded {
+    /// The native encoder wherever it understands the whole tokenizer, the reference otherwise.
+    pub encoder: Box<dyn Encoder>,
+    /// What the native encoder does not understand about this tokenizer; `None` if it serves.
+    pub why_not_native: Option<String>,
+}
+
+/// Loads the fastest encoder that is known to give the reference's ids for this `tokenizer.json`.
+///
+/// # Errors
+/// When the reference itself cannot read it.
+pub fn load_encoder(json: &[u8], special_tokens: SpecialTokens) -> Result<Loaded, EncodeError> {
+    match NativeEncoder::from_json(json, special_tokens) {
+        Ok(encoder) => Ok(Loaded { encoder: Box::new(encoder), why_not_native: None }),
+        Err(reason) => Ok(Loaded {
+            encoder: Box::new(HuggingFaceEncoder::from_json(json, special_tokens)?),
+            why_not_native: Some(reason),
+        }),
+    }
 }

@@ -99,6 +99,8 @@ pub struct TokenizerPlan {
     pub label: String,
     /// Which encoder serves.
     pub encoder: &'static str,
+    /// Why it is not the native one, if it is not.
+    pub why_not_native: Option<String>,
     /// What the output records of it.
     #[serde(flatten)]
     pub info: TokenizerInfo,
@@ -145,6 +147,7 @@ pub(super) fn survey(
         tokenizer: TokenizerPlan {
             label: source.label.clone(),
             encoder: tokenizer.encoder.name(),
+            why_not_native: tokenizer.why_not_native.clone(),
             info: tokenizer.info.clone(),
         },
         template: template.clone(),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 pub use qwen::tokenizer_json_of_qwen;
 
-use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens};
+use crate::encode::{Encoder, SpecialTokens, load_encoder};
 use crate::error::{Error, Result};
 use crate::spool::LOSS;
 use file::{SpecialNames, TokenizerFile};
@@ -55,6 +55,8 @@ pub struct TokenOptions {
 pub struct Tokenizer {
     /// Turns text into ids.
     pub encoder: Box<dyn Encoder>,
+    /// What the native encoder does not understand of it, if the reference serves instead.
+    pub why_not_native: Option<String>,
     /// What the output records of it.
     pub info: TokenizerInfo,
     /// Spellings and ids of its special tokens.
@@ -118,10 +120,11 @@ impl Tokenizer {
             (BosMode::Auto, Some(id)) if options.bos_token.is_none() => Some(id),
             (BosMode::Always | BosMode::Auto, _) => Some(bos()?),
         };
-        let encoder = HuggingFaceEncoder::from_json(&source.json, options.special_tokens)
-            .map_err(|error| fail(error.to_string()))?;
+        let loaded =
+            load_encoder(&source.json, options.special_tokens).map_err(|error| fail(error.to_string()))?;
         Ok(Self {
-            encoder: Box::new(encoder),
+            encoder: loaded.encoder,
+            why_not_native: loaded.why_not_native,
             info: TokenizerInfo {
                 sha256: sha256_hex(&source.json),
                 vocab_size: file.vocab_size(),

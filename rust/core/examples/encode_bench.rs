@@ -1,0 +1,131 @@
+//! Times the native encoder as the comparison with its peers does, without Python.
+//!
+//! ```text
+//! cargo run --release --example encode_bench -- [--tokenizers a,b] [--threads N] [--rounds N] [--cells zh,mix]
+//! ```
+//!
+//! Each language, and the mix of all, is split into two halves of different text. A fresh encoder's
+//! sessions read half A (cold), half B (unseen, the figure that counts) and half B again (hot).
+//! Medians in MB/s, or with `--best` the best of all rounds.
+
+mod encode_support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use apollo_pack_core::encode::{Encoder, NativeEncoder, Session, SpecialTokens};
+
+fn halves(texts: Vec<String>, cap: usize) -> (Vec<String>, Vec<String>) {
+    let total: usize = texts.iter().map(String::len).sum();
+    let size = cap.min(total / 2);
+    let (mut a, mut b, mut seen) = (Vec::new(), Vec::new(), 0);
+    for text in texts {
+        let length = text.len();
+        if seen < size {
+            a.push(text)
+        } else {
+            b.push(text)
+        }
+        seen += length;
+        if seen >= 2 * size {
+            break;
+        }
+    }
+    (a, b)
+}
+
+fn pass(sessions: &mut [Box<dyn Session + '_>], texts: &[String]) -> f64 {
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for session in sessions.iter_mut() {
+            let next = &next;
+            scope.spawn(move || {
+                let mut ids = Vec::new();
+                loop {
+                    let at = next.fetch_add(16, Ordering::Relaxed);
+                    if at >= texts.len() {
+                        return ids.len();
+                    }
+                    for text in &texts[at..texts.len().min(at + 16)] {
+                        session.encode(text, &[], &mut ids).expect("it encodes");
+                    }
+                }
+            });
+        }
+    });
+    let bytes: usize = texts.iter().map(String::len).sum();
+    bytes as f64 / start.elapsed().as_secs_f64() / 1e6
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// What the machine can do when nothing else runs: for tuning on a busy one, never to be quoted.
+fn best(values: &mut [f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number =
+        |name: &str, default: usize| option(name).map_or(default, |text| text.parse().expect("a number"));
+    let (threads, rounds) = (number("--threads", 1), number("--rounds", 5));
+    let use_best = arguments.iter().any(|argument| argument == "--best");
+    let cap = number("--cap", 3_000_000);
+    let names = option("--tokenizers").unwrap_or_else(|| "qwen2,gemma,llama2".into());
+    let Some(data) = encode_support::data() else {
+        println!("no sample data; set APOLLO_PACK_SHARED_DATA");
+        return;
+    };
+    let mut cells: Vec<(String, (Vec<String>, Vec<String>))> =
+        encode_support::documents(&data.join("corpus"))
+            .into_iter()
+            .map(|(language, texts)| (language, halves(texts, cap)))
+            .collect();
+    let mut mix = (Vec::new(), Vec::new());
+    for (_, (a, b)) in &cells {
+        mix.0.extend_from_slice(a);
+        mix.1.extend_from_slice(b);
+    }
+    encode_support::shuffle(&mut mix.0, 2);
+    encode_support::shuffle(&mut mix.1, 2);
+    cells.push(("mix".into(), mix));
+    if let Some(only) = option("--cells") {
+        cells.retain(|(name, _)| only.split(',').any(|one| one == name));
+    }
+    for name in names.split(',') {
+        let path = data.join("tokenizers").join(name).join("tokenizer.json");
+        let json = std::fs::read(path).expect("a tokenizer");
+        let start = Instant::now();
+        let encoder = NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
+        let load = start.elapsed().as_secs_f64();
+        println!(
+            "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
+        );
+        let mut times = vec![[const { Vec::new() }; 3]; cells.len()];
+        for _ in 0..rounds {
+            for ((_, (a, b)), times) in cells.iter().zip(&mut times) {
+                let mut sessions: Vec<_> = (0..threads).map(|_| encoder.session()).collect();
+                for (which, texts) in [a, b, b].into_iter().enumerate() {
+                    times[which].push(pass(&mut sessions, texts));
+                }
+                for _ in 0..number("--hot", 0) {
+                    times[2].push(pass(&mut sessions, b)); // for a profile of the hot path alone
+                }
+            }
+        }
+        for ((cell, (_, b)), times) in cells.iter().zip(&mut times) {
+            let size = b.iter().map(String::len).sum::<usize>() as f64 / 1e6;
+            let [cold, unseen, hot] =
+                times.each_mut().map(|values| if use_best { best(values) } else { median(values) });
+            println!("  {cell:>4} ({size:.1} MB) {cold:7.1} {unseen:7.1} {hot:7.1}");
+        }
+    }
+}

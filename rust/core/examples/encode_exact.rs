@@ -1,0 +1,119 @@
+//! Compares the native encoder with the reference on all sample text and all sample tokenizers.
+//!
+//! ```text
+//! cargo run --release --example encode_exact -- [--tokenizers a,b] [--every N] [--threads N]
+//! ```
+//!
+//! Every document is encoded in both modes for special tokens. Prints the documents, bytes and ids
+//! compared, and the first difference; exits with 1 if there is one.
+
+mod encode_support;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use apollo_pack_core::encode::{Encoder, HuggingFaceEncoder, NativeEncoder, SpecialTokens};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number =
+        |name: &str, default: usize| option(name).map_or(default, |text| text.parse().expect("a number"));
+    let every = number("--every", 1);
+    let threads = number("--threads", 2);
+    let wanted = option("--tokenizers");
+    let Some(data) = encode_support::data() else {
+        println!("no sample data; set APOLLO_PACK_SHARED_DATA");
+        return;
+    };
+    let corpus = encode_support::documents(&data.join("corpus"));
+    let texts: Vec<&str> =
+        corpus.values().flat_map(|texts| texts.iter().step_by(every)).map(String::as_str).collect();
+    let mut folders: Vec<_> = std::fs::read_dir(data.join("tokenizers"))
+        .expect("a folder of tokenizers")
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    let mut failed = false;
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if wanted.as_ref().is_some_and(|wanted| !wanted.split(',').any(|one| one == name)) {
+            continue;
+        }
+        let json = std::fs::read(folder.join("tokenizer.json")).expect("a tokenizer");
+        for special in [SpecialTokens::Parse, SpecialTokens::Text] {
+            let native = match NativeEncoder::from_json(&json, special) {
+                Ok(native) => native,
+                Err(reason) => {
+                    println!("{name} {special:?}: not native: {reason}");
+                    failed = true;
+                    continue;
+                }
+            };
+            // On ordinary text the modes differ in nothing that takes the whole corpus to show.
+            let step = if special == SpecialTokens::Parse { 1 } else { 50 };
+            failed |= !compare(&name, special, &native, &json, &texts, step, threads);
+        }
+    }
+    std::process::exit(i32::from(failed));
+}
+
+fn compare(
+    name: &str,
+    special: SpecialTokens,
+    native: &NativeEncoder,
+    json: &[u8],
+    texts: &[&str],
+    step: usize,
+    threads: usize,
+) -> bool {
+    let reference = HuggingFaceEncoder::from_json(json, special).expect("the reference reads it");
+    let next = AtomicUsize::new(0);
+    let (bytes, ids) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let same = AtomicBool::new(true);
+    let count = texts.len().div_ceil(step);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+                let (mut session, mut oracle) = (native.session(), reference.session());
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= count || !same.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let text = texts[at * step];
+                    ours.clear();
+                    theirs.clear();
+                    session.encode(text, &[], &mut ours).expect("native encodes");
+                    oracle.encode(text, &[], &mut theirs).expect("the reference encodes");
+                    bytes.fetch_add(text.len(), Ordering::Relaxed);
+                    ids.fetch_add(ours.len(), Ordering::Relaxed);
+                    if ours != theirs && same.swap(false, Ordering::Relaxed) {
+                        let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+                        println!("{name} {special:?}: document {at} differs at id {place}:");
+                        println!("  native    {:?}", &ours[place..ours.len().min(place + 12)]);
+                        println!("  reference {:?}", &theirs[place..theirs.len().min(place + 12)]);
+                        println!(
+                            "  text of {} bytes: {:?}",
+                            text.len(),
+                            text.chars().take(300).collect::<String>()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let same = same.into_inner();
+    println!(
+        "{name} {special:?}: {} documents, {:.1} MB, {:.2} M ids: {}",
+        count,
+        bytes.into_inner() as f64 / 1e6,
+        ids.into_inner() as f64 / 1e6,
+        if same { "identical" } else { "DIFFERENT" }
+    );
+    same
+}

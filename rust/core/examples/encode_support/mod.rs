@@ -1,0 +1,61 @@
+//! What the encoder's examples share: finding and reading sample documents.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder with `corpus/` and `tokenizers/`: `APOLLO_PACK_SHARED_DATA`, or what the unpack script
+/// beside the checkout prints.
+pub(crate) fn data() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("APOLLO_PACK_SHARED_DATA") {
+        return Some(path.into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/unpack");
+    let output = Command::new(script).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| path.trim().into())
+}
+
+/// All documents of a folder of JSON files, by the language in the file's name.
+pub(crate) fn documents(folder: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut by_language: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter_map(Result::ok)
+        .map(walkdir::DirEntry::into_path)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    for path in files {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let language = stem.split('_').find(|part| part.len() == 2).unwrap_or("xx");
+        let bytes = std::fs::read(&path).expect("a readable file");
+        let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("a JSON list");
+        let texts = by_language.entry(language.to_owned()).or_default();
+        for item in items {
+            match item {
+                serde_json::Value::String(text) => texts.push(text),
+                serde_json::Value::Array(parts) => {
+                    let parts: Vec<&str> = parts.iter().filter_map(|part| part.as_str()).collect();
+                    texts.push(parts.join("\n"));
+                }
+                _ => {}
+            }
+        }
+    }
+    for texts in by_language.values_mut() {
+        shuffle(texts, 1);
+    }
+    by_language
+}
+
+/// The same order on every run.
+pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    for last in (1..items.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        items.swap(last, usize::try_from(state % (last as u64 + 1)).unwrap_or(0));
+    }
+}

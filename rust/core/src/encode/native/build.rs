@@ -1,0 +1,292 @@
+//! From a recognized file to the tables that encode.
+
+use std::collections::{HashMap, HashSet};
+
+use super::added::{Matcher, Token};
+use super::byte_level::Alphabet;
+use super::chars::pack;
+use super::config::{Plan, Step, plan_of};
+use super::joins::Joins;
+use super::json::{self, File, Merges};
+use super::merge::Merger;
+use super::model::{Chars, Model, Symbols};
+use super::normalize::normalize;
+use super::pairs::{MAX_ID, NONE, Pairs};
+use super::path::Path;
+use super::vocab::Vocab;
+use super::{AddedTokens, NativeEncoder};
+use crate::encode::SpecialTokens;
+
+/// Tokens of the file as the bytes they match.
+struct Spelling {
+    /// None: the text of a token is itself.
+    alphabet: Option<Alphabet>,
+}
+
+impl Spelling {
+    fn bytes(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
+        bytes.clear();
+        if let Some(alphabet) = &self.alphabet {
+            alphabet.decode(token, bytes)
+        } else {
+            bytes.extend_from_slice(token.as_bytes());
+            true
+        }
+    }
+}
+
+/// Builds the native encoder, or says what about the file is not understood.
+pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder, String> {
+    let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let plan = plan_of(&file)?;
+    let spelling = Spelling { alphabet: plan.byte_level.then(Alphabet::new) };
+    // Tokens outside the byte alphabet can be added tokens, never results of merging.
+    let mut outside: HashMap<&str, u32> = HashMap::new();
+    let vocab = vocab_of(&file.model, &spelling, &mut outside)?;
+    let added = added_tokens(&file, &plan, &vocab, &outside, &spelling, special)?;
+    let model = model_of(&file.model, &plan, &spelling, vocab)?;
+    let path = Path::new(&plan, added.normalized.is_some());
+    Ok(NativeEncoder::new(model, added, path, special))
+}
+
+fn vocab_of<'f>(
+    model: &'f json::Model,
+    spelling: &Spelling,
+    outside: &mut HashMap<&'f str, u32>,
+) -> Result<Vocab, String> {
+    let entries = &model.vocab.0;
+    let length = entries.iter().map(|(token, _)| token.len()).sum();
+    let mut vocab = Vocab::with_capacity(entries.len(), length);
+    let mut bytes = Vec::new();
+    let mut ids = vec![0u64; MAX_ID as usize / 64 + 1];
+    for (token, id) in entries {
+        if *id > MAX_ID {
+            return Err(format!("an id above {MAX_ID}"));
+        }
+        let (word, bit) = (*id as usize / 64, 1 << (id % 64));
+        if ids[word] & bit != 0 {
+            return Err(format!("two tokens with the id {id}"));
+        }
+        ids[word] |= bit;
+        let new = if spelling.bytes(token, &mut bytes) {
+            vocab.insert(&bytes, *id)
+        } else {
+            outside.insert(token, *id).is_none()
+        };
+        if !new {
+            return Err(format!("the token {token:?} stands twice in the vocabulary"));
+        }
+    }
+    Ok(vocab)
+}
+
+fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab) -> Result<Model, String> {
+    let ignore_merges = model.ignore_merges == Some(true);
+    let symbols = if plan.byte_level {
+        Symbols::Bytes(byte_symbols(&vocab)?)
+    } else {
+        Symbols::Chars(Box::new(char_symbols(model, &vocab)?))
+    };
+    let mut joins = Joins::new();
+    let pairs = pairs_of(model, spelling, &vocab, &symbols, &mut joins)?;
+    if ignore_merges {
+        // A whole piece can become any entry, so none may have a cut inside.
+        for (token, _) in vocab.iter() {
+            joins.add_token(token);
+        }
+    }
+    let mut model = Model { vocab, pairs, symbols, joins, looks_up: false };
+    if ignore_merges {
+        let (mut merger, mut merged) = (Merger::default(), Vec::new());
+        model.looks_up = model.vocab.iter().any(|(token, id)| {
+            model.merge(&mut merger, &mut merged, token);
+            merged != [id]
+        });
+    }
+    know_alone(&mut model);
+    Ok(model)
+}
+
+/// What every character of the basic plane becomes on its own.
+fn know_alone(model: &mut Model) {
+    let (mut merger, mut merged) = (Merger::default(), Vec::new());
+    let mut buffer = [0; 4];
+    for code in 0..0x1_0000 {
+        let Some(c) = char::from_u32(code) else {
+            continue;
+        };
+        let text = c.encode_utf8(&mut buffer).as_bytes();
+        model.merge(&mut merger, &mut merged, text);
+        // Where a whole piece is looked up, only what merging makes of it too is known for both.
+        if !model.looks_up || model.vocab.id(text).is_none_or(|id| merged == [id]) {
+            model.joins.chars.set_alone(code, pack(&merged));
+        }
+    }
+}
+
+fn byte_symbols(vocab: &Vocab) -> Result<Box<[u32; 256]>, String> {
+    let mut ids = Box::new([0; 256]);
+    for byte in 0..=255u8 {
+        ids[usize::from(byte)] = vocab
+            .id(&[byte])
+            .ok_or_else(|| format!("a byte-level vocabulary without the byte {byte:#04X}"))?;
+    }
+    Ok(ids)
+}
+
+fn char_symbols(model: &json::Model, vocab: &Vocab) -> Result<Chars, String> {
+    let bytes = if model.byte_fallback == Some(true) {
+        let mut ids = Box::new([NONE; 256]);
+        for byte in 0..=255u8 {
+            // A byte that is never asked for may lack its token: Gemma has the tab itself, not <0x09>.
+            let token = vocab.id(format!("<0x{byte:02X}>").as_bytes());
+            if token.is_none() && !(byte < 0x80 && vocab.id(&[byte]).is_some()) {
+                return Err(format!("byte_fallback without the token <0x{byte:02X}>"));
+            }
+            ids[usize::from(byte)] = token.unwrap_or(NONE);
+        }
+        Some(ids)
+    } else {
+        None
+    };
+    let unknown = match &model.unk_token {
+        None => None,
+        Some(token) => vocab.id(token.as_bytes()).map(|id| (id, model.fuse_unk == Some(true))),
+    };
+    if bytes.is_none() && unknown.is_none() {
+        return Err("unknown characters have neither bytes nor an unknown token".into());
+    }
+    let mut chars = Chars::new(bytes, unknown);
+    for (token, id) in vocab.iter() {
+        if let Ok(text) = std::str::from_utf8(token) {
+            let mut all = text.chars();
+            if let (Some(c), None) = (all.next(), all.next()) {
+                chars.insert(u32::from(c), id);
+            }
+        }
+    }
+    Ok(chars)
+}
+
+/// The two parts of every merge, in order.
+fn parts<'f>(merges: &'f Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
+    match merges {
+        Merges::Pairs(pairs) => Ok(pairs.iter().map(|(a, b)| (a.as_ref(), b.as_ref())).collect()),
+        Merges::Joined(joined) => joined
+            .iter()
+            .filter(|line| !line.starts_with("#version"))
+            .map(|line| match line.split_once(' ') {
+                Some((left, right)) if !right.contains(' ') => Ok((left, right)),
+                _ => Err(format!("the merge {line:?}")),
+            })
+            .collect(),
+    }
+}
+
+fn pairs_of(
+    model: &json::Model,
+    spelling: &Spelling,
+    vocab: &Vocab,
+    symbols: &Symbols,
+    joins: &mut Joins,
+) -> Result<Pairs, String> {
+    let parts = parts(&model.merges)?;
+    let mut pairs = Pairs::with_capacity(parts.len());
+    // Merging a token that stands for an unknown character would join what no table of characters
+    // can tell.
+    let mut apart: HashSet<u32> = HashSet::new();
+    if let Symbols::Chars(chars) = symbols {
+        apart.extend(chars.stand_ins());
+    }
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for (a, b) in parts {
+        let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
+        let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
+        left.extend_from_slice(&right);
+        let (Some((Some(a_id), Some(b_id))), Some(result)) = (ids, vocab.id(&left)) else {
+            return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
+        };
+        if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
+            return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
+        }
+        if !pairs.push(a_id, b_id, result) {
+            return Err("more merges than fit".into());
+        }
+        joins.add_token(&left);
+    }
+    Ok(pairs)
+}
+
+/// Numbers the added tokens as the reference does and prepares to find them.
+fn added_tokens(
+    file: &File,
+    plan: &Plan,
+    vocab: &Vocab,
+    outside: &HashMap<&str, u32>,
+    spelling: &Spelling,
+    special: SpecialTokens,
+) -> Result<AddedTokens, String> {
+    let size = u32::try_from(file.model.vocab.0.len()).map_err(|error| error.to_string())?;
+    let mut next = size;
+    let mut contents: HashSet<&str> = HashSet::new();
+    let mut taken: HashSet<u32> = HashSet::new();
+    let mut bytes = Vec::new();
+    let (mut plain, mut normalized) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for token in &file.added_tokens {
+        if token.content.is_empty() {
+            continue;
+        }
+        if !contents.insert(&token.content) {
+            return Err(format!("the added token {:?} stands twice", token.content));
+        }
+        let known = if spelling.bytes(&token.content, &mut bytes) {
+            vocab.id(&bytes)
+        } else {
+            outside.get(token.content.as_str()).copied()
+        };
+        let id = known.unwrap_or_else(|| {
+            let id = next;
+            next += 1;
+            id
+        });
+        if id != token.id || !taken.insert(id) {
+            return Err(format!(
+                "the added token {:?}, whose id {} is not the one it would get",
+                token.content, token.id
+            ));
+        }
+        let pattern = if token.normalized {
+            normalize(&plan.steps, &token.content).into_owned()
+        } else {
+            token.content.clone()
+        };
+        if special == SpecialTokens::Text && token.special && token.normalized && !plan.steps.is_empty() {
+            return Err(format!("the special token {:?} is normalized before it is matched", token.content));
+        }
+        let kind = if token.normalized { &mut normalized } else { &mut plain };
+        kind.0.push(pattern);
+        kind.1.push(Token {
+            content: token.content.clone(),
+            id,
+            single_word: token.single_word,
+            lstrip: token.lstrip,
+            rstrip: token.rstrip,
+            special: token.special,
+        });
+    }
+    for (patterns, _) in [&plain, &normalized] {
+        let unique: HashSet<&String> = patterns.iter().collect();
+        if unique.len() != patterns.len() {
+            return Err("two added tokens that are matched by the same text".into());
+        }
+    }
+    Ok(AddedTokens {
+        plain: Matcher::new(&plain.0, plain.1)?,
+        normalized: Matcher::new(&normalized.0, normalized.1)?,
+    })
+}
+
+/// Whether the steps end in making spaces visible, which needs no copy of the text.
+pub(super) fn visible_space(steps: &[Step]) -> bool {
+    matches!(steps.last(), Some(Step::Replace(from, to)) if from == " " && to == "▁")
+}

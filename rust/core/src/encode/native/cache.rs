@@ -1,0 +1,366 @@
+//! What has been encoded before: piece to ids, bounded, one per session.
+//!
+//! Pieces of at most 15 bytes, nearly all there are, have their key (bytes and length in one `u128`)
+//! and up to four ids side by side, two entries to a cache line. Longer ones, and those of more ids,
+//! have a second table that points into a store of bytes and ids, which starts over when it is full.
+
+use super::memory::Words;
+use super::vocab::hash_bytes;
+
+/// The longest piece whose bytes fit a key.
+pub(super) const SHORT: usize = 15;
+/// The longest piece whose bytes fit two keys.
+pub(super) const MIDDLE: usize = 31;
+/// The longest piece that is remembered at all.
+pub(super) const LONG: usize = 255;
+
+/// Lines of 64 bytes in the first table at its largest: 16 MiB. It begins small and grows as it fills:
+/// entries that stand close together share cache lines and pages.
+const LINES: usize = 1 << 18;
+const FIRST_LINES: usize = 1 << 12;
+/// Lines of the second table: 4 MiB.
+const MIDDLE_LINES: usize = 1 << 16;
+/// Slots of the third table: 512 KiB.
+const LONG_SLOTS: usize = 1 << 15;
+/// Bytes and ids in the store of the third table: 2 MiB and 1 MiB.
+const STORE_BYTES: usize = 1 << 21;
+const STORE_IDS: usize = 1 << 18;
+
+/// The bytes that a session's cache can grow to, its fixed tables included.
+pub(super) const BOUND: usize =
+    LINES * 64 + LINES / 2 * 64 + MIDDLE_LINES * 64 + LONG_SLOTS * 16 + STORE_BYTES + STORE_IDS * 4 + 4096;
+
+/// Marks a piece that is part of a larger one, where that makes a difference.
+pub(super) const PART: u128 = 1 << 127;
+
+static MASKS: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut length = 1;
+    while length <= SHORT {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
+
+/// The key of a piece of at most [`SHORT`] bytes: its bytes and its length.
+#[inline]
+pub(super) fn key_of(text: &[u8], start: usize, length: usize) -> u128 {
+    let length = length.min(SHORT);
+    sixteen(text, start) & MASKS[length] | (length as u128) << 120
+}
+
+/// The keys of a piece of 16 to [`MIDDLE`] bytes.
+#[inline]
+pub(super) fn keys_of(text: &[u8], start: usize, length: usize) -> (u128, u128) {
+    (sixteen(text, start), key_of(text, start + 16, length.saturating_sub(16)))
+}
+
+/// Sixteen bytes of the text, zeros beyond its end.
+#[inline]
+fn sixteen(text: &[u8], start: usize) -> u128 {
+    if let Some(Ok(bytes)) = text.get(start..start + 16).map(<[u8; 16]>::try_from) {
+        u128::from_le_bytes(bytes)
+    } else {
+        near_end(text, start)
+    }
+}
+
+#[cold]
+fn near_end(text: &[u8], start: usize) -> u128 {
+    let mut bytes = [0; 16];
+    let rest = text.get(start..).unwrap_or_default();
+    let length = rest.len().min(16);
+    bytes[..length].copy_from_slice(&rest[..length]);
+    u128::from_le_bytes(bytes)
+}
+
+/// The low bits say which line of the first table a key belongs to.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // halves and low bits are what is wanted
+pub(super) fn hash_of(key: u128) -> usize {
+    let low = key as u64 ^ 0x9E37_79B9_7F4A_7C15;
+    let high = (key >> 64) as u64 ^ 0xD6E8_FEB8_6659_FD93;
+    let wide = u128::from(low) * u128::from(high);
+    (wide as u64 ^ (wide >> 64) as u64) as usize
+}
+
+/// The low bits say which line of the second table two keys belong to.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+pub(super) fn middle_hash_of(keys: (u128, u128)) -> usize {
+    let low = keys.0 as u64 ^ (keys.1 as u64).rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15;
+    let high = (keys.0 >> 64) as u64 ^ (keys.1 >> 64) as u64 ^ 0xD6E8_FEB8_6659_FD93;
+    let wide = u128::from(low) * u128::from(high);
+    (wide as u64 ^ (wide >> 64) as u64) as usize
+}
+
+/// A line: two entries of a key and its ids.
+type Line = [u64; 8];
+
+pub(super) struct Cache {
+    lines: Words,
+    /// Entries in the first table, evictions counted in.
+    filled: usize,
+    middle: Words,
+    long: Vec<LongSlot>,
+    bytes: Vec<u8>,
+    ids: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct LongSlot {
+    hash: u32,
+    bytes_start: u32,
+    ids_start: u32,
+    /// Length in bytes, 0 for none.
+    length: u16,
+    count: u16,
+}
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        Self {
+            lines: Words::zeroed(FIRST_LINES * 8),
+            filled: 0,
+            middle: Words::zeroed(MIDDLE_LINES * 8),
+            long: Vec::new(),
+            bytes: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// The first table, ready for look-ups.
+    #[inline]
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines { lines: self.lines.get() }
+    }
+
+    /// The second table, ready for look-ups.
+    #[inline]
+    pub(super) fn middle(&self) -> Middle<'_> {
+        Middle { lines: self.middle.get() }
+    }
+
+    /// Remembers the ids of a piece of middle length; more than seven, or none, are not for this table.
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
+        if ids.is_empty() || ids.len() > 7 || ids[0] > ID_MASK {
+            return;
+        }
+        let mut all = [0; 8];
+        all[..ids.len()].copy_from_slice(ids);
+        all[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        let Some(line) = line_at_mut(self.middle.get_mut(), hash) else {
+            return;
+        };
+        *line = [
+            keys.0 as u64,
+            (keys.0 >> 64) as u64,
+            keys.1 as u64,
+            (keys.1 >> 64) as u64,
+            u64::from(all[0]) | u64::from(all[1]) << 32,
+            u64::from(all[2]) | u64::from(all[3]) << 32,
+            u64::from(all[4]) | u64::from(all[5]) << 32,
+            u64::from(all[6]) | u64::from(all[7]) << 32,
+        ];
+    }
+
+    /// Remembers the ids of a short piece; more than four, or none, are not for this table.
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
+        if ids.is_empty() || ids.len() > 4 || ids[0] > ID_MASK {
+            return;
+        }
+        let mut four = [0; 4];
+        four[..ids.len()].copy_from_slice(ids);
+        four[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        if self.filled > self.lines.get().len() / 8 && self.lines.get().len() < LINES * 8 {
+            self.grow();
+        }
+        self.filled += 1;
+        insert(
+            self.lines.get_mut(),
+            hash,
+            [
+                key as u64,
+                (key >> 64) as u64,
+                u64::from(four[0]) | u64::from(four[1]) << 32,
+                u64::from(four[2]) | u64::from(four[3]) << 32,
+            ],
+        );
+    }
+
+    /// Moves to a table of four times the size.
+    fn grow(&mut self) {
+        let length = (self.lines.get().len() * 4).min(LINES * 8);
+        let old = std::mem::replace(&mut self.lines, Words::zeroed(length));
+        let lines = self.lines.get_mut();
+        for entry in old.get().chunks_exact(4) {
+            if entry[1] != 0 {
+                let key = u128::from(entry[0]) | u128::from(entry[1]) << 64;
+                insert(lines, hash_of(key), [entry[0], entry[1], entry[2], entry[3]]);
+            }
+        }
+    }
+
+    /// The ids of a piece in the second table.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // any part of a hash is a hash
+    pub(super) fn long(&self, piece: &[u8], part: bool) -> Option<&[u32]> {
+        if self.long.is_empty() {
+            return None;
+        }
+        let hash = hash_bytes(piece) ^ u64::from(part);
+        let slot = self.long[(hash >> 32) as usize % LONG_SLOTS];
+        let start = slot.bytes_start as usize;
+        (slot.hash == hash as u32
+            && usize::from(slot.length) == piece.len()
+            && self.bytes[start..start + piece.len()] == *piece)
+            .then(|| {
+                let start = slot.ids_start as usize;
+                &self.ids[start..start + usize::from(slot.count)]
+            })
+    }
+
+    /// Remembers a piece in the second table.
+    #[allow(clippy::cast_possible_truncation)] // any part of a hash is a hash
+    pub(super) fn remember_long(&mut self, piece: &[u8], part: bool, ids: &[u32]) {
+        if piece.is_empty() || piece.len() > LONG || ids.len() > 4 * LONG {
+            return;
+        }
+        if self.long.is_empty() {
+            self.long = vec![LongSlot::default(); LONG_SLOTS];
+        }
+        if self.bytes.len() + piece.len() > STORE_BYTES || self.ids.len() + ids.len() > STORE_IDS {
+            self.long.fill(LongSlot::default());
+            self.bytes.clear();
+            self.ids.clear();
+        }
+        let hash = hash_bytes(piece) ^ u64::from(part);
+        let (Ok(bytes_start), Ok(ids_start), Ok(length), Ok(count)) = (
+            u32::try_from(self.bytes.len()),
+            u32::try_from(self.ids.len()),
+            u16::try_from(piece.len()),
+            u16::try_from(ids.len()),
+        ) else {
+            return;
+        };
+        reserve_within(&mut self.bytes, piece.len(), STORE_BYTES);
+        reserve_within(&mut self.ids, ids.len(), STORE_IDS);
+        self.bytes.extend_from_slice(piece);
+        self.ids.extend_from_slice(ids);
+        self.long[(hash >> 32) as usize % LONG_SLOTS] =
+            LongSlot { hash: hash as u32, bytes_start, ids_start, length, count };
+    }
+}
+
+#[inline]
+fn line_at(lines: &[u64], hash: usize) -> Option<&Line> {
+    // Tables hold a power of two of words.
+    let at = hash << 3 & (lines.len().wrapping_sub(1));
+    lines.get(at..at + 8)?.try_into().ok()
+}
+
+fn line_at_mut(lines: &mut [u64], hash: usize) -> Option<&mut Line> {
+    let at = hash << 3 & (lines.len().wrapping_sub(1));
+    lines.get_mut(at..at + 8)?.try_into().ok()
+}
+
+/// The newest of a line comes first; the older of the two goes.
+fn insert(lines: &mut [u64], hash: usize, entry: [u64; 4]) {
+    let Some(line) = line_at_mut(lines, hash) else {
+        return;
+    };
+    if line[1] != 0 {
+        line.copy_within(0..4, 4);
+    }
+    line[..4].copy_from_slice(&entry);
+}
+
+/// The first table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'a> {
+    lines: &'a [u64],
+}
+
+impl Lines<'_> {
+    /// Looks at a line early, so that the memory is there when it is needed.
+    #[inline]
+    pub(super) fn touch(self, hash: usize) -> u64 {
+        self.lines[hash << 3 & (self.lines.len() - 1)]
+    }
+
+    /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+        let (low, high) = (key as u64, (key >> 64) as u64);
+        let Some(line) = line_at(self.lines, hash) else {
+            return 0;
+        };
+        let ids = if line[0] == low && line[1] == high {
+            [line[2], line[3]]
+        } else if line[4] == low && line[5] == high {
+            [line[6], line[7]]
+        } else {
+            return 0;
+        };
+        *out = [ids[0] as u32 & ID_MASK, (ids[0] >> 32) as u32, ids[1] as u32, (ids[1] >> 32) as u32];
+        (ids[0] as u32 >> COUNT_SHIFT) as usize
+    }
+}
+
+/// The second table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Middle<'a> {
+    lines: &'a [u64],
+}
+
+impl Middle<'_> {
+    /// Looks at a line early, so that the memory is there when it is needed.
+    #[inline]
+    pub(super) fn touch(self, hash: usize) -> u64 {
+        self.lines[hash << 3 & (self.lines.len() - 1)]
+    }
+
+    /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+        let Some(line) = line_at(self.lines, hash) else {
+            return 0;
+        };
+        let same = (line[0] ^ keys.0 as u64)
+            | (line[1] ^ (keys.0 >> 64) as u64)
+            | (line[2] ^ keys.1 as u64)
+            | (line[3] ^ (keys.1 >> 64) as u64);
+        if same != 0 {
+            return 0;
+        }
+        *out = [
+            line[4] as u32 & ID_MASK,
+            (line[4] >> 32) as u32,
+            line[5] as u32,
+            (line[5] >> 32) as u32,
+            line[6] as u32,
+            (line[6] >> 32) as u32,
+            line[7] as u32,
+            (line[7] >> 32) as u32,
+        ];
+        (line[4] as u32 >> COUNT_SHIFT) as usize
+    }
+}
+
+/// Doubles the capacity as a vector does, but never beyond the bound.
+fn reserve_within<T>(vector: &mut Vec<T>, more: usize, bound: usize) {
+    let needed = vector.len() + more;
+    if needed > vector.capacity() {
+        let wanted = (vector.capacity() * 2).clamp(needed, bound.max(needed));
+        vector.reserve_exact(wanted - vector.len());
+    }
+}
+
+/// The first id of an entry holds the number of ids in its top bits.
+const COUNT_SHIFT: u32 = 28;
+const ID_MASK: u32 = (1 << COUNT_SHIFT) - 1;

@@ -1,0 +1,139 @@
+//! The merge model: the ids of one piece, from scratch.
+
+use super::joins::Joins;
+use super::merge::Merger;
+use super::pairs::{NONE, Pairs};
+use super::unicode::decode;
+use super::vocab::Vocab;
+
+/// What merging begins with.
+pub(super) enum Symbols {
+    /// Bytes (byte-level): the id of each.
+    Bytes(Box<[u32; 256]>),
+    /// Characters (SentencePiece), and bytes for those that the vocabulary lacks.
+    Chars(Box<Chars>),
+}
+
+/// The ids of characters.
+pub(super) struct Chars {
+    /// By code point in the basic plane.
+    basic: Vec<u32>,
+    /// The other planes.
+    others: std::collections::HashMap<u32, u32>,
+    /// The ids of `<0x00>` to `<0xFF>`, if unknown characters become bytes.
+    bytes: Option<Box<[u32; 256]>>,
+    /// The unknown token, and whether neighbours that are unknown become one.
+    unknown: Option<(u32, bool)>,
+}
+
+impl Chars {
+    pub(super) fn new(bytes: Option<Box<[u32; 256]>>, unknown: Option<(u32, bool)>) -> Self {
+        Self { basic: vec![NONE; 0x1_0000], others: std::collections::HashMap::new(), bytes, unknown }
+    }
+
+    pub(super) fn insert(&mut self, code: u32, id: u32) {
+        if let Some(place) = self.basic.get_mut(code as usize) {
+            *place = id;
+        } else {
+            self.others.insert(code, id);
+        }
+    }
+
+    #[inline]
+    fn id(&self, code: u32) -> u32 {
+        match self.basic.get(code as usize) {
+            Some(&id) => id,
+            None => self.others.get(&code).copied().unwrap_or(NONE),
+        }
+    }
+
+    /// Neighbours that are both unknown become one token, so no cut may part them.
+    #[inline]
+    pub(super) fn fuses(&self, left: u32, right: u32) -> bool {
+        self.bytes.is_none()
+            && matches!(self.unknown, Some((_, true)))
+            && self.id(left) == NONE
+            && self.id(right) == NONE
+    }
+
+    /// The ids that stand for characters the vocabulary lacks.
+    pub(super) fn stand_ins(&self) -> impl Iterator<Item = u32> {
+        let bytes = self.bytes.iter().flat_map(|ids| ids.iter().copied());
+        bytes.chain(self.unknown.map(|(id, _)| id))
+    }
+
+    /// Whether unknown characters might fuse at all.
+    pub(super) fn may_fuse(&self) -> bool {
+        self.bytes.is_none() && matches!(self.unknown, Some((_, true)))
+    }
+
+    fn symbols(&self, text: &[u8], symbols: &mut Vec<u32>) {
+        let mut at = 0;
+        let mut after_unknown = false;
+        while at < text.len() {
+            let (code, length) = decode(text, at);
+            let id = self.id(code);
+            if id != NONE {
+                symbols.push(id);
+                after_unknown = false;
+            } else if let Some(bytes) = &self.bytes {
+                let end = (at + length).min(text.len());
+                symbols.extend(text[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
+            } else if let Some((unknown, fuse)) = self.unknown {
+                if !(fuse && after_unknown) {
+                    symbols.push(unknown);
+                }
+                after_unknown = true;
+            }
+            // Without an unknown token the reference drops the character.
+            at += length;
+        }
+    }
+}
+
+/// Everything that encodes a piece; shared by all sessions.
+pub(super) struct Model {
+    pub(super) vocab: Vocab,
+    pub(super) pairs: Pairs,
+    pub(super) symbols: Symbols,
+    pub(super) joins: Joins,
+    /// `ignore_merges`: a piece that stands in the vocabulary is that token, and for some that is not what
+    /// merging makes. A piece that is only a part of what the pre-tokenizer cut out is not looked up.
+    pub(super) looks_up: bool,
+}
+
+impl Model {
+    /// Appends the ids of one piece to `ids`. `part`: a cut made it, the pre-tokenizer did not.
+    pub(super) fn encode(
+        &self,
+        merger: &mut Merger,
+        symbols: &mut Vec<u32>,
+        piece: &[u8],
+        part: bool,
+        ids: &mut Vec<u32>,
+    ) {
+        // Merging finds whole tokens as well as a look-up would, which costs more than it saves: few of
+        // the pieces that are new are one token.
+        if self.looks_up
+            && !part
+            && let Some(id) = self.vocab.id(piece)
+        {
+            ids.push(id);
+            return;
+        }
+        self.merge(merger, symbols, piece);
+        ids.extend_from_slice(symbols);
+    }
+
+    /// What merging alone makes of a piece, in `symbols`.
+    pub(super) fn merge(&self, merger: &mut Merger, symbols: &mut Vec<u32>, piece: &[u8]) {
+        symbols.clear();
+        match &self.symbols {
+            Symbols::Bytes(bytes) => {
+                symbols.extend(piece.iter().map(|&byte| bytes[usize::from(byte)]));
+            }
+            Symbols::Chars(chars) => chars.symbols(piece, symbols),
+        }
+        merger.merge(&self.pairs, symbols);
+    }
+}

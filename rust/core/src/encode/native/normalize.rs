@@ -1,0 +1,167 @@
+//! Normalization, with quick checks so that text that is normal already is never copied.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use unicode_normalization_alignments::UnicodeNormalization;
+use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
+
+use super::config::Step;
+use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, decode, previous};
+
+/// Applies the steps one after the other.
+pub(super) fn normalize<'a>(steps: &[Step], text: &'a str) -> Cow<'a, str> {
+    let mut text = Cow::Borrowed(text);
+    for step in steps {
+        let changed = match step {
+            Step::Nfc => compose_where_needed(&text, NFC_UNSURE),
+            Step::Nfkc => compose_where_needed(&text, NFKC_UNSURE),
+            Step::Replace(from, to) => replace(&text, from, to),
+            Step::Prepend(prefix) => {
+                (!text.is_empty() && !prefix.is_empty()).then(|| format!("{prefix}{text}"))
+            }
+        };
+        if let Some(changed) = changed {
+            text = Cow::Owned(changed);
+        }
+    }
+    text
+}
+
+fn replace(text: &str, from: &str, to: &str) -> Option<String> {
+    let finder = memmem::Finder::new(from);
+    let first = finder.find(text.as_bytes())?;
+    let mut replaced = String::with_capacity(text.len() + text.len() / 4);
+    let mut copied = 0;
+    let mut found = Some(first);
+    while let Some(at) = found {
+        replaced.push_str(&text[copied..at]);
+        replaced.push_str(to);
+        copied = at + from.len();
+        found = finder.find(&text.as_bytes()[copied..]).map(|next| copied + next);
+    }
+    replaced.push_str(&text[copied..]);
+    Some(replaced)
+}
+
+/// Normalizes the stretches that may need it; `None` if nothing changes.
+///
+/// A character that is sure (it stays as it is, has combining class zero and never joins what stands
+/// before) begins a stretch of its own: normalization never reaches across the place before it.
+fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
+    let bytes = text.as_bytes();
+    let classes = &*CLASSES;
+    let mut changed: Option<String> = None;
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
+        let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
+        // To the next sure character.
+        let mut end = doubtful;
+        let mut count = 0;
+        loop {
+            let (flags, length) = classes.at(bytes, end);
+            if length == 0 || flags & (unsure | COMBINING) == 0 {
+                break;
+            }
+            end += length;
+            count += 1;
+        }
+        at = end;
+        let stretch = &text[start..end];
+        if count == 1 && start < doubtful && is_settled_pair(bytes, start, doubtful, unsure) {
+            continue;
+        }
+        let normal: String = if unsure == NFC_UNSURE {
+            stretch.nfc().map(|(c, _)| c).collect()
+        } else {
+            stretch.nfkc().map(|(c, _)| c).collect()
+        };
+        if normal != stretch {
+            let changed = changed.get_or_insert_with(|| String::with_capacity(text.len()));
+            changed.push_str(&text[copied..start]);
+            changed.push_str(&normal);
+            copied = end;
+        }
+    }
+    if let Some(changed) = &mut changed {
+        changed.push_str(&text[copied..]);
+    }
+    changed
+}
+
+/// One doubtful mark after a sure character: nothing happens if neither decomposes and the two do not
+/// compose.
+fn is_settled_pair(bytes: &[u8], start: usize, doubtful: usize, unsure: u16) -> bool {
+    let (left, right) = (decode(bytes, start).0, decode(bytes, doubtful).0);
+    let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
+        return false;
+    };
+    is_undecomposed(left, unsure)
+        && is_undecomposed(right, unsure)
+        && compose(left, right).is_none()
+        && !is_jamo(right)
+}
+
+fn is_undecomposed(c: char, unsure: u16) -> bool {
+    let mut same = true;
+    let note = |d: char| same &= c == d;
+    if unsure == NFC_UNSURE {
+        decompose_canonical(c, note);
+    } else {
+        decompose_compatible(c, note);
+    }
+    same
+}
+
+/// Hangul vowels and final consonants compose by arithmetic.
+fn is_jamo(c: char) -> bool {
+    matches!(c, '\u{1160}'..='\u{11FF}')
+}
+
+/// The next character from `at` on that normalization may change, join or move.
+fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
+    let classes = &*CLASSES;
+    // A mark right after a sure character that it does not join stays where it is.
+    let mut after_mark = false;
+    loop {
+        let byte = *bytes.get(at)?;
+        if byte < 0x80 {
+            // ASCII is sure in every form.
+            after_mark = false;
+            at += 1;
+            while let Some(eight) = bytes.get(at..at + 8) {
+                let mut word = [0; 8];
+                word.copy_from_slice(eight);
+                let high = u64::from_le_bytes(word) & 0x8080_8080_8080_8080;
+                if high != 0 {
+                    at += high.trailing_zeros() as usize / 8;
+                    break;
+                }
+                at += 8;
+            }
+            continue;
+        }
+        // U+4000 to U+9FFF, and for NFC U+0080 to U+02FF: all sure.
+        if matches!(byte, 0xE4..=0xE9) {
+            after_mark = false;
+            at += 3;
+            continue;
+        }
+        if matches!(byte, 0xC2..=0xCB) && unsure == NFC_UNSURE {
+            after_mark = false;
+            at += 2;
+            continue;
+        }
+        let (code, length) = decode(bytes, at);
+        let flags = classes.of(code);
+        if flags & (unsure | COMBINING) == 0 {
+            after_mark = false;
+        } else if flags & unsure != 0 || after_mark {
+            return Some(if after_mark { previous(bytes, at) } else { at });
+        } else {
+            after_mark = true;
+        }
+        at += length;
+    }
+}

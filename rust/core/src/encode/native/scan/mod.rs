@@ -1,0 +1,41 @@
+//! Hand-written scanners for the pre-tokenizer patterns that are known, one regex each.
+//!
+//! A scanner answers one question: where does the piece that begins here end? It is handed the whole
+//! text that the reference would hand to its regex engine, so look-ahead ends where the text ends.
+
+mod cased;
+mod deepseek;
+mod plain;
+mod runs;
+
+pub(super) use cased::{Cased, O200k, Tekken};
+pub(super) use deepseek::DeepSeek;
+pub(super) use plain::{Gpt2, Llama3, Plain, Qwen2, Qwen35};
+pub(super) use runs::ascii_letters_end;
+
+use super::unicode::{CLASSES, Classes};
+
+/// Cuts text into the pieces of one pattern.
+pub(super) trait Scan {
+    /// Where the piece that begins at `start` ends; `start` is less than the length of `text`, the
+    /// answer is greater than `start`.
+    fn next(&mut self, text: &[u8], start: usize) -> usize;
+}
+
+/// Everything is one piece: there is no pattern.
+pub(super) struct Whole;
+
+impl Scan for Whole {
+    #[inline]
+    fn next(&mut self, text: &[u8], _start: usize) -> usize {
+        text.len()
+    }
+}
+
+/// The flags of every code point, for scanners.
+fn classes() -> &'static Classes {
+    &CLASSES
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Several pre-tokenizers one after the other: rare, so plain rather than fast.
+
+use memchr::memmem;
+
+use super::config::{Known, Stage};
+use super::json::Behavior;
+use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
+
+/// Where the pieces of all stages end.
+pub(super) fn ends(stages: &[Stage], text: &[u8]) -> Vec<usize> {
+    let mut ends = vec![text.len()];
+    for stage in stages {
+        let mut finer = Vec::with_capacity(ends.len() * 2);
+        let mut start = 0;
+        for end in ends {
+            let piece = &text[start..end];
+            match stage {
+                Stage::Known(known) => scan_known(*known, piece, start, &mut finer),
+                Stage::Digits { alone } => {
+                    let behavior = if *alone { Behavior::Isolated } else { Behavior::Contiguous };
+                    gather(&numeric(piece), behavior, start, &mut finer);
+                }
+                Stage::Literal(literal, behavior) => {
+                    gather(&found(literal, piece), *behavior, start, &mut finer);
+                }
+            }
+            start = end;
+        }
+        ends = finer;
+    }
+    ends
+}
+
+fn scan_known(known: Known, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
+    match known {
+        Known::Gpt2 => scan(&mut Plain::<Gpt2>::new(), piece, start, ends),
+        Known::Llama3 => scan(&mut Plain::<Llama3>::new(), piece, start, ends),
+        Known::Qwen2 => scan(&mut Plain::<Qwen2>::new(), piece, start, ends),
+        Known::Qwen35 => scan(&mut Plain::<Qwen35>::new(), piece, start, ends),
+        Known::O200k => scan(&mut Cased::<O200k>::new(), piece, start, ends),
+        Known::Tekken => scan(&mut Cased::<Tekken>::new(), piece, start, ends),
+        Known::DeepSeek => scan(&mut DeepSeek::new(), piece, start, ends),
+    }
+}
+
+fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
+    let mut at = 0;
+    while at < piece.len() {
+        at = scanner.next(piece, at);
+        ends.push(start + at);
+    }
+}
+
+/// The ends of what matches and what does not, in order, each with whether it matches.
+type Matches = Vec<(usize, bool)>;
+
+fn numeric(piece: &[u8]) -> Matches {
+    let mut matches = Matches::new();
+    let text = std::str::from_utf8(piece).unwrap_or_default();
+    for (at, c) in text.char_indices() {
+        let end = at + c.len_utf8();
+        match (c.is_numeric(), matches.last_mut()) {
+            (false, Some(last)) if !last.1 => last.0 = end,
+            (numeric, _) => matches.push((end, numeric)),
+        }
+    }
+    matches
+}
+
+fn found(literal: &str, piece: &[u8]) -> Matches {
+    let mut matches = Matches::new();
+    let mut rest = 0;
+    for at in memmem::find_iter(piece, literal) {
+        if at > rest {
+            matches.push((at, false));
+        }
+        rest = at + literal.len();
+        matches.push((rest, true));
+    }
+    if rest < piece.len() {
+        matches.push((piece.len(), false));
+    }
+    matches
+}
+
+/// Joins matches to pieces as the reference's behaviors do.
+fn gather(matches: &Matches, behavior: Behavior, start: usize, ends: &mut Vec<usize>) {
+    for (index, &(end, matched)) in matches.iter().enumerate() {
+        let next = matches.get(index + 1).map(|next| next.1);
+        let joined = match behavior {
+            Behavior::Isolated | Behavior::Removed => false,
+            Behavior::Contiguous => next == Some(matched),
+            // A match joins what stands before, if that is no match itself.
+            Behavior::MergedWithPrevious => next == Some(true) && !matched,
+            Behavior::MergedWithNext => matched && next == Some(false),
+        };
+        if !joined {
+            ends.push(start + end);
+        }
+    }
+}
+
+/// Hands out ends that are known already.
+pub(super) struct Listed<'a> {
+    pub(super) ends: std::slice::Iter<'a, usize>,
+}
+
+impl Scan for Listed<'_> {
+    fn next(&mut self, text: &[u8], _start: usize) -> usize {
+        self.ends.next().copied().unwrap_or(text.len())
+    }
+}
+
+/// Cuts before every visible space, in a text where that or a space may stand.
+pub(super) struct BeforeSpace {
+    pub(super) visible: char,
+}
+
+impl Scan for BeforeSpace {
+    fn next(&mut self, text: &[u8], start: usize) -> usize {
+        let mut buffer = [0; 4];
+        let visible = self.visible.encode_utf8(&mut buffer).as_bytes();
+        let mut at = start + 1;
+        while at < text.len() {
+            if text[at] == b' ' || text[at..].starts_with(visible) {
+                return at;
+            }
+            at += 1;
+        }
+        text.len()
+    }
+}

@@ -1,0 +1,53 @@
+//! The native encoder against the reference: random tokenizers, and the real ones of the shared sample.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // tests say what went wrong by failing
+
+mod random;
+mod shared;
+
+use super::NativeEncoder;
+use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens};
+
+/// Both encoders of one tokenizer.
+struct Both {
+    native: NativeEncoder,
+    reference: HuggingFaceEncoder,
+}
+
+impl Both {
+    /// Or why the native encoder does not serve.
+    fn load(json: &[u8], special: SpecialTokens) -> Result<Self, String> {
+        Ok(Self {
+            native: NativeEncoder::from_json(json, special)?,
+            reference: HuggingFaceEncoder::from_json(json, special).map_err(|error| error.to_string())?,
+        })
+    }
+
+    /// Encodes the texts with one session each and compares.
+    fn compare<'t>(&self, what: &str, texts: impl IntoIterator<Item = &'t str>) {
+        let (mut native, mut reference) = (self.native.session(), self.reference.session());
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for text in texts {
+            ours.clear();
+            theirs.clear();
+            native.encode(text, &[], &mut ours).expect("native encodes");
+            // It panics itself where a normalizer leaves nothing of a text.
+            let encoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                reference.encode(text, &[], &mut theirs)
+            }));
+            let Ok(encoded) = encoded else {
+                continue;
+            };
+            encoded.expect("the reference encodes");
+            if ours != theirs {
+                let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+                let shown: String = text.chars().take(400).collect();
+                panic!(
+                    "{what}: id {place} of {shown:?}:\n{:?}\nnot\n{:?}",
+                    &ours[place..ours.len().min(place + 16)],
+                    &theirs[place..theirs.len().min(place + 16)],
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The real tokenizers of the shared sample, where it is there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+use super::Both;
+use crate::encode::{SpecialTokens, native::texts};
+
+fn data() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("APOLLO_PACK_SHARED_DATA") {
+        return Some(path.into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/unpack");
+    let output = Command::new(script).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
+/// Does something with every shared tokenizer in both modes; says so if there are none.
+fn each(work: impl Fn(&str, &Both)) {
+    let Some(data) = data() else {
+        println!("SKIPPED: no ../shared/data/unpack beside the checkout, no APOLLO_PACK_SHARED_DATA");
+        return;
+    };
+    for entry in std::fs::read_dir(data.join("tokenizers")).unwrap() {
+        let folder = entry.unwrap().path();
+        let json = std::fs::read(folder.join("tokenizer.json")).unwrap();
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        for special in [SpecialTokens::Parse, SpecialTokens::Text] {
+            match Both::load(&json, special) {
+                Ok(both) => work(&format!("{name} {special:?}"), &both),
+                Err(reason) => panic!("{name} is not native: {reason}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn sample_of_the_corpus() {
+    let Some(data) = data() else {
+        println!("SKIPPED: no sample text");
+        return;
+    };
+    let mut documents: Vec<String> = Vec::new();
+    for entry in walkdir::WalkDir::new(data.join("corpus")) {
+        let path = entry.unwrap().into_path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let bytes = std::fs::read(&path).unwrap();
+            let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+            for item in items.iter().step_by(items.len() / 12 + 1) {
+                match item {
+                    serde_json::Value::String(text) => documents.push(text.clone()),
+                    parts => documents.extend(
+                        parts.as_array().unwrap().iter().map(|part| part.as_str().unwrap().to_owned()),
+                    ),
+                }
+            }
+        }
+    }
+    each(|what, both| both.compare(what, documents.iter().map(|text| text.as_str())));
+}
+
+#[test]
+fn any_text() {
+    let mut runner = TestRunner::deterministic();
+    let strategy = texts::any();
+    let samples: Vec<String> = (0..600).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
+    each(|what, both| both.compare(what, samples.iter().map(String::as_str)));
+}
+
+#[test]
+fn hostile_text() {
+    let mut samples: Vec<String> =
+        ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "<|im_start|>", "</s>", "▁", "ab", "😀"]
+            .iter()
+            .map(|unit| unit.repeat(20_000 / unit.len()))
+            .collect();
+    samples.push(String::new());
+    for special in [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<s>",
+        "<bos>",
+        "[INST]",
+        "<|begin_of_text|>",
+        "<｜User｜>",
+        "<|EOT|>",
+    ] {
+        samples.push(format!("a{special}b {special} {special}{special}\n{special}中"));
+        samples.push(format!("{}{special}", &special[..special.len() - 1]));
+    }
+    each(|what, both| both.compare(what, samples.iter().map(String::as_str)));
+}
+
+#[test]
+fn every_character() {
+    let mut samples = Vec::new();
+    let mut text = String::new();
+    for c in ('\0'..=char::MAX).filter(|&c| u32::from(c) < 0x3400 || u32::from(c) % 41 == 0) {
+        text.extend(['x', c, 'y', ' ', c]);
+        if text.len() > 4000 {
+            samples.push(std::mem::take(&mut text));
+        }
+    }
+    samples.push(text);
+    each(|what, both| both.compare(what, samples.iter().map(String::as_str)));
+}
