@@ -10,6 +10,7 @@
 from apollo_pack._core import __version__
 from apollo_pack.building import build, plan
 from apollo_pack.dataset import PackedDataset
+from apollo_pack.encoder import Encoder
 from apollo_pack.errors import (
     ApolloPackError,
     ConfigError,
@@ -31,6 +32,7 @@ __all__ = [
     "BuildReport",
     "ConfigError",
     "CorpusError",
+    "Encoder",
     "FileError",
     "FilePlan",
     "FormatError",

@@ -75,7 +75,9 @@ def print_plan(plan: BuildPlan) -> None:
     _out.print(f"tokenizer [bold]{escape(label)}[/], encoder {encoder}: {_ids(plan.tokenizer)}")
     if plan.tokenizer["why_not_native"]:
         reason = escape(plan.tokenizer["why_not_native"])
-        _out.print(f"[yellow]note[/] the native encoder does not serve: {reason} -> the reference does, slower")
+        _out.print(
+            f"[yellow]note[/] the native encoder does not serve: {reason} -> the reference does, slower"
+        )
     order = "in corpus order" if plan.order == "corpus" else f"shuffled by seed {plan.seed}"
     _out.print(
         f"rows of [bold]{plan.seq_len}[/] tokens, packing {plan.packing}, overflow {plan.overflow}, template "

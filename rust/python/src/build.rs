@@ -14,7 +14,7 @@ use crate::error::{ConfigError, to_python};
 use crate::job;
 
 /// Finds the value that a name stands for.
-fn choose<T: Copy>(setting: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
+pub(crate) fn choose<T: Copy>(setting: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
     choices.iter().find(|(choice, _)| *choice == name).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(choice, _)| *choice).collect();
         ConfigError::new_err(format!("{setting} must be one of {}, not {name:?}", names.join(", ")))

@@ -4,6 +4,7 @@
 
 mod build;
 mod dataset;
+mod encoder;
 mod error;
 mod job;
 
@@ -15,6 +16,8 @@ mod _core {
     use super::build::{build, plan, qwen_tokenizer_json};
     #[pymodule_export]
     use super::dataset::PackedFiles;
+    #[pymodule_export]
+    use super::encoder::PyEncoder;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // the name that Python expects

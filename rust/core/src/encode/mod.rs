@@ -3,11 +3,13 @@
 //! The one interface is [`Encoder`]; every implementation gives exactly the ids of the Hugging Face
 //! `tokenizers` library, so the output never depends on which one serves.
 
+mod batch;
 mod huggingface;
 mod native;
 
 use std::ops::Range;
 
+pub use batch::{BatchError, EncodedTexts, encode_batch};
 pub use huggingface::HuggingFaceEncoder;
 pub use native::NativeEncoder;
 
@@ -30,7 +32,8 @@ pub trait Encoder: Send + Sync {
     /// A short name for the plan: which encoder serves.
     fn name(&self) -> &'static str;
 
-    /// A session for one thread: it owns whatever scratch space and caches encoding needs.
+    /// A session for one thread: it owns whatever scratch space and caches encoding needs. Caches of a
+    /// session that has ended go on in the next.
     fn session(&self) -> Box<dyn Session + '_>;
 }
 

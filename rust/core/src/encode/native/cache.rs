@@ -130,6 +130,18 @@ impl Cache {
         }
     }
 
+    /// Stands in for a cache that is taken away; holds nothing and is not to be used.
+    pub(super) fn without_tables() -> Self {
+        Self {
+            lines: Words::zeroed(0),
+            filled: 0,
+            middle: Words::zeroed(0),
+            long: Vec::new(),
+            bytes: Vec::new(),
+            ids: Vec::new(),
+        }
+    }
+
     /// The first table, ready for look-ups.
     #[inline]
     pub(super) fn lines(&self) -> Lines<'_> {

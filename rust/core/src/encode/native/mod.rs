@@ -32,6 +32,8 @@ mod unicode;
 mod unicode_data;
 mod vocab;
 
+use std::sync::{Mutex, PoisonError};
+
 use model::{Model, Symbols};
 use path::Path;
 
@@ -55,6 +57,8 @@ pub struct NativeEncoder {
     ascii: Box<[u128; 128]>,
     /// What a space is read as.
     space: u32,
+    /// Of sessions that have ended.
+    caches: Mutex<Vec<cache::Cache>>,
 }
 
 impl NativeEncoder {
@@ -75,8 +79,16 @@ impl NativeEncoder {
     fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let space = u32::from(path.space.unwrap_or(' '));
-        let mut encoder =
-            Self { model, added, path, special, cuts_words: chars, ascii: Box::new([u128::MAX; 128]), space };
+        let mut encoder = Self {
+            model,
+            added,
+            path,
+            special,
+            cuts_words: chars,
+            ascii: Box::new([u128::MAX; 128]),
+            space,
+            caches: Mutex::default(),
+        };
         let mut ascii = Box::new([0u128; 128]);
         for left in 0..128 {
             for right in 0..128 {
@@ -87,6 +99,17 @@ impl NativeEncoder {
         }
         encoder.ascii = ascii;
         encoder
+    }
+
+    /// The cache of a session that has ended, or a new one.
+    fn take_cache(&self) -> cache::Cache {
+        let kept = self.caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(cache::Cache::new)
+    }
+
+    /// Keeps a session's cache for the next.
+    fn keep_cache(&self, cache: cache::Cache) {
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner).push(cache);
     }
 
     /// What marks the key of a piece that is part of a larger one, where that makes a difference.

@@ -46,13 +46,19 @@ struct Batch {
     count: usize,
 }
 
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.encoder.keep_cache(std::mem::replace(&mut self.cache, Cache::without_tables()));
+    }
+}
+
 impl<'a> NativeSession<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
         Self {
             encoder,
             work: Work {
                 encoder,
-                cache: Cache::new(),
+                cache: encoder.take_cache(),
                 merger: Merger::default(),
                 symbols: Vec::new(),
                 fresh: Vec::new(),

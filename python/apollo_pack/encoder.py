@@ -1,0 +1,119 @@
+"""`Encoder`: the encoder of a tokenizer, on its own."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from apollo_pack import _core
+from apollo_pack.errors import ConfigError
+from apollo_pack.tokenizers import find_tokenizer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.uint32]
+    Offsets = NDArray[np.uint64]
+
+MOST_THREADS = 1024
+
+
+class Encoder:
+    """Turns text into the ids that Hugging Face ``tokenizers`` gives, and fast.
+
+    No special tokens are added around a text. The encoder can be shared by threads, and what it has learnt
+    of frequent pieces lives as long as it does; memory is bounded.
+
+    Args:
+        tokenizer: a ``tokenizer.json``, its folder, or a name on the Hugging Face hub; None for
+            ``$APOLLO_PACK_TOKENIZER`` or else the embedded Qwen vocabulary
+        special_tokens: special tokens that stand in a text become their ids (``"parse"``, as the reference
+            does by default), or are ordinary characters (``"text"``)
+
+    Attributes:
+        name: which encoder serves: ``"native"``, or ``"huggingface"`` for tokenizers it does not know
+        why_not_native: what the native encoder does not understand about the tokenizer, or None
+
+    Raises:
+        TokenizerError: when the tokenizer cannot be found or read.
+
+    """
+
+    def __init__(
+        self,
+        tokenizer: str | os.PathLike[str] | None = None,
+        *,
+        special_tokens: Literal["parse", "text"] = "parse",
+    ) -> None:
+        """Load the tokenizer."""
+        self._found = find_tokenizer(tokenizer)
+        self._special_tokens = special_tokens
+        self._core = _core.Encoder(self._found.label, self._found.tokenizer_json, special_tokens)
+        self.name: str = self._core.name
+        self.why_not_native: str | None = self._core.why_not_native
+
+    def __repr__(self) -> str:
+        """Name the tokenizer."""
+        return f"Encoder({self._found.label!r}, special_tokens={self._special_tokens!r}, name={self.name!r})"
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of a text: uint32, shape ``(n,)``."""
+        return self._core.encode(text)
+
+    def encode_batch(
+        self,
+        texts: Sequence[str] | NDArray[np.uint8],
+        offsets: NDArray[np.uint64] | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Ids, Offsets]:
+        """Encode many texts on all cores; other Python threads go on meanwhile.
+
+        Args:
+            texts: a list of texts; or one buffer of UTF-8 (uint8) that holds them all
+            offsets: for a buffer, where each text begins, and where the last ends (one more than texts)
+            num_threads: all cores by default; the result does not depend on it
+
+        Returns:
+            The ids of all texts in one array (uint32), and where each text's begin (uint64, one more than
+            texts): text ``i`` has ``ids[offsets[i]:offsets[i + 1]]``.
+
+        """
+        if num_threads is not None and not 1 <= num_threads <= MOST_THREADS:
+            raise ConfigError(f"num_threads must be from 1 to {MOST_THREADS}, not {num_threads}")
+        if isinstance(texts, np.ndarray):
+            if texts.dtype != np.uint8 or offsets is None:
+                raise ConfigError("a buffer of texts is an array of uint8, and comes with offsets")
+            buffer = np.ascontiguousarray(texts)
+            return self._core.encode_buffer(buffer, np.ascontiguousarray(offsets, np.uint64), num_threads)
+        if isinstance(texts, str):
+            raise ConfigError("texts is one text; encode takes one, encode_batch a list of them")
+        return self._core.encode_list(texts if isinstance(texts, list) else list(texts), num_threads)
+
+    def encode_with_spans(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
+        """Return the ids of a text and the characters ``text[start:end]`` each stands for: int64, ``(n, 2)``.
+
+        The spans are those of the reference, which is asked for them: it is much slower than `encode`.
+        """
+        encoding = self._reference.encode(text, add_special_tokens=False)
+        spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        return np.array(encoding.ids, np.uint32), spans
+
+    def decode(self, ids: Sequence[int] | Ids, *, skip_special_tokens: bool = False) -> str:
+        """Return the text of ids, as the reference decodes it."""
+        values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
+
+    @functools.cached_property
+    def _reference(self) -> Tokenizer:
+        reference = Tokenizer.from_buffer(self._found.tokenizer_json)
+        reference.no_truncation()
+        reference.no_padding()
+        reference.encode_special_tokens = self._special_tokens == "text"
+        return reference

@@ -1,0 +1,159 @@
+//! Many texts at once, on several threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{EncodeError, Encoder};
+
+/// Texts that a thread takes at a time hold about this many bytes: enough to make the taking cheap, few
+/// enough to share the end of the work evenly.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes a token, on the low side of what is usual: to reserve space once.
+const BYTES_A_TOKEN: usize = 3;
+
+/// Ids of many texts in one array.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct EncodedTexts {
+    /// The ids of all texts, one after the other.
+    pub ids: Vec<u32>,
+    /// Where each text's ids begin, and at the end their number: one more than texts.
+    pub offsets: Vec<u64>,
+}
+
+/// Why a batch could not be encoded.
+#[derive(Debug, thiserror::Error)]
+#[error("text {text}: {error}")]
+pub struct BatchError {
+    /// Index of the first text that could not be encoded.
+    pub text: usize,
+    /// Why.
+    pub error: EncodeError,
+}
+
+/// Encodes texts on `threads` threads; the result does not depend on their number.
+///
+/// # Errors
+/// The first text that cannot be encoded.
+pub fn encode_batch(
+    encoder: &dyn Encoder,
+    texts: &[&str],
+    threads: usize,
+) -> Result<EncodedTexts, BatchError> {
+    let chunks = chunks_of(texts);
+    let threads = threads.min(chunks.len());
+    if threads <= 1 {
+        let mut encoded = EncodedTexts { ids: Vec::new(), offsets: vec![0] };
+        encode_chunk(encoder.session().as_mut(), texts, 0, &mut encoded)?;
+        return Ok(encoded);
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(chunks.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut session = encoder.session();
+                while let Some(&(start, end)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut encoded = EncodedTexts::default();
+                    let result = encode_chunk(session.as_mut(), &texts[start..end], start, &mut encoded);
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.push((start, result.map(|()| encoded)));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(start, _)| *start);
+    let parts: Vec<EncodedTexts> = done.into_iter().map(|(_, part)| part).collect::<Result<_, _>>()?;
+    let mut whole = EncodedTexts {
+        ids: Vec::with_capacity(parts.iter().map(|part| part.ids.len()).sum()),
+        offsets: Vec::with_capacity(texts.len() + 1),
+    };
+    whole.offsets.push(0);
+    for part in parts {
+        let base = whole.ids.len() as u64;
+        whole.ids.extend_from_slice(&part.ids);
+        whole.offsets.extend(part.offsets.iter().map(|offset| base + offset));
+    }
+    Ok(whole)
+}
+
+/// Cuts the texts into runs of about [`CHUNK_BYTES`].
+fn chunks_of(texts: &[&str]) -> Vec<(usize, usize)> {
+    let (mut chunks, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (i, text) in texts.iter().enumerate() {
+        bytes += text.len();
+        if bytes >= CHUNK_BYTES || i + 1 == texts.len() {
+            chunks.push((start, i + 1));
+            (start, bytes) = (i + 1, 0);
+        }
+    }
+    chunks
+}
+
+fn encode_chunk(
+    session: &mut dyn super::Session,
+    texts: &[&str],
+    first: usize,
+    encoded: &mut EncodedTexts,
+) -> Result<(), BatchError> {
+    encoded.ids.reserve(texts.iter().map(|text| text.len()).sum::<usize>() / BYTES_A_TOKEN);
+    encoded.offsets.reserve(texts.len());
+    for (text, number) in texts.iter().zip(first..) {
+        session.encode(text, &[], &mut encoded.ids).map_err(|error| BatchError { text: number, error })?;
+        encoded.offsets.push(encoded.ids.len() as u64);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::Session;
+
+    /// Gives the bytes of a text; refuses an empty one.
+    struct Bytes;
+
+    impl Encoder for Bytes {
+        fn name(&self) -> &'static str {
+            "bytes"
+        }
+
+        fn session(&self) -> Box<dyn Session + '_> {
+            Box::new(Self)
+        }
+    }
+
+    impl Session for Bytes {
+        fn encode(
+            &mut self,
+            text: &str,
+            _: &[std::ops::Range<usize>],
+            ids: &mut Vec<u32>,
+        ) -> Result<(), EncodeError> {
+            if text.is_empty() {
+                return Err(EncodeError("empty".into()));
+            }
+            ids.extend(text.bytes().map(u32::from));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same() {
+        let texts: Vec<String> = (1..400).map(|i| format!("{i} ").repeat(i * 7 % 500 + 1)).collect();
+        let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let encode = |texts: &[&str], threads| encode_batch(&Bytes, texts, threads);
+        let Ok(one) = encode(&texts, 1) else { panic!("refused") };
+        assert_eq!(one.ids, texts.concat().bytes().map(u32::from).collect::<Vec<_>>());
+        assert_eq!(one.offsets.len(), texts.len() + 1);
+        for threads in [2, 3, 16] {
+            assert_eq!(encode(&texts, threads).ok().as_ref(), Some(&one));
+        }
+        assert_eq!(encode(&[], 4).ok().map(|encoded| encoded.offsets), Some(vec![0]));
+        (texts[390], texts[77]) = ("", "");
+        for threads in [1, 2, 16] {
+            assert_eq!(encode(&texts, threads).err().map(|error| error.text), Some(77));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+"""`Encoder`: the reference's ids, from one text or many."""
+
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+import apollo_pack
+from apollo_pack import Encoder
+from apollo_pack.tokenizers import default_tokenizer
+from shared_data import shared_data
+from tiny_tokenizers import tiny
+
+KINDS = ("bytes", "bytes-prefix", "prepend", "metaspace")
+TEXTS = [
+    "",
+    " ",
+    "Hello, world! It's 2026.",
+    "心脏把血液送到全身。",
+    "القلب يضخ الدم",
+    "हृदय रक्त पंप करता है",
+    "\n\n  \t",
+    "<|endoftext|>a<|im_end|>",
+    "e\u0301 ﬁ",
+    "👩‍👩‍👧‍👦",
+    "a" * 5000,
+    "\u0000\ufdd0\uffff",
+]
+PAIRS = [(kind, special) for kind in ("default", *KINDS) for special in ("parse", "text")]
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids="-".join)
+def pair(request, tmp_path_factory):
+    """An encoder and the reference for the same tokenizer."""
+    kind, special = request.param
+    given = default_tokenizer().tokenizer_json if kind == "default" else tiny(kind).encode()
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    path.write_bytes(given)
+    reference = Tokenizer.from_buffer(given)
+    reference.encode_special_tokens = special == "text"
+    return Encoder(path, special_tokens=special), reference
+
+
+def reference_ids(reference, text):
+    return reference.encode(text, add_special_tokens=False).ids
+
+
+def test_the_default_is_native():
+    encoder = Encoder()
+    assert (encoder.name, encoder.why_not_native) == ("native", None)
+
+
+def test_one_text(pair):
+    encoder, reference = pair
+    for text in TEXTS:
+        ids = encoder.encode(text)
+        assert ids.dtype == np.uint32
+        assert ids.tolist() == reference_ids(reference, text)
+
+
+def test_many_texts(pair):
+    encoder, reference = pair
+    texts = TEXTS * 40
+    expected = [reference_ids(reference, text) for text in TEXTS] * 40
+    raw = [text.encode() for text in texts]
+    buffer = np.frombuffer(b"".join(raw), np.uint8)
+    starts = np.concatenate([[0], np.cumsum([len(text) for text in raw])]).astype(np.uint64)
+    for threads in (1, 2, 7, None):
+        for arguments in ((texts,), (tuple(texts),), (buffer, starts)):
+            ids, offsets = encoder.encode_batch(*arguments, num_threads=threads)
+            assert (ids.dtype, offsets.dtype) == (np.uint32, np.uint64)
+            assert offsets[0] == 0
+            assert offsets[-1] == len(ids)
+            assert [ids[a:b].tolist() for a, b in itertools.pairwise(offsets)] == expected
+    ids, offsets = encoder.encode_batch([])
+    assert (len(ids), offsets.tolist()) == (0, [0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(max_size=80))
+def test_any_text(pair, text):
+    encoder, reference = pair
+    assert encoder.encode(text).tolist() == reference_ids(reference, text)
+
+
+def test_special_tokens_are_parsed_or_text():
+    assert Encoder().encode("<|endoftext|>").tolist() == [151643]
+    assert 151643 not in Encoder(special_tokens="text").encode("<|endoftext|>")
+    with pytest.raises(apollo_pack.ConfigError, match="special_tokens"):
+        Encoder(special_tokens="error")
+
+
+def test_decoding_and_spans(pair):
+    encoder, reference = pair
+    text = "Hello, world!"
+    ids, spans = encoder.encode_with_spans(text)
+    assert ids.tolist() == encoder.encode(text).tolist()
+    assert spans.shape == (len(ids), 2)
+    assert [tuple(span) for span in spans.tolist()] == reference.encode(
+        text, add_special_tokens=False
+    ).offsets
+    assert encoder.decode(ids) == reference.decode(ids.tolist(), skip_special_tokens=False)
+
+
+def test_threads_share_an_encoder():
+    encoder = Encoder()
+    expected = [encoder.encode(text).tolist() for text in TEXTS]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: encoder.encode(TEXTS[i % len(TEXTS)]).tolist(), range(400)))
+    assert found == [expected[i % len(TEXTS)] for i in range(400)]
+
+
+def test_wrong_arguments_are_named():
+    encoder = Encoder()
+    buffer = np.frombuffer("aé".encode(), np.uint8)
+    for arguments, words in (
+        (("one text",), "one text"),
+        ((buffer,), "offsets"),
+        ((buffer, [0, 2]), "UTF-8"),
+        ((buffer, [0, 9]), "do not lie"),
+        ((buffer, [3, 0]), "do not lie"),
+    ):
+        with pytest.raises(apollo_pack.ConfigError, match=words):
+            encoder.encode_batch(*arguments)
+    for threads in (0, 10**6):
+        with pytest.raises(apollo_pack.ConfigError, match="num_threads"):
+            encoder.encode_batch(["a"], num_threads=threads)
+    with pytest.raises(UnicodeEncodeError):
+        encoder.encode("\ud800")
+    with pytest.raises(TypeError):
+        encoder.encode_batch([1])
+
+
+def test_an_unknown_tokenizer_is_served_by_the_reference(tmp_path):
+    definition = json.loads(tiny("bytes"))
+    definition["model"]["dropout"] = 0.0
+    definition["normalizer"] = {"type": "Lowercase"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
+    encoder = Encoder(tmp_path)
+    assert encoder.name == "huggingface"
+    assert "Lowercase" in encoder.why_not_native
+    reference = Tokenizer.from_str(json.dumps(definition))
+    assert encoder.encode("ABC def").tolist() == reference_ids(reference, "ABC def")
+
+
+@pytest.mark.parametrize("name", ["qwen2", "gemma", "llama2", "mistral_v3", "llama3", "deepseek_v3", "gpt2"])
+def test_real_tokenizers_are_native_and_exact(name):
+    data = shared_data()
+    path = data / "tokenizers" / name / "tokenizer.json"
+    encoder, reference = Encoder(path), Tokenizer.from_file(str(path))
+    assert encoder.why_not_native is None
+    texts = []
+    for file in sorted((data / "corpus").rglob("*.json")):
+        items = json.loads(file.read_bytes())
+        texts += [
+            "\n".join([item] if isinstance(item, str) else item)[:20000] for item in items[:: len(items) // 8]
+        ]
+    ids, offsets = encoder.encode_batch(texts)
+    for text, (start, end) in zip(texts, itertools.pairwise(offsets), strict=True):
+        assert ids[start:end].tolist() == reference_ids(reference, text)
