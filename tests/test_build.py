@@ -240,3 +240,10 @@ def test_bad_settings_are_named(corpus, tmp_path):
         with pytest.raises(apollo_pack.ConfigError, match=next(iter(settings))):
             build(corpus, tmp_path / "out.bin", **settings)
     assert os.listdir(tmp_path) == []
+
+
+def test_the_reference_can_be_asked_to_check(corpus, tmp_path, packed):
+    build(corpus, tmp_path / "out.bin", seq_len=64, check_encoder=50)
+    assert digest(tmp_path / "out.bin") == digest(packed)
+    with pytest.raises(apollo_pack.ConfigError, match="check_encoder"):
+        build(corpus, tmp_path / "out.bin", check_encoder=-1)

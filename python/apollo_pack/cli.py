@@ -134,6 +134,13 @@ def choice(*names: str) -> click.Choice[str]:
     show_default=True,
     help="An item that cannot be read stops the build, or is left out, counted and listed.",
 )
+@click.option(
+    "--check-encoder",
+    type=int,
+    metavar="N",
+    help="Documents that the reference encodes as well; a difference stops the build. [default: 16 of a "
+    "corpus from 1 GB on, else 0]",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option(
     "--dry-run", is_flag=True, help="Read and check the whole corpus, show the plan, write nothing."
@@ -154,6 +161,7 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
         settings.pop("force")
+        settings.pop("check_encoder")
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
         if as_json:

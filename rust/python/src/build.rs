@@ -38,6 +38,7 @@ struct Settings {
     bos_token: Option<String>,
     threads: Option<usize>,
     on_error: String,
+    check_encoder: Option<u32>,
     force: bool,
 }
 
@@ -87,6 +88,7 @@ impl Settings {
                 &self.on_error,
                 &[("stop", OnError::Stop), ("skip", OnError::Skip)],
             )?,
+            check_encoder: self.check_encoder,
             force: self.force,
         })
     }
@@ -118,7 +120,7 @@ pub(crate) fn build<'py>(
     let report = job::run(
         py,
         &monitor,
-        move |monitor| core::build(&corpus, &out, &tokenizer, &config, monitor),
+        move |monitor| core::build(&corpus, &out, tokenizer, &config, monitor),
         |py| {
             if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
                 on_plan.call1((pythonize(py, &plan)?,))?;
@@ -150,7 +152,7 @@ pub(crate) fn plan<'py>(
     let plan = job::run(
         py,
         &monitor,
-        move |monitor| core::plan(&corpus, &tokenizer, &config, monitor),
+        move |monitor| core::plan(&corpus, tokenizer, &config, monitor),
         |py| report_progress(py, &watched, on_progress.as_ref()),
     )?;
     Ok(pythonize(py, &plan)?)

@@ -108,6 +108,8 @@ pub struct BuildConfig {
     pub threads: Option<usize>,
     /// What becomes of the build when an item cannot be read.
     pub on_error: OnError,
+    /// How many documents the reference encodes as well; by default a few of large corpora.
+    pub check_encoder: Option<u32>,
     /// Whether an existing output is replaced.
     pub force: bool,
 }

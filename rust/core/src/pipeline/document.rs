@@ -1,5 +1,6 @@
 //! One item becomes the fragments that go into rows, or is dropped with a reason.
 
+use super::check::SamplePiece;
 use super::config::{BuildConfig, Overflow, SpecialMode};
 use crate::encode::Session;
 use crate::ledger::{DropReason, Entry};
@@ -34,6 +35,8 @@ pub(super) struct DocumentEncoder<'a> {
     overflow: Overflow,
     turn_away_specials: bool,
     tokens: Vec<u32>,
+    /// The pieces of the document at hand, if it is to be checked.
+    sample: Option<Vec<SamplePiece>>,
 }
 
 impl<'a> DocumentEncoder<'a> {
@@ -52,7 +55,18 @@ impl<'a> DocumentEncoder<'a> {
             overflow: config.overflow,
             turn_away_specials: config.special_tokens == SpecialMode::Error,
             tokens: Vec::new(),
+            sample: None,
         }
+    }
+
+    /// Keeps the pieces of the next document.
+    pub(super) fn sample_next(&mut self) {
+        self.sample = Some(Vec::new());
+    }
+
+    /// The pieces of the last document, if it was to be kept.
+    pub(super) fn take_sample(&mut self) -> Option<Vec<SamplePiece>> {
+        self.sample.take()
     }
 
     /// Appends what becomes of an item; the error says why it is a bad one.
@@ -131,7 +145,7 @@ impl<'a> DocumentEncoder<'a> {
 
     /// Fills `self.tokens` with the document, masks included. Returns whether a question was cut off.
     fn tokenize(&mut self, item: &Item) -> Result<bool, String> {
-        let Self { session, renderer, tokens, bos_id, eos_id, answer_end_id, .. } = self;
+        let Self { session, renderer, tokens, bos_id, eos_id, answer_end_id, sample, .. } = self;
         tokens.clear();
         let trailing_question = renderer.render(item, |piece| {
             if tokens.is_empty() {
@@ -139,6 +153,10 @@ impl<'a> DocumentEncoder<'a> {
             }
             let start = tokens.len();
             session.encode(piece.text, piece.marks, tokens)?;
+            if let Some(sample) = sample {
+                let (text, marks) = (piece.text.to_owned(), piece.marks.to_vec());
+                sample.push(SamplePiece { text, marks, ids: tokens[start..].to_vec() });
+            }
             tokens.extend(piece.end.map(|end| match end {
                 End::Text => *eos_id,
                 End::Answer => *answer_end_id,
@@ -194,6 +212,7 @@ mod tests {
             overflow: Overflow::Auto,
             turn_away_specials: false,
             tokens: mask.iter().zip(0..).map(|(counts, id)| if *counts { id | LOSS } else { id }).collect(),
+            sample: None,
         };
         let mut out = Encoded::default();
         out.entry.items = 1;

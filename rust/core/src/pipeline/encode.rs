@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
+use super::check::{check, documents_to_check};
 use super::config::{BuildConfig, OnError};
-use super::document::{DocumentEncoder, Encoded};
+use super::document::DocumentEncoder;
 use super::monitor::{Monitor, Stage};
-use super::survey::{REST_LEFT_OUT, mixed_kinds};
+use super::survey::REST_LEFT_OUT;
+use super::worker::{EncodedBatch, Worker};
 use crate::discover::{Input, Kind};
 use crate::error::{Error, InputError, Result};
 use crate::ledger::{DropReason, Entry};
-use crate::read::{Batch, FileSummary, parse_item, read_batches};
+use crate::read::{Batch, FileSummary, read_batches};
 use crate::render::Template;
 use crate::spool::{Fragment, Spool, SpoolWriter};
 use crate::tokenizer::Tokenizer;
@@ -47,8 +49,7 @@ pub(super) struct FileRecord {
 /// What comes out of reading, numbered in the order of the corpus.
 enum Outcome {
     Batch {
-        encoded: Encoded,
-        bad: Vec<InputError>,
+        batch: EncodedBatch,
         stored: u64,
     },
     End(FileSummary),
@@ -60,6 +61,8 @@ struct Work {
     number: u64,
     input: usize,
     batch: Batch,
+    /// How many of its documents are to be checked.
+    checked: usize,
 }
 
 struct Done {
@@ -81,6 +84,9 @@ pub(super) fn encode_corpus(
     let threads = config.threads();
     let (work_out, work_in) = bounded::<Work>(threads);
     let (done_out, done_in) = unbounded::<Done>();
+    let (samples_out, samples_in) = unbounded();
+    let bytes = inputs.iter().map(|input| input.bytes).sum();
+    let to_check = documents_to_check(config, tokenizer, bytes);
     // Each batch in flight holds a permit, from reading to spooling: memory stays bounded even when one
     // slow batch holds up the order.
     let (permits_out, permits_in) = unbounded();
@@ -92,22 +98,21 @@ pub(super) fn encode_corpus(
         let mut handles = Vec::new();
         let reader_out = done_out.clone();
         handles.push(scope.spawn(move || {
-            Reader { inputs, work: work_out, done: reader_out, permits: permits_in, stop, number: 0 }.run();
+            let check = SampleRate { documents: to_check, bytes, due: 0 };
+            Reader { inputs, work: work_out, done: reader_out, permits: permits_in, stop, check, number: 0 }
+                .run();
             Ok(())
         }));
+        handles.push(scope.spawn(move || check(tokenizer, &samples_in)));
         for _ in 0..threads {
-            let (work_in, done_out) = (work_in.clone(), done_out.clone());
+            let (work_in, done_out, samples) = (work_in.clone(), done_out.clone(), samples_out.clone());
             handles.push(scope.spawn(move || {
-                let mut documents = DocumentEncoder::new(tokenizer, template, config);
-                for Work { number, input, batch } in work_in {
-                    let outcome = encode_batch(
-                        &inputs[input],
-                        kinds[input],
-                        &batch,
-                        &mut documents,
-                        config.on_error,
-                        stop,
-                    );
+                let documents = DocumentEncoder::new(tokenizer, template, config);
+                let mut worker = Worker { documents, on_error: config.on_error, stop, samples };
+                for Work { number, input, batch, checked } in work_in {
+                    let outcome = worker
+                        .encode(&inputs[input], kinds[input], &batch, checked)
+                        .map(|encoded| Outcome::Batch { batch: encoded, stored: batch.stored });
                     if done_out.send(Done { number, input, outcome }).is_err() {
                         break;
                     }
@@ -115,7 +120,7 @@ pub(super) fn encode_corpus(
                 Ok(())
             }));
         }
-        drop((work_in, done_out));
+        drop((work_in, done_out, samples_out));
         let result = collector.run(&done_in, &permits_out, monitor);
         stop.store(true, Ordering::Relaxed);
         drop((done_in, permits_out)); // whoever still waits for one of them stops
@@ -135,20 +140,43 @@ struct Reader<'a> {
     done: Sender<Done>,
     permits: Receiver<()>,
     stop: &'a AtomicBool,
+    check: SampleRate,
     number: u64,
+}
+
+/// Spreads the documents to be checked evenly over the bytes of the corpus.
+struct SampleRate {
+    documents: u32,
+    bytes: u64,
+    /// How many have been asked for.
+    due: u32,
+}
+
+impl SampleRate {
+    /// How many documents of the batch that begins at this byte.
+    fn at(&mut self, byte: u64) -> usize {
+        let done = u128::from(byte) * u128::from(self.documents) / u128::from(self.bytes.max(1));
+        let due = u32::try_from(done + 1).unwrap_or(u32::MAX).min(self.documents);
+        let now = due.saturating_sub(self.due);
+        self.due += now;
+        now as usize
+    }
 }
 
 impl Reader<'_> {
     /// Reads all files; ends early when nobody takes the batches any more.
     fn run(mut self) {
+        let mut before = 0;
         for (input, file) in self.inputs.iter().enumerate() {
             let result = read_batches(file, BATCH_BYTES, |batch| {
                 if self.stop.load(Ordering::Relaxed) || self.permits.recv().is_err() {
                     return Ok(false);
                 }
                 self.number += 1;
-                Ok(self.work.send(Work { number: self.number - 1, input, batch }).is_ok())
+                let checked = if batch.items.is_empty() { 0 } else { self.check.at(before + batch.stored) };
+                Ok(self.work.send(Work { number: self.number - 1, input, batch, checked }).is_ok())
             });
+            before += file.bytes;
             let outcome = match result {
                 Ok(Some(summary)) => Outcome::End(summary),
                 Ok(None) => return,
@@ -161,48 +189,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn encode_batch(
-    input: &Input,
-    kind: Option<Kind>,
-    batch: &Batch,
-    documents: &mut DocumentEncoder,
-    on_error: OnError,
-    stop: &AtomicBool,
-) -> Result<Outcome> {
-    let mut encoded = Encoded::default();
-    let mut bad = Vec::new();
-    for (index, range) in (batch.first_item..).zip(&batch.items) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        let problem = match parse_item(&batch.bytes[range.clone()]) {
-            Ok(item) => match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
-                Some(problem) => Some((0, problem)),
-                None => documents.encode(index, &item, &mut encoded).err().map(|problem| (0, problem)),
-            },
-            Err(problem) => Some((problem.at, problem.problem)),
-        };
-        let Some((at, problem)) = problem else {
-            continue;
-        };
-        let error = InputError {
-            file: input.path.clone(),
-            item: Some(index),
-            byte: Some(batch.offset + (range.start + at) as u64),
-            problem,
-        };
-        if on_error == OnError::Stop {
-            return Err(Error::Input(error));
-        }
-        bad.push(error);
-    }
-    encoded.entry.items += bad.len() as u64;
-    for _ in &bad {
-        encoded.entry.drop_item(DropReason::BadItem, 0);
-    }
-    Ok(Outcome::Batch { encoded, bad, stored: batch.stored })
 }
 
 /// Puts batches back into the order of the corpus and writes them to the spool.
@@ -261,7 +247,7 @@ impl<'a> Collector<'a> {
 
     fn take(&mut self, input: usize, outcome: Outcome, monitor: &Monitor) -> Result<()> {
         match outcome {
-            Outcome::Batch { encoded, bad, stored } => {
+            Outcome::Batch { batch: EncodedBatch { encoded, bad }, stored } => {
                 let base = self.spool.tokens();
                 self.spool.append(&encoded.tokens)?;
                 let number = u32::try_from(input).map_err(|_| Error::Internal("too many files".into()))?;

@@ -1,11 +1,13 @@
 //! The whole road, from a corpus to a published file.
 
+mod check;
 mod config;
 mod document;
 mod encode;
 mod gather;
 mod monitor;
 mod survey;
+mod worker;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -58,7 +60,7 @@ pub struct BuildReport {
 /// As [`build`], but bad items are notes in the plan.
 pub fn plan(
     corpus: &Path,
-    tokenizer: &TokenizerSource,
+    tokenizer: TokenizerSource,
     config: &BuildConfig,
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
@@ -66,7 +68,7 @@ pub fn plan(
     let template = Template::load(&config.template)?;
     let corpus = discover(corpus)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(corpus, tokenizer, &loaded, &template, config, Depth::Whole, monitor)
+    survey::survey(corpus, &loaded, &template, config, Depth::Whole, monitor)
 }
 
 /// Builds `out` from `corpus`.
@@ -76,7 +78,7 @@ pub fn plan(
 pub fn build(
     corpus_path: &Path,
     out: &Path,
-    tokenizer: &TokenizerSource,
+    tokenizer: TokenizerSource,
     config: &BuildConfig,
     monitor: &Monitor,
 ) -> Result<BuildReport> {
@@ -87,7 +89,7 @@ pub fn build(
     workspace::keep_apart(out, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
-    let plan = survey::survey(corpus, tokenizer, &loaded, &template, config, Depth::Beginning, monitor)?;
+    let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));

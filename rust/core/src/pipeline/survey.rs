@@ -12,7 +12,7 @@ use crate::error::{Error, InputError, Result};
 use crate::plan::{Order, Packing};
 use crate::read::{Batch, parse_item, read_batches};
 use crate::render::Template;
-use crate::tokenizer::{Tokenizer, TokenizerInfo, TokenizerSource};
+use crate::tokenizer::{Tokenizer, TokenizerInfo};
 
 /// How much of each file a survey reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,6 @@ impl BuildPlan {
 
 pub(super) fn survey(
     corpus: Corpus,
-    source: &TokenizerSource,
     tokenizer: &Tokenizer,
     template: &Template,
     config: &BuildConfig,
@@ -145,7 +144,7 @@ pub(super) fn survey(
         inputs: plans.into_iter().flatten().collect(),
         left_out: corpus.left_out,
         tokenizer: TokenizerPlan {
-            label: source.label.clone(),
+            label: tokenizer.source.label.clone(),
             encoder: tokenizer.encoder.name(),
             why_not_native: tokenizer.why_not_native.clone(),
             info: tokenizer.info.clone(),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 pub use qwen::tokenizer_json_of_qwen;
 
-use crate::encode::{Encoder, SpecialTokens, load_encoder};
+use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens, load_encoder};
 use crate::error::{Error, Result};
 use crate::spool::LOSS;
 use file::{SpecialNames, TokenizerFile};
@@ -61,6 +61,9 @@ pub struct Tokenizer {
     pub info: TokenizerInfo,
     /// Spellings and ids of its special tokens.
     pub special_tokens: Vec<(String, u32)>,
+    /// What it was loaded from.
+    pub source: TokenizerSource,
+    special_mode: SpecialTokens,
 }
 
 /// What the output records of its tokenizer.
@@ -89,8 +92,9 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When a file is not understood, or a token is not found.
-    pub fn load(source: &TokenizerSource, options: &TokenOptions) -> Result<Self> {
-        let fail = |problem: String| Error::Tokenizer { tokenizer: source.label.clone(), problem };
+    pub fn load(source: TokenizerSource, options: &TokenOptions) -> Result<Self> {
+        let label = source.label.clone();
+        let fail = |problem: String| Error::Tokenizer { tokenizer: label.clone(), problem };
         let file = TokenizerFile::parse(&source.json).map_err(&fail)?;
         if file.vocab_size() > LOSS {
             return Err(fail("it has ids of 2^31 and more, which no model has".into()));
@@ -133,6 +137,18 @@ impl Tokenizer {
                 bos_id,
             },
             special_tokens: file.special_tokens(),
+            special_mode: options.special_tokens,
+            source,
+        })
+    }
+
+    /// Loads the reference encoder of the same tokenizer.
+    ///
+    /// # Errors
+    /// When the library does not understand it.
+    pub fn reference(&self) -> Result<HuggingFaceEncoder> {
+        HuggingFaceEncoder::from_json(&self.source.json, self.special_mode).map_err(|error| {
+            Error::Tokenizer { tokenizer: self.source.label.clone(), problem: error.to_string() }
         })
     }
 

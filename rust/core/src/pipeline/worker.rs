@@ -1,0 +1,89 @@
+//! What one encoding thread does with a batch of items.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Sender;
+
+use super::check::Sample;
+use super::config::OnError;
+use super::document::{DocumentEncoder, Encoded};
+use super::survey::mixed_kinds;
+use crate::discover::{Input, Kind};
+use crate::error::{Error, InputError, Result};
+use crate::ledger::DropReason;
+use crate::read::{Batch, parse_item};
+
+/// One thread's encoding.
+pub(super) struct Worker<'a> {
+    pub(super) documents: DocumentEncoder<'a>,
+    pub(super) on_error: OnError,
+    /// Set when nobody wants the result any more.
+    pub(super) stop: &'a AtomicBool,
+    /// Where documents go that are to be checked.
+    pub(super) samples: Sender<Sample>,
+}
+
+/// What became of a batch.
+pub(super) struct EncodedBatch {
+    pub(super) encoded: Encoded,
+    /// Items that could not be read, where they are to be skipped.
+    pub(super) bad: Vec<InputError>,
+}
+
+impl Worker<'_> {
+    /// Encodes the items of a batch; the first `checked` of them are sent to be checked.
+    pub(super) fn encode(
+        &mut self,
+        input: &Input,
+        kind: Option<Kind>,
+        batch: &Batch,
+        checked: usize,
+    ) -> Result<EncodedBatch> {
+        let mut encoded = Encoded::default();
+        let mut bad = Vec::new();
+        for ((index, range), number) in (batch.first_item..).zip(&batch.items).zip(0..) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            if number < checked {
+                self.documents.sample_next();
+            }
+            let Err((at, problem)) = self.encode_item(index, &batch.bytes[range.clone()], kind, &mut encoded)
+            else {
+                if let Some(pieces) = self.documents.take_sample() {
+                    // The check has failed, and the build with it, where nobody takes it.
+                    let _ = self.samples.send(Sample { file: input.path.clone(), item: index, pieces });
+                }
+                continue;
+            };
+            let error = InputError {
+                file: input.path.clone(),
+                item: Some(index),
+                byte: Some(batch.offset + (range.start + at) as u64),
+                problem,
+            };
+            if self.on_error == OnError::Stop {
+                return Err(Error::Input(error));
+            }
+            encoded.entry.items += 1;
+            encoded.entry.drop_item(DropReason::BadItem, 0);
+            bad.push(error);
+        }
+        Ok(EncodedBatch { encoded, bad })
+    }
+
+    /// The error says at which byte of the item what is wrong.
+    fn encode_item(
+        &mut self,
+        index: u64,
+        bytes: &[u8],
+        kind: Option<Kind>,
+        encoded: &mut Encoded,
+    ) -> std::result::Result<(), (usize, String)> {
+        let item = parse_item(bytes).map_err(|problem| (problem.at, problem.problem))?;
+        match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
+            Some(problem) => Err((0, problem)),
+            None => self.documents.encode(index, &item, encoded).map_err(|problem| (0, problem)),
+        }
+    }
+}
