@@ -8,6 +8,9 @@
 //! sessions read half A (cold), half B (unseen, the figure that counts) and half B again (hot).
 //! Medians in MB/s, or with `--best` the best of all rounds.
 
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
+
 mod encode_support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +24,11 @@ fn halves(texts: Vec<String>, cap: usize) -> (Vec<String>, Vec<String>) {
     let (mut a, mut b, mut seen) = (Vec::new(), Vec::new(), 0);
     for text in texts {
         let length = text.len();
-        if seen < size { a.push(text) } else { b.push(text) }
+        if seen < size {
+            a.push(text)
+        } else {
+            b.push(text)
+        }
         seen += length;
         if seen >= 2 * size {
             break;
@@ -103,7 +110,9 @@ fn main() {
         let start = Instant::now();
         let encoder = NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
         let load = start.elapsed().as_secs_f64();
-        println!("{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s");
+        println!(
+            "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
+        );
         let mut times = vec![[const { Vec::new() }; 3]; cells.len()];
         for _ in 0..rounds {
             for ((_, (a, b)), times) in cells.iter().zip(&mut times) {
@@ -118,7 +127,13 @@ fn main() {
         }
         for ((cell, (_, b)), times) in cells.iter().zip(&mut times) {
             let size = b.iter().map(String::len).sum::<usize>() as f64 / 1e6;
-            let [cold, unseen, hot] = times.each_mut().map(|values| if use_best { best(values) } else { median(values) });
+            let [cold, unseen, hot] = times.each_mut().map(|values| {
+                if use_best {
+                    best(values)
+                } else {
+                    median(values)
+                }
+            });
             println!("  {cell:>4} ({size:.1} MB) {cold:7.1} {unseen:7.1} {hot:7.1}");
         }
     }

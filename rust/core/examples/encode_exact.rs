@@ -7,6 +7,9 @@
 //! Every document is encoded in both modes for special tokens. Prints the documents, bytes and ids
 //! compared, and the first difference; exits with 1 if there is one.
 
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
+
 mod encode_support;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,8 +33,11 @@ fn main() {
         return;
     };
     let corpus = encode_support::documents(&data.join("corpus"));
-    let texts: Vec<&str> =
-        corpus.values().flat_map(|texts| texts.iter().step_by(every)).map(String::as_str).collect();
+    let texts: Vec<&str> = corpus
+        .values()
+        .flat_map(|texts| texts.iter().step_by(every))
+        .map(String::as_str)
+        .collect();
     let mut folders: Vec<_> = std::fs::read_dir(data.join("tokenizers"))
         .expect("a folder of tokenizers")
         .filter_map(Result::ok)
@@ -40,8 +46,15 @@ fn main() {
     folders.sort();
     let mut failed = false;
     for folder in folders {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if wanted.as_ref().is_some_and(|wanted| !wanted.split(',').any(|one| one == name)) {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if wanted
+            .as_ref()
+            .is_some_and(|wanted| !wanted.split(',').any(|one| one == name))
+        {
             continue;
         }
         let json = std::fs::read(folder.join("tokenizer.json")).expect("a tokenizer");
@@ -55,7 +68,11 @@ fn main() {
                 }
             };
             // On ordinary text the modes differ in nothing that takes the whole corpus to show.
-            let step = if special == SpecialTokens::Parse { 1 } else { 50 };
+            let step = if special == SpecialTokens::Parse {
+                1
+            } else {
+                50
+            };
             failed |= !compare(&name, special, &native, &json, &texts, step, threads);
         }
     }
@@ -89,16 +106,27 @@ fn compare(
                     let text = texts[at * step];
                     ours.clear();
                     theirs.clear();
-                    session.encode(text, &[], &mut ours).expect("native encodes");
-                    oracle.encode(text, &[], &mut theirs).expect("the reference encodes");
+                    session
+                        .encode(text, &[], &mut ours)
+                        .expect("native encodes");
+                    oracle
+                        .encode(text, &[], &mut theirs)
+                        .expect("the reference encodes");
                     bytes.fetch_add(text.len(), Ordering::Relaxed);
                     ids.fetch_add(ours.len(), Ordering::Relaxed);
                     if ours != theirs && same.swap(false, Ordering::Relaxed) {
                         let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
                         println!("{name} {special:?}: document {at} differs at id {place}:");
                         println!("  native    {:?}", &ours[place..ours.len().min(place + 12)]);
-                        println!("  reference {:?}", &theirs[place..theirs.len().min(place + 12)]);
-                        println!("  text of {} bytes: {:?}", text.len(), text.chars().take(300).collect::<String>());
+                        println!(
+                            "  reference {:?}",
+                            &theirs[place..theirs.len().min(place + 12)]
+                        );
+                        println!(
+                            "  text of {} bytes: {:?}",
+                            text.len(),
+                            text.chars().take(300).collect::<String>()
+                        );
                     }
                 }
             });

@@ -5,6 +5,9 @@
 //! cargo run --release --example encode_unicode_tables > rust/core/src/encode/native/unicode_data.rs
 //! ```
 
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
+
 use std::collections::HashSet;
 
 use tokenizers::utils::SysRegex;
@@ -66,13 +69,18 @@ fn main() {
             runs.push((u32::try_from(code).expect("a code point"), flag));
         }
     }
-    println!("//! Written by `examples/encode_unicode_tables.rs`; a test compares it with the reference.");
+    println!(
+        "//! Written by `examples/encode_unicode_tables.rs`; a test compares it with the reference."
+    );
     println!();
     println!("/// Where a run of code points with the same flags begins, and the flags.");
     println!("#[rustfmt::skip]");
     println!("pub(super) static RUNS: [(u32, u16); {}] = [", runs.len());
     for line in runs.chunks(8) {
-        let cells: Vec<String> = line.iter().map(|(start, flag)| format!("({start:#x}, {flag:#x})")).collect();
+        let cells: Vec<String> = line
+            .iter()
+            .map(|(start, flag)| format!("({start:#x}, {flag:#x})"))
+            .collect();
         println!("    {},", cells.join(", "));
     }
     println!("];");

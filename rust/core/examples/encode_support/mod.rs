@@ -23,11 +23,18 @@ pub(crate) fn documents(folder: &Path) -> BTreeMap<String, Vec<String>> {
         .into_iter()
         .filter_map(Result::ok)
         .map(walkdir::DirEntry::into_path)
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     files.sort();
     for path in files {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let language = stem.split('_').find(|part| part.len() == 2).unwrap_or("xx");
         let bytes = std::fs::read(&path).expect("a readable file");
         let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes).expect("a JSON list");
@@ -56,6 +63,9 @@ pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        items.swap(last, usize::try_from(state % (last as u64 + 1)).unwrap_or(0));
+        items.swap(
+            last,
+            usize::try_from(state % (last as u64 + 1)).unwrap_or(0),
+        );
     }
 }

@@ -108,7 +108,9 @@ impl Matcher {
             Few::Many => {}
         }
         let rest = text.get(at..)?;
-        let found = rest.iter().position(|&byte| self.begins[usize::from(byte)])?;
+        let found = rest
+            .iter()
+            .position(|&byte| self.begins[usize::from(byte)])?;
         Some(at + found)
     }
 
@@ -160,8 +162,14 @@ impl Matcher {
             }
             if let Some((place, number)) = mark {
                 gap = place.end;
-                let until = marks.get(index + 1).map_or(text.len(), |(next, _)| next.start);
-                let before = if index == 0 { 0 } else { marks[index - 1].0.end };
+                let until = marks
+                    .get(index + 1)
+                    .map_or(text.len(), |(next, _)| next.start);
+                let before = if index == 0 {
+                    0
+                } else {
+                    marks[index - 1].0.end
+                };
                 if let Some(number) = number {
                     state.token(&self.tokens[*number], place.clone(), before..until, true);
                 }
@@ -193,8 +201,8 @@ impl Splitter<'_> {
         let mut stop = found.end;
         if token.lstrip {
             // A match before may have taken the white space already.
-            start = (sight.start + before.trim_end_matches(char::is_whitespace).len())
-                .max(self.offset);
+            start =
+                (sight.start + before.trim_end_matches(char::is_whitespace).len()).max(self.offset);
         }
         if token.rstrip {
             stop += after.len() - after.trim_start_matches(char::is_whitespace).len();

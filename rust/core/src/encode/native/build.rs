@@ -76,7 +76,9 @@ fn vocab_of<'f>(
             outside.insert(token, *id).is_none()
         };
         if !new {
-            return Err(format!("the token {token:?} stands twice in the vocabulary"));
+            return Err(format!(
+                "the token {token:?} stands twice in the vocabulary"
+            ));
         }
     }
     Ok(vocab)
@@ -110,10 +112,10 @@ fn model_of(
         looks_up: false,
     };
     if ignore_merges {
-        let (mut merger, mut merged) = (Merger::default(), Vec::new());
+        let (mut merger, mut made) = (Merger::default(), Vec::new());
         model.looks_up = model.vocab.iter().any(|(token, id)| {
-            model.merge(&mut merger, &mut merged, token);
-            merged != [id]
+            model.merge(&mut merger, &mut made, token);
+            made != [id]
         });
     }
     know_alone(&mut model);
@@ -122,17 +124,17 @@ fn model_of(
 
 /// What every character of the basic plane becomes on its own.
 fn know_alone(model: &mut Model) {
-    let (mut merger, mut merged) = (Merger::default(), Vec::new());
+    let (mut merger, mut made) = (Merger::default(), Vec::new());
     let mut buffer = [0; 4];
     for code in 0..0x1_0000 {
         let Some(c) = char::from_u32(code) else {
             continue;
         };
         let text = c.encode_utf8(&mut buffer).as_bytes();
-        model.merge(&mut merger, &mut merged, text);
+        model.merge(&mut merger, &mut made, text);
         // Where a whole piece is looked up, only what merging makes of it too is known for both.
-        if !model.looks_up || model.vocab.id(text).is_none_or(|id| merged == [id]) {
-            model.joins.chars.set_alone(code, pack(&merged));
+        if !model.looks_up || model.vocab.id(text).is_none_or(|id| made == [id]) {
+            model.joins.chars.set_alone(code, pack(&made));
         }
     }
 }
@@ -186,7 +188,10 @@ fn char_symbols(model: &json::Model, vocab: &Vocab) -> Result<Chars, String> {
 /// The two parts of every merge, in order.
 fn parts<'f>(merges: &'f Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
     match merges {
-        Merges::Pairs(pairs) => Ok(pairs.iter().map(|(a, b)| (a.as_ref(), b.as_ref())).collect()),
+        Merges::Pairs(pairs) => Ok(pairs
+            .iter()
+            .map(|(a, b)| (a.as_ref(), b.as_ref()))
+            .collect()),
         Merges::Joined(joined) => joined
             .iter()
             .filter(|line| !line.starts_with("#version"))
@@ -219,10 +224,14 @@ fn pairs_of(
         let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
         left.extend_from_slice(&right);
         let (Some((Some(a_id), Some(b_id))), Some(result)) = (ids, vocab.id(&left)) else {
-            return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
+            return Err(format!(
+                "the merge of {a:?} and {b:?}, which are not all in the vocabulary"
+            ));
         };
         if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
-            return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
+            return Err(format!(
+                "the merge of {a:?} and {b:?}, one of which stands for the unknown"
+            ));
         }
         if !pairs.push(a_id, b_id, result) {
             return Err("more merges than fit".into());
@@ -246,7 +255,7 @@ fn added_tokens(
     let mut contents: HashSet<&str> = HashSet::new();
     let mut taken: HashSet<u32> = HashSet::new();
     let mut bytes = Vec::new();
-    let (mut plain, mut normalized) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let (mut literal, mut normalized) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     for token in &file.added_tokens {
         if token.content.is_empty() {
             continue;
@@ -288,7 +297,7 @@ fn added_tokens(
         let kind = if token.normalized {
             &mut normalized
         } else {
-            &mut plain
+            &mut literal
         };
         kind.0.push(pattern);
         kind.1.push(Token {
@@ -300,14 +309,14 @@ fn added_tokens(
             special: token.special,
         });
     }
-    for (patterns, _) in [&plain, &normalized] {
+    for (patterns, _) in [&literal, &normalized] {
         let unique: HashSet<&String> = patterns.iter().collect();
         if unique.len() != patterns.len() {
             return Err("two added tokens that are matched by the same text".into());
         }
     }
     Ok(AddedTokens {
-        plain: Matcher::new(&plain.0, plain.1)?,
+        plain: Matcher::new(&literal.0, literal.1)?,
         normalized: Matcher::new(&normalized.0, normalized.1)?,
     })
 }

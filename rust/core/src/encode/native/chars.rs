@@ -14,7 +14,10 @@ pub(super) fn pack(ids: &[u32]) -> Alone {
     if ids.is_empty() || ids.len() > 3 || ids.iter().any(|&id| id > MAX_ID) {
         return 0;
     }
-    let packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id));
+    let packed = ids
+        .iter()
+        .rev()
+        .fold(0, |packed, &id| packed << 20 | u64::from(id));
     packed | (ids.len() as u64) << COUNT_SHIFT
 }
 
@@ -74,7 +77,9 @@ impl Chars {
     /// What a piece that is this character becomes; 0 if that is not known here.
     #[inline]
     pub(super) fn alone(&self, code: u32) -> Alone {
-        self.records.get(code as usize).map_or(0, |record| record.alone)
+        self.records
+            .get(code as usize)
+            .map_or(0, |record| record.alone)
     }
 
     /// Whether `right` may follow `left` in a token; if not, that is certain.

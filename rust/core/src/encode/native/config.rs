@@ -33,7 +33,9 @@ pub(super) enum Known {
 pub(super) enum Stage {
     Known(Known),
     /// `Digits`: every one alone, or in runs.
-    Digits { alone: bool },
+    Digits {
+        alone: bool,
+    },
     /// A literal string, and what becomes of it.
     Literal(String, Behavior),
 }
@@ -56,14 +58,13 @@ pub(super) struct Plan {
     pub(super) prefix_space: bool,
 }
 
-const GPT2: &str =
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// The three patterns of DeepSeek V3, in order.
+/// The three patterns of `DeepSeek` V3, in order.
 pub(super) const DEEPSEEK: [&str; 3] = [
     r"\p{N}{1,3}",
     "[一-龥\u{3040}-ゟ゠-ヿ]+",
@@ -83,6 +84,7 @@ impl Known {
 }
 
 /// What the file comes down to, or why it is not understood.
+#[allow(clippy::too_many_lines)] // one arm for every kind of pre-tokenizer
 pub(super) fn plan_of(file: &File) -> Result<Plan, String> {
     if file.version != "1.0" {
         return Err(format!("version {:?} of the format", file.version));
@@ -119,7 +121,9 @@ pub(super) fn plan_of(file: &File) -> Result<Plan, String> {
                 ..
             } => {
                 if add_prefix_space && index > 0 {
-                    return Err("ByteLevel with add_prefix_space after another pre-tokenizer".into());
+                    return Err(
+                        "ByteLevel with add_prefix_space after another pre-tokenizer".into(),
+                    );
                 }
                 plan.byte_level = true;
                 plan.prefix_space = add_prefix_space;
@@ -212,7 +216,10 @@ fn check_model(file: &File) -> Result<(), String> {
         return Err("dropout".into());
     }
     for (name, affix) in [
-        ("continuing_subword_prefix", &model.continuing_subword_prefix),
+        (
+            "continuing_subword_prefix",
+            &model.continuing_subword_prefix,
+        ),
         ("end_of_word_suffix", &model.end_of_word_suffix),
     ] {
         if affix.as_ref().is_some_and(|affix| !affix.is_empty()) {
@@ -256,7 +263,9 @@ fn flatten_normalizer(normalizer: &Normalizer, steps: &mut Vec<Step>) -> Result<
         Normalizer::Replace {
             pattern: Pattern::String(from),
             content,
-        } if !from.is_empty() && !content.is_empty() => steps.push(Step::Replace(from.clone(), content.clone())),
+        } if !from.is_empty() && !content.is_empty() => {
+            steps.push(Step::Replace(from.clone(), content.clone()));
+        }
         Normalizer::Replace { .. } => return Err("this kind of Replace".into()),
         Normalizer::Sequence { normalizers } => {
             for normalizer in normalizers {

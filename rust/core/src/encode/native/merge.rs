@@ -27,8 +27,10 @@ impl Merger {
         if symbols.len() < 2 {
             return;
         }
-        if symbols.len() <= FEW {
-            merge_few(pairs, symbols);
+        if symbols.len() <= LANES {
+            merge_few::<LANES>(pairs, symbols);
+        } else if symbols.len() <= FEW {
+            merge_few::<FEW>(pairs, symbols);
         } else {
             self.merge_many(pairs, symbols);
             self.shrink();
@@ -53,7 +55,8 @@ impl Merger {
         self.ranks.clear();
         self.ranks.resize(length, NONE);
         self.previous.clear();
-        self.previous.extend((0..count).map(|at| at.wrapping_sub(1)));
+        self.previous
+            .extend((0..count).map(|at| at.wrapping_sub(1)));
         self.next.clear();
         self.next.extend(1..=count);
         let mut heap = std::mem::take(&mut self.heap).into_vec();
@@ -110,19 +113,23 @@ fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
     #[allow(clippy::cast_possible_truncation)] // a place among the few
     let place = place as u32;
     // No rank has its top bits set but NONE, which stays the greatest.
-    if rank == NONE { NONE } else { rank << PLACE_BITS | place }
+    if rank == NONE {
+        NONE
+    } else {
+        rank << PLACE_BITS | place
+    }
 }
 
 /// With a scan for the lowest rank after every merge.
 #[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
-fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
+fn merge_few<const MOST: usize>(pairs: &Pairs, symbols: &mut Vec<u32>) {
     let ranks = pairs.ranks();
-    let length = symbols.len().min(FEW);
-    let mut ids = [0u32; FEW];
-    let mut order = [NONE; FEW];
+    let length = symbols.len().min(MOST);
+    let mut ids = [0u32; MOST];
+    let mut order = [NONE; MOST];
     // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
-    let mut next = [0u8; FEW];
-    let mut previous = [0u8; FEW];
+    let mut next = [0u8; MOST];
+    let mut previous = [0u8; MOST];
     ids[..length].copy_from_slice(&symbols[..length]);
     for at in 0..length {
         next[at] = at as u8 + 1;
@@ -143,8 +150,8 @@ fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
         if lowest == NONE {
             break;
         }
-        let at = lowest as usize % FEW;
-        let right = usize::from(next[at]) % FEW;
+        let at = lowest as usize % FEW % MOST;
+        let right = usize::from(next[at]) % MOST;
         let after = usize::from(next[right]);
         ids[at] = pairs.result(lowest >> PLACE_BITS);
         order[right] = NONE;
@@ -156,7 +163,7 @@ fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
             NONE
         };
         if at > 0 {
-            let before = usize::from(previous[at]) % FEW;
+            let before = usize::from(previous[at]) % MOST;
             order[before] = ordered(ranks, ids[before], ids[at], before);
         }
     }

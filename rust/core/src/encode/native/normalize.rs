@@ -4,9 +4,7 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
-use unicode_normalization_alignments::char::{
-    compose, decompose_canonical, decompose_compatible,
-};
+use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
 
 use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, decode, previous};
@@ -40,7 +38,9 @@ fn replace(text: &str, from: &str, to: &str) -> Option<String> {
         replaced.push_str(&text[copied..at]);
         replaced.push_str(to);
         copied = at + from.len();
-        found = finder.find(&text.as_bytes()[copied..]).map(|next| copied + next);
+        found = finder
+            .find(&text.as_bytes()[copied..])
+            .map(|next| copied + next);
     }
     replaced.push_str(&text[copied..]);
     Some(replaced)
@@ -57,7 +57,11 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
     let mut copied = 0;
     let mut at = 0;
     while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
-        let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
+        let start = if doubtful == 0 {
+            0
+        } else {
+            previous(bytes, doubtful)
+        };
         // To the next sure character.
         let mut end = doubtful;
         let mut count = 0;

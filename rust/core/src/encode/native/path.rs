@@ -73,11 +73,11 @@ impl Path {
 
     /// `Replace " "` by `▁` at the end, with a `Prepend` around it, needs no copy of the text.
     fn fuse_spaces(&mut self) {
-        let prepends = |step: Option<&Step>| matches!(step, Some(Step::Prepend(text)) if text == "▁");
+        let prepends =
+            |step: Option<&Step>| matches!(step, Some(Step::Prepend(text)) if text == "▁");
         let count = self.steps.len();
-        let prefix_last = count >= 2
-            && prepends(self.steps.last())
-            && visible_space(&self.steps[..count - 1]);
+        let prefix_last =
+            count >= 2 && prepends(self.steps.last()) && visible_space(&self.steps[..count - 1]);
         if prefix_last {
             self.steps.pop();
             self.prefix = Prefix::Always;

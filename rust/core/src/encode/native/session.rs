@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::NativeEncoder;
 use super::added::Split;
-use super::cache::{Cache, LONG, MIDDLE, PART, SHORT, key_of, keys_of, hash_of, middle_hash_of};
+use super::cache::{
+    Cache, LONG, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of,
+};
 use super::chars::unpack;
 use super::config::Known;
 use super::merge::Merger;
@@ -121,7 +123,9 @@ impl<'a> NativeSession<'a> {
             for mark in marks {
                 let content = &text[mark.clone()];
                 let find = |matcher: &Option<super::added::Matcher>| {
-                    matcher.as_ref().and_then(|matcher| matcher.special(content))
+                    matcher
+                        .as_ref()
+                        .and_then(|matcher| matcher.special(content))
                 };
                 if let Some(number) = find(plain) {
                     plain_marks.push((mark.clone(), Some(number)));
@@ -332,11 +336,19 @@ impl Work<'_> {
             } else {
                 0
             };
-            filled += hit;
-            if hit == 0 {
-                ids.extend_from_slice(&found[..filled]);
-                filled = 0;
-                self.miss(&text[start..end], key, hash, ids);
+            if hit != 0 && hit != MANY as usize {
+                filled += hit;
+                continue;
+            }
+            ids.extend_from_slice(&found[..filled]);
+            filled = 0;
+            let piece = &text[start..end];
+            if (hit != 0 || piece.len() > MIDDLE)
+                && let Some(known) = self.cache.long(piece, key & PART != 0)
+            {
+                ids.extend_from_slice(known);
+            } else {
+                self.miss(piece, key, hash, ids);
             }
         }
         ids.extend_from_slice(&found[..filled]);
@@ -361,22 +373,23 @@ impl Work<'_> {
     #[cold]
     fn miss(&mut self, piece: &[u8], key: u128, hash: usize, ids: &mut Vec<u32>) {
         let part = key & PART != 0;
-        if let Some(known) = self.cache.long(piece, part) {
-            ids.extend_from_slice(known);
-            return;
-        }
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.clear();
         if piece.len() > LONG || !self.by_parts(piece, part, &mut fresh) {
             self.encode(piece, part, &mut fresh);
         }
         ids.extend_from_slice(&fresh);
-        if piece.len() <= SHORT && fresh.len() <= 4 {
+        let room = if piece.len() <= SHORT {
             self.cache.remember_short(key, hash, &fresh);
-        } else if piece.len() > SHORT && piece.len() <= MIDDLE && fresh.len() <= 7 {
+            4
+        } else if piece.len() <= MIDDLE {
             let keys = (keys_of(piece, 0, piece.len()).0, key);
             self.cache.remember_middle(keys, hash, &fresh);
+            7
         } else {
+            0
+        };
+        if fresh.len() > room {
             self.cache.remember_long(piece, part, &fresh);
         }
         fresh.shrink_to(KEEP);
@@ -413,8 +426,8 @@ impl Work<'_> {
         let hash = hash_of(key);
         let mut four = [0; 4];
         let hit = self.cache.lines().find(key, hash, &mut four);
-        if hit != 0 {
-            ids.extend_from_slice(&four[..hit.min(4)]);
+        if (1..=4).contains(&hit) {
+            ids.extend_from_slice(&four[..hit]);
             return;
         }
         let known = ids.len();

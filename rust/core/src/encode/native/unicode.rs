@@ -47,10 +47,13 @@ impl Classes {
     fn new() -> Self {
         let mut all = vec![0u16; 0x11_0000];
         for (index, &(start, flags)) in RUNS.iter().enumerate() {
-            let end = RUNS.get(index + 1).map_or(all.len(), |next| next.0 as usize);
+            let end = RUNS
+                .get(index + 1)
+                .map_or(all.len(), |next| next.0 as usize);
             all[start as usize..end].fill(flags);
         }
         let mut known = std::collections::HashMap::new();
+        #[allow(clippy::large_stack_arrays)] // 34 KB, once
         let mut blocks = Box::new([0; BLOCKS]);
         let mut flags: Vec<u16> = Vec::new();
         for (place, block) in blocks.iter_mut().zip(all.chunks_exact(BLOCK)) {
@@ -194,7 +197,11 @@ mod tests {
     fn sure_characters_are_stable() {
         for c in '\0'..=char::MAX {
             let flags = CLASSES.of(u32::from(c));
-            assert_eq!(flags & COMBINING != 0, canonical_combining_class(c) != 0, "{c:?}");
+            assert_eq!(
+                flags & COMBINING != 0,
+                canonical_combining_class(c) != 0,
+                "{c:?}"
+            );
             let one = c.to_string();
             if flags & NFC_UNSURE == 0 {
                 assert!(one.nfc().map(|(c, _)| c).eq([c]), "{c:?}");

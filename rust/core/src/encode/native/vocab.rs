@@ -35,7 +35,10 @@ pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
         let mut halves = [[0; 8]; 2];
         halves[0].copy_from_slice(&chunk[..8]);
         halves[1].copy_from_slice(&chunk[8..]);
-        state = fold(state ^ u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]));
+        state = fold(
+            state ^ u64::from_le_bytes(halves[0]),
+            u64::from_le_bytes(halves[1]),
+        );
     }
     let rest = chunks.remainder();
     let mut last = [0; 16];
@@ -43,7 +46,10 @@ pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
     let mut halves = [[0; 8]; 2];
     halves[0].copy_from_slice(&last[..8]);
     halves[1].copy_from_slice(&last[8..]);
-    fold(state ^ u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]))
+    fold(
+        state ^ u64::from_le_bytes(halves[0]),
+        u64::from_le_bytes(halves[1]),
+    )
 }
 
 impl Vocab {
@@ -126,6 +132,8 @@ impl Vocab {
 
     /// All tokens with their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
-        self.entries.iter().map(|entry| (self.bytes_of(*entry), entry.id))
+        self.entries
+            .iter()
+            .map(|entry| (self.bytes_of(*entry), entry.id))
     }
 }

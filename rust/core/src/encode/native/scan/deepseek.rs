@@ -1,9 +1,7 @@
-//! DeepSeek V3: numbers by three, then Chinese and Japanese runs, then the rest, each split standing on
+//! `DeepSeek` V3: numbers by three, then Chinese and Japanese runs, then the rest, each split standing on
 //! its own for the next pattern.
 
-use super::super::unicode::{
-    Classes, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, decode,
-};
+use super::super::unicode::{Classes, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, decode};
 use super::runs::{few_end, letters_end, line_breaks_end, run_end, space_end};
 use super::{Scan, classes};
 
@@ -52,10 +50,11 @@ impl DeepSeek {
     /// The end of the match of the last pattern at `start`, if it matches there.
     fn matched(&self, text: &[u8], start: usize) -> Option<usize> {
         let first = text[start];
-        if first.is_ascii_punctuation()
-            && text.get(start + 1).is_some_and(u8::is_ascii_alphabetic)
+        if first.is_ascii_punctuation() && text.get(start + 1).is_some_and(u8::is_ascii_alphabetic)
         {
-            let letters = text[start + 1..].iter().take_while(|b| b.is_ascii_alphabetic());
+            let letters = text[start + 1..]
+                .iter()
+                .take_while(|b| b.is_ascii_alphabetic());
             return Some(start + 1 + letters.count());
         }
         let classes = self.classes;

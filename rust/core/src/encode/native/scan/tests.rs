@@ -22,7 +22,9 @@ struct Oracle {
 }
 
 fn oracles() -> Vec<Oracle> {
-    let single = Known::SINGLE.iter().map(|(known, text)| (*known, vec![*text]));
+    let single = Known::SINGLE
+        .iter()
+        .map(|(known, text)| (*known, vec![*text]));
     single
         .chain([(Known::DeepSeek, DEEPSEEK.to_vec())])
         .map(|(known, regexes)| {
@@ -44,7 +46,9 @@ fn oracles() -> Vec<Oracle> {
 impl Oracle {
     fn ends(&self, text: &str) -> Vec<usize> {
         let mut split = PreTokenizedString::from(text);
-        self.sequence.pre_tokenize(&mut split).expect("the reference splits");
+        self.sequence
+            .pre_tokenize(&mut split)
+            .expect("the reference splits");
         split
             .get_splits(OffsetReferential::Original, OffsetType::Byte)
             .into_iter()
@@ -121,8 +125,23 @@ fn what_each_pattern_is_about() {
         "a//b /*c*/ \"//\n/\n!\n\n/ ...\r\n/",
         "\0\0a\u{FFFF}\u{378}b\u{10FFFF} \u{E000}x",
         "e\u{301}e\u{301} \u{301}a\u{301}\u{301} 1\u{301} .\u{301}.",
-        " \n", "\n ", " ", "a ", "a  ", "a \n", "\r", "\r\n\r\n a", "\t\tx", "x\u{3000}\u{3000}y",
-        "'", "''", "a'", "'sa", "'re'", "don't'", "x's' 'tis",
+        " \n",
+        "\n ",
+        " ",
+        "a ",
+        "a  ",
+        "a \n",
+        "\r",
+        "\r\n\r\n a",
+        "\t\tx",
+        "x\u{3000}\u{3000}y",
+        "'",
+        "''",
+        "a'",
+        "'sa",
+        "'re'",
+        "don't'",
+        "x's' 'tis",
         "#include <a.h> @user $100 50% _under_score",
     ];
     for oracle in oracles() {
@@ -135,7 +154,9 @@ fn what_each_pattern_is_about() {
 #[test]
 fn long_runs() {
     for oracle in oracles() {
-        for unit in ["a", "A", " ", "\n", "'", "1", "中", "\u{301}", "a中", "aA", " a", "\r\n", "!", "\0"] {
+        for unit in [
+            "a", "A", " ", "\n", "'", "1", "中", "\u{301}", "a中", "aA", " a", "\r\n", "!", "\0",
+        ] {
             let mut text = unit.repeat(20_000 / unit.len());
             oracle.check_long(&text);
             text.push('x');

@@ -30,15 +30,51 @@ impl Numbers {
 
 /// What merges and texts are made of, so that they meet often.
 const STRINGS: &[&str] = &[
-    "a", "b", "ab", " ", "  ", " a", "▁", "é", "e\u{301}", "中", "丮", "患", "，", "م", "क", "क\u{93C}", "1", "23", "\n",
-    "\r\n", ".", "'s", "'", "😀", "\u{301}", "A", "x", "<", "<s>", "<|x|>", "ſ", "ﬁ", "\u{3000}", "/",
+    "a",
+    "b",
+    "ab",
+    " ",
+    "  ",
+    " a",
+    "▁",
+    "é",
+    "e\u{301}",
+    "中",
+    "丮",
+    "患",
+    "，",
+    "م",
+    "क",
+    "क\u{93C}",
+    "1",
+    "23",
+    "\n",
+    "\r\n",
+    ".",
+    "'s",
+    "'",
+    "😀",
+    "\u{301}",
+    "A",
+    "x",
+    "<",
+    "<s>",
+    "<|x|>",
+    "ſ",
+    "ﬁ",
+    "\u{3000}",
+    "/",
 ];
 
 fn text(numbers: &mut Numbers) -> String {
     let mut text = String::new();
     for _ in 0..numbers.below(24) {
         let piece = *numbers.pick(STRINGS);
-        let times = if numbers.chance(8) { numbers.below(90) } else { 1 };
+        let times = if numbers.chance(8) {
+            numbers.below(90)
+        } else {
+            1
+        };
         for _ in 0..times {
             text.push_str(piece);
         }
@@ -53,7 +89,11 @@ fn visible(bytes: &[u8]) -> String {
         .iter()
         .map(|&byte| {
             let before = (0..byte).filter(|&b| !plain(b)).count();
-            let code = if plain(byte) { u32::from(byte) } else { 0x100 + u32::try_from(before).unwrap() };
+            let code = if plain(byte) {
+                u32::from(byte)
+            } else {
+                0x100 + u32::try_from(before).unwrap()
+            };
             char::from_u32(code).unwrap()
         })
         .collect()
@@ -67,14 +107,18 @@ struct Vocabulary {
 impl Vocabulary {
     fn add(&mut self, token: String) {
         if !self.ids.contains_key(&token) {
-            self.ids.insert(token.clone(), u32::try_from(self.order.len()).unwrap());
+            self.ids
+                .insert(token.clone(), u32::try_from(self.order.len()).unwrap());
             self.order.push(token);
         }
     }
 }
 
 fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
-    let mut vocabulary = Vocabulary { ids: HashMap::new(), order: Vec::new() };
+    let mut vocabulary = Vocabulary {
+        ids: HashMap::new(),
+        order: Vec::new(),
+    };
     let fallback = !byte_level && numbers.chance(70);
     let unknown = !byte_level && (!fallback || numbers.chance(80));
     if unknown {
@@ -94,12 +138,14 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
             symbols.extend(string.chars().map(String::from));
         }
     }
-    symbols.iter().for_each(|symbol| vocabulary.add(symbol.clone()));
+    for symbol in &symbols {
+        vocabulary.add(symbol.clone());
+    }
     // Pieces of real strings first, so that merges build up to something that occurs.
     let mut merges: Vec<(String, String)> = Vec::new();
     for _ in 0..numbers.below(300) {
         let mut sample = String::new();
-        for _ in 0..1 + numbers.below(3) {
+        for _ in 0..=numbers.below(3) {
             sample.push_str(numbers.pick::<&str>(STRINGS));
         }
         let parts: Vec<String> = if byte_level {
@@ -132,14 +178,23 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
         let sample = text(numbers);
         let short: String = sample.chars().take(4).collect();
         if !short.is_empty() {
-            vocabulary.add(if byte_level { visible(short.as_bytes()) } else { short });
+            vocabulary.add(if byte_level {
+                visible(short.as_bytes())
+            } else {
+                short
+            });
         }
     }
-    let spaced = merges.iter().any(|(a, b)| a.contains(' ') || b.contains(' '));
+    let spaced = merges
+        .iter()
+        .any(|(a, b)| a.contains(' ') || b.contains(' '));
     let merges: Vec<Value> = if spaced || numbers.chance(50) {
         merges.iter().map(|(a, b)| json!([a, b])).collect()
     } else {
-        merges.iter().map(|(a, b)| json!(format!("{a} {b}"))).collect()
+        merges
+            .iter()
+            .map(|(a, b)| json!(format!("{a} {b}")))
+            .collect()
     };
     json!({
         "type": "BPE", "dropout": null, "unk_token": unknown.then_some("<unk>"),
@@ -154,7 +209,9 @@ fn normalizer(numbers: &mut Numbers) -> Value {
         0 => json!({"type": "NFC"}),
         1 => json!({"type": "NFKC"}),
         2 => json!({"type": "Prepend", "prepend": numbers.pick(&["▁", "a", ""])}),
-        3 => json!({"type": "Replace", "pattern": {"String": "a"}, "content": numbers.pick(&["", "bb", "e\u{301}"])}),
+        3 => {
+            json!({"type": "Replace", "pattern": {"String": "a"}, "content": numbers.pick(&["", "bb", "e\u{301}"])})
+        }
         4 => json!({"type": "Replace", "pattern": {"String": "ab"}, "content": "x"}),
         _ => json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"}),
     };
@@ -176,8 +233,16 @@ fn split(pattern: &Value, behavior: &str) -> Value {
 }
 
 fn literal(numbers: &mut Numbers) -> Value {
-    let behavior = *numbers.pick(&["Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]);
-    split(&json!({"String": numbers.pick(&[" ", "a", "ab", "▁", "\n"])}), behavior)
+    let behavior = *numbers.pick(&[
+        "Isolated",
+        "MergedWithPrevious",
+        "MergedWithNext",
+        "Contiguous",
+    ]);
+    split(
+        &json!({"String": numbers.pick(&[" ", "a", "ab", "▁", "\n"])}),
+        behavior,
+    )
 }
 
 fn pre_tokenizer(numbers: &mut Numbers, byte_level: bool) -> Value {
@@ -199,15 +264,24 @@ fn pre_tokenizer(numbers: &mut Numbers, byte_level: bool) -> Value {
             return json!({"type": "ByteLevel", "add_prefix_space": numbers.chance(50), "trim_offsets": true,
                 "use_regex": numbers.chance(70)});
         }
-        1 => stages.extend(DEEPSEEK.iter().map(|regex| split(&json!({"Regex": regex}), "Isolated"))),
-        2 => stages.extend([literal(numbers), json!({"type": "Digits", "individual_digits": numbers.chance(50)})]),
+        1 => stages.extend(
+            DEEPSEEK
+                .iter()
+                .map(|regex| split(&json!({"Regex": regex}), "Isolated")),
+        ),
+        2 => stages.extend([
+            literal(numbers),
+            json!({"type": "Digits", "individual_digits": numbers.chance(50)}),
+        ]),
         _ => {
             let (_, regex) = numbers.pick(&Known::SINGLE);
             stages.push(split(&json!({"Regex": regex}), "Isolated"));
         }
     }
-    stages.push(json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
-        "use_regex": numbers.chance(20)}));
+    stages.push(
+        json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+        "use_regex": numbers.chance(20)}),
+    );
     json!({"type": "Sequence", "pretokenizers": stages})
 }
 
@@ -215,15 +289,20 @@ fn added(numbers: &mut Numbers, model: &Value) -> Vec<Value> {
     let vocabulary = model["vocab"].as_object().unwrap();
     let mut next = vocabulary.len();
     let mut tokens = Vec::new();
-    for content in ["<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>"] {
+    for content in [
+        "<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>",
+    ] {
         if numbers.chance(70) {
             continue;
         }
         // The reference looks for the content as it stands.
-        let id = vocabulary.get(content).and_then(Value::as_u64).unwrap_or_else(|| {
-            next += 1;
-            (next - 1) as u64
-        });
+        let id = vocabulary
+            .get(content)
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| {
+                next += 1;
+                (next - 1) as u64
+            });
         tokens.push(json!({
             "id": id, "content": content, "single_word": numbers.chance(25), "lstrip": numbers.chance(25),
             "rstrip": numbers.chance(25), "normalized": numbers.chance(35), "special": numbers.chance(60),
@@ -248,8 +327,9 @@ fn tokenizer(numbers: &mut Numbers) -> Value {
 /// `APOLLO_PACK_FUZZ_SECONDS` makes it run for that long, with other tokenizers than the usual ones.
 #[test]
 fn random_tokenizers() {
-    let seconds: Option<u64> =
-        std::env::var("APOLLO_PACK_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds: Option<u64> = std::env::var("APOLLO_PACK_FUZZ_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let start = std::time::Instant::now();
     let mut seed = seconds.map_or(0, |_| u64::from(std::process::id()) << 32);
     let (mut native, mut texts) = (0, 0);
@@ -276,12 +356,21 @@ fn random_tokenizers() {
                         marked(&both, &value, &what, &mut numbers);
                     }
                 }
-                Err(reason) => *reasons.entry(reason.chars().take(40).collect()).or_default() += 1,
+                Err(reason) => {
+                    *reasons
+                        .entry(reason.chars().take(40).collect())
+                        .or_default() += 1;
+                }
             }
         }
     }
-    println!("{native} native encoders, {texts} texts, from seed {seed} down; fell back: {reasons:?}");
-    assert!(native > reasons.values().sum::<usize>(), "most are native: {reasons:?}");
+    println!(
+        "{native} native encoders, {texts} texts, from seed {seed} down; fell back: {reasons:?}"
+    );
+    assert!(
+        native > reasons.values().sum::<usize>(),
+        "most are native: {reasons:?}"
+    );
 }
 
 /// Marked special tokens among text that spells them too.

@@ -15,13 +15,18 @@ fn data() -> Option<PathBuf> {
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/unpack");
     let output = Command::new(script).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().into())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().into())
 }
 
 /// Does something with every shared tokenizer in both modes; says so if there are none.
 fn each(work: impl Fn(&str, &Both)) {
     let Some(data) = data() else {
-        println!("SKIPPED: no ../shared/data/unpack beside the checkout, no APOLLO_PACK_SHARED_DATA");
+        println!(
+            "SKIPPED: no ../shared/data/unpack beside the checkout, no APOLLO_PACK_SHARED_DATA"
+        );
         return;
     };
     for entry in std::fs::read_dir(data.join("tokenizers")).unwrap() {
@@ -46,38 +51,73 @@ fn sample_of_the_corpus() {
     let mut documents: Vec<String> = Vec::new();
     for entry in walkdir::WalkDir::new(data.join("corpus")) {
         let path = entry.unwrap().into_path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             let bytes = std::fs::read(&path).unwrap();
             let items: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
             for item in items.iter().step_by(items.len() / 12 + 1) {
                 match item {
                     serde_json::Value::String(text) => documents.push(text.clone()),
-                    parts => documents.extend(parts.as_array().unwrap().iter().map(|part| part.as_str().unwrap().to_owned())),
+                    parts => documents.extend(
+                        parts
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .map(|part| part.as_str().unwrap().to_owned()),
+                    ),
                 }
             }
         }
     }
-    each(|what, both| both.compare(what, documents.iter().map(|text| text.as_str())));
+    each(|what, both| both.compare(what, documents.iter().map(String::as_str)));
 }
 
 #[test]
 fn any_text() {
     let mut runner = TestRunner::deterministic();
     let strategy = texts::any();
-    let samples: Vec<String> =
-        (0..600).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
+    let samples: Vec<String> = (0..600)
+        .map(|_| strategy.new_tree(&mut runner).unwrap().current())
+        .collect();
     each(|what, both| both.compare(what, samples.iter().map(String::as_str)));
 }
 
 #[test]
 fn hostile_text() {
-    let mut samples: Vec<String> = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "<|im_start|>", "</s>", "▁", "ab", "😀"]
-        .iter()
-        .map(|unit| unit.repeat(20_000 / unit.len()))
-        .collect();
+    let mut samples: Vec<String> = [
+        "a",
+        " ",
+        "\n",
+        "中",
+        "\u{301}",
+        "'",
+        "7",
+        "aя中م",
+        "<|im_start|>",
+        "</s>",
+        "▁",
+        "ab",
+        "😀",
+    ]
+    .iter()
+    .map(|unit| unit.repeat(20_000 / unit.len()))
+    .collect();
     samples.push(String::new());
-    for special in ["<|endoftext|>", "<|im_start|>", "<s>", "<bos>", "[INST]", "<|begin_of_text|>", "<｜User｜>", "<|EOT|>"] {
-        samples.push(format!("a{special}b {special} {special}{special}\n{special}中"));
+    for special in [
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<s>",
+        "<bos>",
+        "[INST]",
+        "<|begin_of_text|>",
+        "<｜User｜>",
+        "<|EOT|>",
+    ] {
+        samples.push(format!(
+            "a{special}b {special} {special}{special}\n{special}中"
+        ));
         samples.push(format!("{}{special}", &special[..special.len() - 1]));
     }
     each(|what, both| both.compare(what, samples.iter().map(String::as_str)));
