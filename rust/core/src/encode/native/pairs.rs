@@ -117,6 +117,11 @@ impl Pairs {
         }
     }
 
+    /// How many ranks there are.
+    pub(super) fn count(&self) -> usize {
+        self.results.len()
+    }
+
     /// What the pair of this rank merges into.
     #[inline]
     pub(super) fn result(&self, rank: u32) -> u32 {
