@@ -13,6 +13,7 @@
 
 mod encode_support;
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -87,7 +88,7 @@ fn long_texts(encoder: &NativeEncoder) {
             let start = Instant::now();
             session.encode(&text, &[], &mut ids).expect("it encodes");
             let each = start.elapsed().as_secs_f64() * 1e9 / text.len() as f64;
-            line += &format!("  {} MB {each:.1} ns/B", size / 1_000_000);
+            let _ = write!(line, "  {} MB {each:.1} ns/B", size / 1_000_000);
         }
         println!("{line}");
     }
