@@ -6,25 +6,32 @@
 //!
 //! Each language, and the mix of all, is split into two halves of different text. A fresh encoder's
 //! sessions read half A (cold), half B (unseen, the figure that counts) and half B again (hot).
-//! Medians in MB/s, or with `--best` the best of all rounds.
+//! With `--long`, hostile text of 1 and 10 MB instead. Medians in MB/s, or with `--best` the best of all rounds.
+
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
 
 mod encode_support;
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use apollo_pack_core::encode::{Encoder, NativeEncoder, Session, SpecialTokens};
 
-fn halves(texts: Vec<String>, cap: usize) -> (Vec<String>, Vec<String>) {
+/// Two halves of different text.
+type Halves = (Vec<String>, Vec<String>);
+
+fn halves(texts: Vec<String>, cap: usize) -> Halves {
     let total: usize = texts.iter().map(String::len).sum();
     let size = cap.min(total / 2);
     let (mut a, mut b, mut seen) = (Vec::new(), Vec::new(), 0);
     for text in texts {
         let length = text.len();
         if seen < size {
-            a.push(text)
+            a.push(text);
         } else {
-            b.push(text)
+            b.push(text);
         }
         seen += length;
         if seen >= 2 * size {
@@ -68,6 +75,23 @@ fn best(values: &mut [f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
+/// Text without a single cut, and other text that tempts an encoder to quadratic time.
+fn long_texts(encoder: &NativeEncoder) {
+    for unit in ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀"] {
+        let mut line = format!("  {unit:?}:");
+        for size in [1_000_000, 10_000_000] {
+            let text = unit.repeat(size / unit.len());
+            let mut session = encoder.session();
+            let mut ids = Vec::new();
+            let start = Instant::now();
+            session.encode(&text, &[], &mut ids).expect("it encodes");
+            let each = start.elapsed().as_secs_f64() * 1e9 / text.len() as f64;
+            let _ = write!(line, "  {} MB {each:.1} ns/B", size / 1_000_000);
+        }
+        println!("{line}");
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let option = |name: &str| {
@@ -84,11 +108,10 @@ fn main() {
         println!("no sample data; set APOLLO_PACK_SHARED_DATA");
         return;
     };
-    let mut cells: Vec<(String, (Vec<String>, Vec<String>))> =
-        encode_support::documents(&data.join("corpus"))
-            .into_iter()
-            .map(|(language, texts)| (language, halves(texts, cap)))
-            .collect();
+    let mut cells: Vec<(String, Halves)> = encode_support::documents(&data.join("corpus"))
+        .into_iter()
+        .map(|(language, texts)| (language, halves(texts, cap)))
+        .collect();
     let mut mix = (Vec::new(), Vec::new());
     for (_, (a, b)) in &cells {
         mix.0.extend_from_slice(a);
@@ -109,6 +132,10 @@ fn main() {
         println!(
             "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
         );
+        if arguments.iter().any(|argument| argument == "--long") {
+            long_texts(&encoder);
+            continue;
+        }
         let mut times = vec![[const { Vec::new() }; 3]; cells.len()];
         for _ in 0..rounds {
             for ((_, (a, b)), times) in cells.iter().zip(&mut times) {

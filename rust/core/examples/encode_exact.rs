@@ -1,11 +1,14 @@
 //! Compares the native encoder with the reference on all sample text and all sample tokenizers.
 //!
 //! ```text
-//! cargo run --release --example encode_exact -- [--tokenizers a,b] [--every N] [--threads N]
+//! cargo run --release --example encode_exact -- [--tokenizers a,b] [--every N] [--threads N] [--hostile]
 //! ```
 //!
-//! Every document is encoded in both modes for special tokens. Prints the documents, bytes and ids
+//! With `--hostile`, text made to go wrong instead. Every document is encoded in both modes for special tokens. Prints the documents, bytes and ids
 //! compared, and the first difference; exits with 1 if there is one.
+
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
 
 mod encode_support;
 
@@ -31,6 +34,12 @@ fn main() {
     let corpus = encode_support::documents(&data.join("corpus"));
     let texts: Vec<&str> =
         corpus.values().flat_map(|texts| texts.iter().step_by(every)).map(String::as_str).collect();
+    let hostile = hostile();
+    let texts = if arguments.iter().any(|argument| argument == "--hostile") {
+        hostile.iter().map(String::as_str).collect()
+    } else {
+        texts
+    };
     let mut folders: Vec<_> = std::fs::read_dir(data.join("tokenizers"))
         .expect("a folder of tokenizers")
         .filter_map(Result::ok)
@@ -54,11 +63,28 @@ fn main() {
                 }
             };
             // On ordinary text the modes differ in nothing that takes the whole corpus to show.
-            let step = if special == SpecialTokens::Parse { 1 } else { 50 };
+            let step = if special == SpecialTokens::Parse || texts.len() < 1000 { 1 } else { 50 };
             failed |= !compare(&name, special, &native, &json, &texts, step, threads);
         }
     }
     std::process::exit(i32::from(failed));
+}
+
+/// Long runs, and every character alone and between letters.
+fn hostile() -> Vec<String> {
+    let units = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "▁", "\r\n", "क\u{93C}"];
+    let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
+    for unit in ["<|endoftext|>", "<|im_start|>", "<s>", "<bos>", "[INST]", "<|eot_id|>", "<｜User｜>"] {
+        texts.push(format!("a{unit}b {unit} {unit}{unit}\n{unit}中").repeat(100));
+    }
+    let mut text = String::new();
+    for c in '\0'..=char::MAX {
+        text.extend(['x', c, 'y', ' ', c, ' ', c, c]);
+        if text.len() > 100_000 || c == char::MAX {
+            texts.push(std::mem::take(&mut text));
+        }
+    }
+    texts
 }
 
 fn compare(

@@ -5,6 +5,9 @@
 //! cargo run --release --example encode_unicode_tables > rust/core/src/encode/native/unicode_data.rs
 //! ```
 
+#![allow(clippy::expect_used)] // an example stops where it cannot go on
+#![allow(clippy::cast_precision_loss)] // figures for people
+
 use std::collections::HashSet;
 
 use tokenizers::utils::SysRegex;
@@ -42,12 +45,12 @@ fn main() {
             flags[c as usize] |= 1 << 9;
         }
         let one = c.to_string();
-        let nfc: String = one.nfc().map(|(c, _)| c).collect();
-        let nfkc: String = one.nfkc().map(|(c, _)| c).collect();
-        if seconds.contains(&c) || nfc != one {
+        let composed: String = one.nfc().map(|(c, _)| c).collect();
+        let compatible: String = one.nfkc().map(|(c, _)| c).collect();
+        if seconds.contains(&c) || composed != one {
             flags[c as usize] |= 1 << 10;
         }
-        if seconds.contains(&c) || nfkc != one {
+        if seconds.contains(&c) || compatible != one {
             flags[c as usize] |= 1 << 11;
         }
     }

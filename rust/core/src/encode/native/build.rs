@@ -97,10 +97,10 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     let mut model = Model { vocab, pairs, symbols, joins, looks_up: false };
     if ignore_merges {
-        let (mut merger, mut merged) = (Merger::default(), Vec::new());
+        let (mut merger, mut made) = (Merger::default(), Vec::new());
         model.looks_up = model.vocab.iter().any(|(token, id)| {
-            model.merge(&mut merger, &mut merged, token);
-            merged != [id]
+            model.merge(&mut merger, &mut made, token);
+            made != [id]
         });
     }
     know_alone(&mut model);
@@ -109,17 +109,17 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
 
 /// What every character of the basic plane becomes on its own.
 fn know_alone(model: &mut Model) {
-    let (mut merger, mut merged) = (Merger::default(), Vec::new());
+    let (mut merger, mut made) = (Merger::default(), Vec::new());
     let mut buffer = [0; 4];
     for code in 0..0x1_0000 {
         let Some(c) = char::from_u32(code) else {
             continue;
         };
         let text = c.encode_utf8(&mut buffer).as_bytes();
-        model.merge(&mut merger, &mut merged, text);
+        model.merge(&mut merger, &mut made, text);
         // Where a whole piece is looked up, only what merging makes of it too is known for both.
-        if !model.looks_up || model.vocab.id(text).is_none_or(|id| merged == [id]) {
-            model.joins.chars.set_alone(code, pack(&merged));
+        if !model.looks_up || model.vocab.id(text).is_none_or(|id| made == [id]) {
+            model.joins.chars.set_alone(code, pack(&made));
         }
     }
 }
@@ -231,7 +231,7 @@ fn added_tokens(
     let mut contents: HashSet<&str> = HashSet::new();
     let mut taken: HashSet<u32> = HashSet::new();
     let mut bytes = Vec::new();
-    let (mut plain, mut normalized) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let (mut literal, mut normalized) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     for token in &file.added_tokens {
         if token.content.is_empty() {
             continue;
@@ -263,7 +263,7 @@ fn added_tokens(
         if special == SpecialTokens::Text && token.special && token.normalized && !plan.steps.is_empty() {
             return Err(format!("the special token {:?} is normalized before it is matched", token.content));
         }
-        let kind = if token.normalized { &mut normalized } else { &mut plain };
+        let kind = if token.normalized { &mut normalized } else { &mut literal };
         kind.0.push(pattern);
         kind.1.push(Token {
             content: token.content.clone(),
@@ -274,14 +274,14 @@ fn added_tokens(
             special: token.special,
         });
     }
-    for (patterns, _) in [&plain, &normalized] {
+    for (patterns, _) in [&literal, &normalized] {
         let unique: HashSet<&String> = patterns.iter().collect();
         if unique.len() != patterns.len() {
             return Err("two added tokens that are matched by the same text".into());
         }
     }
     Ok(AddedTokens {
-        plain: Matcher::new(&plain.0, plain.1)?,
+        plain: Matcher::new(&literal.0, literal.1)?,
         normalized: Matcher::new(&normalized.0, normalized.1)?,
     })
 }

@@ -154,15 +154,20 @@ impl Cache {
         Middle { lines: self.middle.get() }
     }
 
-    /// Remembers the ids of a piece of middle length; more than seven, or none, are not for this table.
+    /// Remembers the ids of a piece of middle length; of more than seven only that they are in the third
+    /// table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
-        if ids.is_empty() || ids.len() > 7 || ids[0] > ID_MASK {
+        if ids.is_empty() || ids[0] > ID_MASK {
             return;
         }
         let mut all = [0; 8];
-        all[..ids.len()].copy_from_slice(ids);
-        all[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        if ids.len() < all.len() {
+            all[..ids.len()].copy_from_slice(ids);
+            all[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        } else {
+            all[0] = MANY << COUNT_SHIFT;
+        }
         let Some(line) = line_at_mut(self.middle.get_mut(), hash) else {
             return;
         };
@@ -178,15 +183,19 @@ impl Cache {
         ];
     }
 
-    /// Remembers the ids of a short piece; more than four, or none, are not for this table.
+    /// Remembers the ids of a short piece; of more than four only that they are in the third table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
-        if ids.is_empty() || ids.len() > 4 || ids[0] > ID_MASK {
+        if ids.is_empty() || ids[0] > ID_MASK {
             return;
         }
         let mut four = [0; 4];
-        four[..ids.len()].copy_from_slice(ids);
-        four[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        if ids.len() <= four.len() {
+            four[..ids.len()].copy_from_slice(ids);
+            four[0] |= (ids.len() as u32) << COUNT_SHIFT;
+        } else {
+            four[0] = MANY << COUNT_SHIFT;
+        }
         if self.filled > self.lines.get().len() / 8 && self.lines.get().len() < LINES * 8 {
             self.grow();
         }
@@ -375,4 +384,6 @@ fn reserve_within<T>(vector: &mut Vec<T>, more: usize, bound: usize) {
 
 /// The first id of an entry holds the number of ids in its top bits.
 const COUNT_SHIFT: u32 = 28;
+/// Stands for more ids than an entry has room for: the third table may have them.
+pub(super) const MANY: u32 = 15;
 const ID_MASK: u32 = (1 << COUNT_SHIFT) - 1;

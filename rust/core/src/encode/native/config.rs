@@ -63,7 +63,7 @@ const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// The three patterns of DeepSeek V3, in order.
+/// The three patterns of `DeepSeek` V3, in order.
 pub(super) const DEEPSEEK: [&str; 3] = [
     r"\p{N}{1,3}",
     "[一-龥\u{3040}-ゟ゠-ヿ]+",
@@ -83,6 +83,7 @@ impl Known {
 }
 
 /// What the file comes down to, or why it is not understood.
+#[allow(clippy::too_many_lines)] // one arm for every kind of pre-tokenizer
 pub(super) fn plan_of(file: &File) -> Result<Plan, String> {
     if file.version != "1.0" {
         return Err(format!("version {:?} of the format", file.version));
@@ -226,7 +227,7 @@ fn flatten_normalizer(normalizer: &Normalizer, steps: &mut Vec<Step>) -> Result<
         Normalizer::Replace { pattern: Pattern::String(from), content }
             if !from.is_empty() && !content.is_empty() =>
         {
-            steps.push(Step::Replace(from.clone(), content.clone()))
+            steps.push(Step::Replace(from.clone(), content.clone()));
         }
         Normalizer::Replace { .. } => return Err("this kind of Replace".into()),
         Normalizer::Sequence { normalizers } => {

@@ -9,16 +9,29 @@ use super::pairs::{NONE, Pairs, Ranks};
 const FEW: usize = 64;
 /// Bits for a place among the few.
 const PLACE_BITS: u32 = 6;
+/// Places for which space is kept from piece to piece.
+const KEEP: usize = 1 << 16;
 /// The places that a scan goes over at once.
 const LANES: usize = 16;
 
-/// Scratch space for merging, reused from piece to piece.
+/// Beyond the few: symbols in one list, linked to the neighbours that are left, and the places of every
+/// rank in a list of their own.
+///
+/// The lowest rank is taken with all its places, from left to right. That is a sweep over memory where a
+/// heap of places would jump, and linear in the symbols as long as the ranks that occur are few beside
+/// them, as they are in the runs and repetitions that make long pieces.
+///
+/// Kept from piece to piece; the lists by rank are empty in between.
 #[derive(Default)]
 pub(super) struct Merger {
     ranks: Vec<u32>,
     previous: Vec<u32>,
     next: Vec<u32>,
-    heap: BinaryHeap<Reverse<(u32, u32)>>,
+    /// By rank: its list among `places`, plus one.
+    list_of: Vec<u32>,
+    places: Vec<Vec<u32>>,
+    unused: Vec<u32>,
+    waiting: BinaryHeap<Reverse<u32>>,
 }
 
 impl Merger {
@@ -27,79 +40,112 @@ impl Merger {
         if symbols.len() < 2 {
             return;
         }
-        if symbols.len() <= FEW {
-            merge_few(pairs, symbols);
-        } else {
-            self.merge_many(pairs, symbols);
+        if symbols.len() <= LANES {
+            merge_few::<LANES>(pairs, symbols);
+        } else if symbols.len() <= FEW {
+            merge_few::<FEW>(pairs, symbols);
+        } else if let Ok(count) = u32::try_from(symbols.len()) {
+            // More than four billion symbols do not fit memory beside their text.
+            self.begin(pairs, count);
+            self.sweep(pairs, symbols);
             self.shrink();
         }
     }
 
-    /// One huge piece must not hold its memory for the rest of the session.
-    fn shrink(&mut self) {
-        const KEEP: usize = 1 << 16;
-        if self.ranks.capacity() > KEEP {
-            *self = Self::default();
-        }
-    }
-
-    /// With a heap and linked neighbours: n log n for n symbols.
-    fn merge_many(&mut self, pairs: &Pairs, symbols: &mut Vec<u32>) {
-        let ranks = pairs.ranks();
-        let length = symbols.len();
-        let Ok(count) = u32::try_from(length) else {
-            return; // pieces of four billion symbols do not fit memory beside their text
-        };
+    fn begin(&mut self, pairs: &Pairs, count: u32) {
         self.ranks.clear();
-        self.ranks.resize(length, NONE);
+        self.ranks.resize(count as usize, NONE);
         self.previous.clear();
         self.previous.extend((0..count).map(|at| at.wrapping_sub(1)));
         self.next.clear();
         self.next.extend(1..=count);
-        let mut heap = std::mem::take(&mut self.heap).into_vec();
-        heap.clear();
-        for at in 0..length - 1 {
-            let rank = ranks.rank(symbols[at], symbols[at + 1]);
-            self.ranks[at] = rank;
-            if rank != NONE {
-                heap.push(Reverse((rank, u32::try_from(at).unwrap_or(NONE))));
+        self.list_of.resize(pairs.count(), 0);
+    }
+
+    /// One huge piece must not hold its memory for the rest of the session.
+    fn shrink(&mut self) {
+        if self.ranks.capacity() > KEEP {
+            for vector in [&mut self.ranks, &mut self.previous, &mut self.next] {
+                *vector = Vec::new();
             }
+            self.places.clear();
+            self.unused.clear();
         }
-        // Built at once: linear, where pushing one by one is not.
-        self.heap = BinaryHeap::from(heap);
-        while let Some(Reverse((rank, position))) = self.heap.pop() {
-            let at = position as usize;
-            // An entry whose pair has changed since has another rank: the same two places can never
-            // have the same rank again, for what stands there only grows.
-            if self.ranks[at] != rank {
-                continue;
+    }
+
+    /// Notes the rank of the pair that begins at a place.
+    fn note(&mut self, rank: u32, place: u32) {
+        self.ranks[place as usize] = rank;
+        if rank == NONE {
+            return;
+        }
+        let mut list = self.list_of[rank as usize];
+        if list == 0 {
+            list = self.unused.pop().unwrap_or_else(|| {
+                self.places.push(Vec::new());
+                u32::try_from(self.places.len()).unwrap_or(NONE)
+            });
+            self.list_of[rank as usize] = list;
+            self.waiting.push(Reverse(rank));
+        }
+        self.places[list as usize - 1].push(place);
+    }
+
+    fn sweep(&mut self, pairs: &Pairs, symbols: &mut Vec<u32>) {
+        let ranks = pairs.ranks();
+        for (place, two) in (0..).zip(symbols.windows(2)) {
+            self.note(ranks.rank(two[0], two[1]), place);
+        }
+        while let Some(Reverse(rank)) = self.waiting.pop() {
+            let list = std::mem::take(&mut self.list_of[rank as usize]);
+            let mut places = std::mem::take(&mut self.places[list as usize - 1]);
+            if !places.is_sorted() {
+                places.sort_unstable();
             }
-            let right = self.next[at] as usize;
-            let after = self.next[right];
-            symbols[at] = pairs.result(rank);
-            symbols[right] = NONE;
-            self.ranks[right] = NONE;
-            self.next[at] = after;
-            if after < count {
-                self.previous[after as usize] = position;
-                let rank = ranks.rank(symbols[at], symbols[after as usize]);
-                self.ranks[at] = rank;
-                if rank != NONE {
-                    self.heap.push(Reverse((rank, position)));
+            for (index, &place) in places.iter().enumerate() {
+                // A pair that has changed since has another rank: what stands there only grows, so the
+                // same rank never comes back.
+                if self.ranks[place as usize] == rank && self.join(pairs, symbols, place) < rank {
+                    // A lower rank has come up, and goes first.
+                    for &place in &places[index + 1..] {
+                        if self.ranks[place as usize] == rank {
+                            self.note(rank, place);
+                        }
+                    }
+                    break;
                 }
-            } else {
-                self.ranks[at] = NONE;
             }
-            let before = self.previous[at];
-            if before != NONE {
-                let rank = ranks.rank(symbols[before as usize], symbols[at]);
-                self.ranks[before as usize] = rank;
-                if rank != NONE {
-                    self.heap.push(Reverse((rank, before)));
-                }
-            }
+            places.clear();
+            self.places[list as usize - 1] = places;
+            self.unused.push(list);
         }
         symbols.retain(|&symbol| symbol != NONE);
+    }
+
+    /// Merges the pair at a place; the lower rank of the two pairs that come of it.
+    fn join(&mut self, pairs: &Pairs, symbols: &mut [u32], place: u32) -> u32 {
+        let ranks = pairs.ranks();
+        let at = place as usize;
+        let right = self.next[at] as usize;
+        let after = self.next[right];
+        symbols[at] = pairs.result(self.ranks[at]);
+        symbols[right] = NONE;
+        self.ranks[right] = NONE;
+        self.next[at] = after;
+        let mut lowest = NONE;
+        self.ranks[at] = NONE;
+        if let Some(&next) = symbols.get(after as usize) {
+            self.previous[after as usize] = place;
+            lowest = ranks.rank(symbols[at], next);
+            self.note(lowest, place);
+        }
+        let before = self.previous[at];
+        if before != NONE {
+            let rank = ranks.rank(symbols[before as usize], symbols[at]);
+            lowest = lowest.min(rank);
+            self.note(rank, before);
+        }
+        lowest
     }
 }
 
@@ -115,14 +161,14 @@ fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
 
 /// With a scan for the lowest rank after every merge.
 #[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
-fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
+fn merge_few<const MOST: usize>(pairs: &Pairs, symbols: &mut Vec<u32>) {
     let ranks = pairs.ranks();
-    let length = symbols.len().min(FEW);
-    let mut ids = [0u32; FEW];
-    let mut order = [NONE; FEW];
+    let length = symbols.len().min(MOST);
+    let mut ids = [0u32; MOST];
+    let mut order = [NONE; MOST];
     // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
-    let mut next = [0u8; FEW];
-    let mut previous = [0u8; FEW];
+    let mut next = [0u8; MOST];
+    let mut previous = [0u8; MOST];
     ids[..length].copy_from_slice(&symbols[..length]);
     for at in 0..length {
         next[at] = at as u8 + 1;
@@ -143,8 +189,8 @@ fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
         if lowest == NONE {
             break;
         }
-        let at = lowest as usize % FEW;
-        let right = usize::from(next[at]) % FEW;
+        let at = lowest as usize % FEW % MOST;
+        let right = usize::from(next[at]) % MOST;
         let after = usize::from(next[right]);
         ids[at] = pairs.result(lowest >> PLACE_BITS);
         order[right] = NONE;
@@ -156,7 +202,7 @@ fn merge_few(pairs: &Pairs, symbols: &mut Vec<u32>) {
             NONE
         };
         if at > 0 {
-            let before = usize::from(previous[at]) % FEW;
+            let before = usize::from(previous[at]) % MOST;
             order[before] = ordered(ranks, ids[before], ids[at], before);
         }
     }

@@ -31,6 +31,7 @@ mod texts;
 mod unicode;
 mod unicode_data;
 mod vocab;
+mod work;
 
 use std::sync::{Mutex, PoisonError};
 

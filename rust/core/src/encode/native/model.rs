@@ -10,7 +10,7 @@ use super::vocab::Vocab;
 pub(super) enum Symbols {
     /// Bytes (byte-level): the id of each.
     Bytes(Box<[u32; 256]>),
-    /// Characters (SentencePiece), and bytes for those that the vocabulary lacks.
+    /// Characters (`SentencePiece`), and bytes for those that the vocabulary lacks.
     Chars(Box<Chars>),
 }
 

@@ -16,7 +16,7 @@ const LOW: usize = 512;
 /// Where a pair of low ids has its rank.
 #[inline]
 fn low_place(left: u32, right: u32) -> Option<usize> {
-    ((left | right) < 512).then(|| (left as usize) << 9 | right as usize)
+    ((left | right) < 512).then_some((left as usize) << 9 | right as usize)
 }
 
 /// Entries hold the rank plus one, so zeroed memory is empty.
@@ -114,6 +114,11 @@ impl Pairs {
             filter_shift: self.filter_shift,
             shift: self.shift,
         }
+    }
+
+    /// How many ranks there are.
+    pub(super) fn count(&self) -> usize {
+        self.results.len()
     }
 
     /// What the pair of this rank merges into.

@@ -51,6 +51,7 @@ impl Classes {
             all[start as usize..end].fill(flags);
         }
         let mut known = std::collections::HashMap::new();
+        #[allow(clippy::large_stack_arrays)] // 34 KB, once
         let mut blocks = Box::new([0; BLOCKS]);
         let mut flags: Vec<u16> = Vec::new();
         for (place, block) in blocks.iter_mut().zip(all.chunks_exact(BLOCK)) {

@@ -1,4 +1,4 @@
-//! DeepSeek V3: numbers by three, then Chinese and Japanese runs, then the rest, each split standing on
+//! `DeepSeek` V3: numbers by three, then Chinese and Japanese runs, then the rest, each split standing on
 //! its own for the next pattern.
 
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, decode};

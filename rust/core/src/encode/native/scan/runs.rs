@@ -146,7 +146,9 @@ pub(super) fn contraction(text: &[u8], start: usize, any_case: bool) -> usize {
     if text.get(start) != Some(&b'\'') {
         return 0;
     }
-    let fold = |byte: u8| if any_case { byte.to_ascii_lowercase() } else { byte };
+    let fold = |byte: u8| {
+        if any_case { byte.to_ascii_lowercase() } else { byte }
+    };
     let Some(&first) = text.get(start + 1) else {
         return 0;
     };

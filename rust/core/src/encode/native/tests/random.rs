@@ -126,12 +126,14 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
             symbols.extend(string.chars().map(String::from));
         }
     }
-    symbols.iter().for_each(|symbol| vocabulary.add(symbol.clone()));
+    for symbol in &symbols {
+        vocabulary.add(symbol.clone());
+    }
     // Pieces of real strings first, so that merges build up to something that occurs.
     let mut merges: Vec<(String, String)> = Vec::new();
     for _ in 0..numbers.below(300) {
         let mut sample = String::new();
-        for _ in 0..1 + numbers.below(3) {
+        for _ in 0..=numbers.below(3) {
             sample.push_str(numbers.pick::<&str>(STRINGS));
         }
         let parts: Vec<String> = if byte_level {
@@ -311,7 +313,9 @@ fn random_tokenizers() {
                         marked(&both, &value, &what, &mut numbers);
                     }
                 }
-                Err(reason) => *reasons.entry(reason.chars().take(40).collect()).or_default() += 1,
+                Err(reason) => {
+                    *reasons.entry(reason.chars().take(40).collect()).or_default() += 1;
+                }
             }
         }
     }

@@ -59,7 +59,7 @@ fn sample_of_the_corpus() {
             }
         }
     }
-    each(|what, both| both.compare(what, documents.iter().map(|text| text.as_str())));
+    each(|what, both| both.compare(what, documents.iter().map(String::as_str)));
 }
 
 #[test]
