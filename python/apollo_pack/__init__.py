@@ -1,4 +1,4 @@
-"""The fastest exact way from raw multilingual text to LLM training batches.
+"""The exact way from raw multilingual text to LLM training batches.
 
 >>> import apollo_pack
 >>> report = apollo_pack.build("corpus/", "out.bin", seq_len=4096)  # doctest: +SKIP

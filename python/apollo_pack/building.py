@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,6 @@ from apollo_pack.reports import BuildPlan, BuildReport
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
     StrPath = str | os.PathLike[str]
@@ -99,7 +99,7 @@ def build(
     found = find_tokenizer(tokenizer, corpus)
     announce = None if on_plan is None else lambda raw: on_plan(BuildPlan.from_raw(raw))
     raw = _core.build(corpus, out, found, settings, announce, on_progress)
-    return BuildReport.from_raw(raw, time.perf_counter() - started)
+    return BuildReport.from_raw({**raw, "path": os.fspath(out)}, time.perf_counter() - started)
 
 
 def plan(
@@ -123,7 +123,8 @@ def plan(
 ) -> BuildPlan:
     """Say what `build` would do with the same settings, without encoding.
 
-    Reads the whole corpus, counts the items of every file, and notes every one that cannot be read.
+    Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
+    few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     """
     settings = _settings({**locals(), "check_encoder": None, "force": False})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
@@ -164,4 +165,9 @@ _SETTINGS = (
     "force",
 )
 
-_INTEGERS = {"seq_len": (8, 1 << 24), "seed": (0, (1 << 64) - 1), "threads": (1, 1024), "check_encoder": (0, 1 << 31)}
+_INTEGERS = {
+    "seq_len": (8, 1 << 24),
+    "seed": (0, (1 << 64) - 1),
+    "threads": (1, 1024),
+    "check_encoder": (0, 1 << 31),
+}

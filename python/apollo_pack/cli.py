@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
+def _terminate(*_: object) -> None:
+    """Leave by the way that cleans up, with the code that a shell expects after SIGTERM."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit code 1."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = commands.main(prog_name="apollo-pack", standalone_mode=False)
     except ApolloPackError as error:
@@ -31,10 +38,14 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        console.print_error("interrupted; nothing was written")
+        console.print_error("interrupted")
         code = INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more while it exits.
+        sys.stdout = None
+        code = 1
+    except OSError as error:
+        console.print_error(str(error))
         sys.stdout = None
         code = 1
     sys.exit(code)
@@ -43,7 +54,7 @@ def main() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(_core.__version__, prog_name="apollo-pack")
 def commands() -> None:
-    r"""From raw multilingual text to packed LLM training rows, exact and fast.
+    """From raw multilingual text to packed LLM training rows, exact and fast.
 
     \b
     apollo-pack build corpus/ out.bin      make a packed file
@@ -51,7 +62,7 @@ def commands() -> None:
     apollo-pack verify out.bin             check every bit of it
 
     In Python: from apollo_pack import PackedDataset
-    """
+    """  # noqa: D301 - click wants the character itself
 
 
 def choice(*names: str) -> click.Choice[str]:
@@ -216,11 +227,20 @@ def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def verify(out: tuple[Path, ...], *, quiet: bool, as_json: bool) -> None:
     """Check every bit of the packed files OUT, and that their rows mean what they should."""
-    files = _core.PackedFiles(out)
-    with nullcontext(None) if quiet or as_json else console.VerifyProgress() as on_progress:
-        results = files.verify(on_progress)
+    results, failures = [], []
+    for path in out:
+        try:
+            with nullcontext(None) if quiet or as_json else console.VerifyProgress() as on_progress:
+                (result,) = _core.PackedFiles([path]).verify(on_progress)
+        except ApolloPackError as error:
+            failures.append(error)
+            continue
+        results.append({"path": str(path), **result})
+        if not (quiet or as_json):
+            console.print_verified(path, result)
     if as_json:
         click.echo(json.dumps(results))
-    elif not quiet:
-        for path, result in zip(out, results, strict=True):
-            console.print_verified(path, result)
+    for failure in failures[:-1]:
+        console.print_error(str(failure))
+    if failures:
+        raise failures[-1]

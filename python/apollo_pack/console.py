@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -27,12 +28,26 @@ COUNTED = "green"
 CONTEXT = "dim"
 FILES_LISTED = 60
 
+NARROW = 110  # columns; below that figures are rounded
 PIPED_WIDTH = 160  # what is not a terminal has no width of its own
 
 _out = Console(highlight=False)
 if not _out.is_terminal:
     _out = Console(highlight=False, width=PIPED_WIDTH)
 _err = Console(stderr=True, highlight=False)
+
+
+def visible(text: str) -> str:
+    """Spell out what would steer a terminal: control characters, marks that turn the direction of text."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def escape(text: str) -> str:
+    """Make any text safe to print among markup."""
+    return escape_markup(visible(text))
 
 
 def print_error(message: str) -> None:
@@ -142,7 +157,7 @@ def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None
     else:
         _out.print("[yellow]note[/] built with another tokenizer: give it with --tokenizer to see the text")
     table = Table(
-        title=f"Row {index} of {len(dataset)}",
+        title=f"Row {index % len(dataset)} of {len(dataset)}",
         title_justify="left",
         box=None,
         header_style="bold",
@@ -178,8 +193,9 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("gone,"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             TextColumn("{task.fields[rate]}"),
         )
         self.progress = Progress(*columns, console=_err, transient=True, disable=not _err.is_terminal)
@@ -258,16 +274,16 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
         "count for loss": [entry.loss_tokens for entry in entries],
     }
     table = Table(title="Ledger", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    table.add_column("source", overflow="fold")
-    table.add_column("lang")
+    table.add_column("source", overflow="fold", min_width=10)
+    table.add_column("lang", min_width=4)
     shown = {name: figures for name, figures in columns.items() if any(figures)}
+    figure = _compact if _out.width < NARROW else "{:,}".format
     for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right")
     for i, entry in enumerate(entries):
-        table.add_row(
-            escape(entry.source), entry.language, *(f"{figures[i]:,}" for figures in shown.values())
-        )
-    table.add_row("[bold]total", "", *(f"[bold]{sum(figures):,}" for figures in shown.values()))
+        figures = (figure(values[i]) for values in shown.values())
+        table.add_row(escape(entry.source), entry.language, *figures)
+    table.add_row("[bold]total", "", *(f"[bold]{figure(sum(values))}" for values in shown.values()))
     _out.print(table)
     for what, reasons in (
         ("items dropped", [entry.items_dropped for entry in entries]),
@@ -300,11 +316,15 @@ def _decode(library: Tokenizer, row: Mapping[str, Any], start: int, end: int) ->
     text = Text()
     ids, mask = row["input_ids"][start:end].tolist(), row["loss_mask"][start:end].tolist()
     at = 0
+    before = ""
     while at < len(ids):
         stop = at
         while stop < len(ids) and mask[stop] == mask[at]:
             stop += 1
-        run = library.decode(ids[at:stop], skip_special_tokens=False)
+        # What the run adds to the text before it: decoded alone it could lose the space it begins with.
+        whole = library.decode(ids[:stop], skip_special_tokens=False)
+        run = whole.removeprefix(before) if whole.startswith(before) else library.decode(ids[at:stop])
+        run, before = visible(run), whole
         if mask[at] and not _coloured():
             run = f"[[{run}]]"
         text.append(run, COUNTED if mask[at] else CONTEXT)
@@ -341,6 +361,13 @@ def _items(files: Iterable[FilePlan]) -> str:
 
 def _rate(bytes_per_second: float, tokens_per_second: float) -> str:
     return f"{bytes_per_second / 1e6:.1f} MB/s, {tokens_per_second / 1e6:.2f} M tokens/s"
+
+
+def _compact(count: int) -> str:
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**4)):
+        if count >= size:
+            return f"{count / min(size, 10**3 if unit == 'k' else size):.3g}{unit}"
+    return str(count)
 
 
 def _size(count: float) -> str:

@@ -57,7 +57,7 @@ class PackedDataset:
     ) -> None:
         """Open the files; checks their headers, metadata and index."""
         paths = [path] if isinstance(path, (str, os.PathLike)) else path
-        self._paths = [os.fspath(part) for part in paths]
+        self._paths = [os.path.abspath(part) for part in paths]  # noqa: PTH100 - keeps links
         self._columns = [columns] if isinstance(columns, str) else list(columns)
         unknown = [column for column in self._columns if column not in COLUMNS]
         if unknown:
@@ -132,9 +132,11 @@ class PackedDataset:
         return self._files.documents(self._row(index))
 
     def _row(self, index: Any) -> int:
+        if isinstance(index, (bool, np.bool_)):
+            raise TypeError("a mask of rows is an array of bool, one for each row")
         row = operator.index(index)
         if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
+            raise IndexError(f"there is no row {row}; the rows are 0 to {len(self) - 1}")
         return row % len(self)
 
     def _read(self, rows: list[int]) -> Row:
@@ -148,7 +150,7 @@ class PackedDataset:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the paths, not the content."""
         return {
-            "paths": [os.path.abspath(path) for path in self._paths],  # noqa: PTH100 - keeps links
+            "paths": self._paths,
             "columns": self._columns,
             "format": self._format,
             "root_hashes": self._files.root_hashes(),

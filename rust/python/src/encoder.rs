@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use apollo_pack_core::encode::{Encoder, SpecialTokens, encode_batch, load_encoder};
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
@@ -71,7 +71,8 @@ impl PyEncoder {
         offsets: PyReadonlyArray1<'py, u64>,
         num_threads: Option<usize>,
     ) -> PyResult<Encoded<'py>> {
-        let (Ok(buffer), Ok(offsets)) = (buffer.as_slice(), offsets.as_slice()) else {
+        // Copied: another thread may write to the array while the interpreter is let go of.
+        let (Ok(buffer), Ok(offsets)) = (buffer.to_vec(), offsets.to_vec()) else {
             return Err(ConfigError::new_err("buffer and offsets must be contiguous"));
         };
         let text = |(i, pair): (usize, &[u64])| {
@@ -103,6 +104,7 @@ impl PyEncoder {
         let encoded = py
             .detach(|| encode_batch(self.encoder.as_ref(), texts, threads))
             .map_err(|error| TokenizerError::new_err(error.to_string()))?;
+        py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
         Ok((encoded.ids.into_pyarray(py), encoded.offsets.into_pyarray(py)))
     }
 }

@@ -58,6 +58,9 @@ pub fn discover(path: &Path) -> Result<Corpus> {
     let kind = std::fs::metadata(path).map_err(Error::io(path))?;
     let mut corpus = if kind.is_dir() {
         from_folder(path)?
+    } else if !kind.is_file() {
+        let problem = "neither a folder nor a regular file".into();
+        return Err(Error::Corpus { path: path.into(), problem });
     } else if has_extension(path, "zip") {
         from_zip(path)?
     } else {

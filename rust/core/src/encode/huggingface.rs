@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::{AddedToken, Tokenizer};
 
@@ -106,8 +107,11 @@ impl HuggingFaceEncoder {
     }
 
     fn append(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        let encoding =
-            self.tokenizer.encode_fast(text, false).map_err(|error| EncodeError(error.to_string()))?;
+        // The library panics on some settings and texts (a regex that gives up, an empty pattern).
+        let encode = || self.tokenizer.encode_fast(text, false);
+        let encoding = catch_unwind(AssertUnwindSafe(encode))
+            .map_err(|_| EncodeError("the library `tokenizers` panicked on this text".into()))?
+            .map_err(|error| EncodeError(error.to_string()))?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())
     }

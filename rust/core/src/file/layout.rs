@@ -12,6 +12,9 @@ pub const HEADER_BYTES: usize = 4096;
 /// Bytes that one checksum covers, about.
 const BLOCK_BYTES: u64 = 1 << 20;
 
+/// The longest rows that are written and read.
+const MAX_SEQ_LEN: u64 = 1 << 24;
+
 /// The numbers that decide the layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -94,6 +97,9 @@ pub(super) struct Layout {
 impl Layout {
     /// `None` where the numbers are too large for any file.
     pub(super) fn new(shape: Shape) -> Option<Self> {
+        if shape.seq_len > MAX_SEQ_LEN {
+            return None;
+        }
         let mut ranges = [const { 0..0 }; TENSORS.len()];
         let mut at = HEADER_BYTES as u64;
         for (range, (tensor, _)) in ranges.iter_mut().zip(TENSORS) {

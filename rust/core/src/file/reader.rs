@@ -56,6 +56,10 @@ impl PackedFile {
     /// When it cannot be read, is no such file, or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |problem: &str| Error::Format { path: path.into(), problem: problem.into() };
+        let found = std::fs::metadata(path).map_err(Error::io(path))?;
+        if !found.is_file() {
+            return Err(fail("not a file of apollo-pack: it is no regular file"));
+        }
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         if length < HEADER_BYTES as u64 {
@@ -296,7 +300,7 @@ impl PackedFile {
         let end = start.saturating_add(self.layout.shape.seq_len);
         let first = positions.partition_point(|position| *position < start);
         let in_row = positions[first..].iter().take_while(|position| **position < end);
-        let column = |position: &u64| u32::try_from(position - start).unwrap_or(u32::MAX);
+        let column = |position: &u64| u32::try_from(position.saturating_sub(start)).unwrap_or(u32::MAX);
         Ok(in_row.map(column).zip(values[first..].iter().copied()).collect())
     }
 
@@ -320,7 +324,13 @@ impl PackedFile {
     fn check_index(&self) -> Result<()> {
         let tokens = self.layout.range(Tensor::Tokens);
         let mask = self.layout.range(Tensor::LossMask);
-        self.check_blocks(|block| !tokens.contains(&block.start) && !mask.contains(&block.start))
+        self.check_blocks(|block| !tokens.contains(&block.start) && !mask.contains(&block.start))?;
+        let offsets = self.tensor::<u64>(Tensor::SegmentOffsets)?;
+        let covered = (offsets.first().copied(), offsets.last().copied());
+        if covered != (Some(0), Some(self.layout.shape.segments)) {
+            return Err(self.damaged("its rows do not cover its segments"));
+        }
+        Ok(())
     }
 
     /// Compares the checksums of the chosen blocks.

@@ -5,6 +5,7 @@
 //! default only corpora are checked in whose builds that is lost.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::Receiver;
 
@@ -43,9 +44,12 @@ pub(super) fn documents_to_check(config: &BuildConfig, tokenizer: &Tokenizer, co
 }
 
 /// Encodes samples with the reference until there are no more.
-pub(super) fn check(tokenizer: &Tokenizer, samples: &Receiver<Sample>) -> Result<()> {
+pub(super) fn check(tokenizer: &Tokenizer, samples: &Receiver<Sample>, stop: &AtomicBool) -> Result<()> {
     let mut reference = None;
     for sample in samples {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let reference = match &mut reference {
             Some(reference) => reference,
             None => reference.insert(tokenizer.reference()?),

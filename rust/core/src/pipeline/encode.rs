@@ -1,6 +1,7 @@
 //! Encodes the corpus into the spool: one thread reads, several encode, the caller's writes in order.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -84,7 +85,7 @@ pub(super) fn encode_corpus(
     let threads = config.threads();
     let (work_out, work_in) = bounded::<Work>(threads);
     let (done_out, done_in) = unbounded::<Done>();
-    let (samples_out, samples_in) = unbounded();
+    let (samples_out, samples_in) = bounded(2 * threads);
     let bytes = inputs.iter().map(|input| input.bytes).sum();
     let to_check = documents_to_check(config, tokenizer, bytes);
     // Each batch in flight holds a permit, from reading to spooling: memory stays bounded even when one
@@ -92,6 +93,7 @@ pub(super) fn encode_corpus(
     let (permits_out, permits_in) = unbounded();
     (0..4 * threads).try_for_each(|_| permits_out.send(())).map_err(|_| Error::Interrupted)?;
     let stop = AtomicBool::new(false);
+    let differs = AtomicBool::new(false);
     let mut collector = Collector::new(inputs, config.on_error, spool_path)?;
     std::thread::scope(|scope| {
         let stop = &stop;
@@ -103,15 +105,20 @@ pub(super) fn encode_corpus(
                 .run();
             Ok(())
         }));
-        handles.push(scope.spawn(move || check(tokenizer, &samples_in)));
+        let differs = &differs;
+        handles.push(scope.spawn(move || {
+            check(tokenizer, &samples_in, stop).inspect_err(|_| differs.store(true, Ordering::Relaxed))
+        }));
         for _ in 0..threads {
             let (work_in, done_out, samples) = (work_in.clone(), done_out.clone(), samples_out.clone());
             handles.push(scope.spawn(move || {
                 let documents = DocumentEncoder::new(tokenizer, template, config);
                 let mut worker = Worker { documents, on_error: config.on_error, stop, samples };
                 for Work { number, input, batch, checked } in work_in {
-                    let outcome = worker
-                        .encode(&inputs[input], kinds[input], &batch, checked)
+                    // A batch that is lost to a panic (a defect) would be waited for without end.
+                    let encode = || worker.encode(&inputs[input], kinds[input], &batch, checked);
+                    let outcome = catch_unwind(AssertUnwindSafe(encode))
+                        .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())))
                         .map(|encoded| Outcome::Batch { batch: encoded, stored: batch.stored });
                     if done_out.send(Done { number, input, outcome }).is_err() {
                         break;
@@ -121,7 +128,7 @@ pub(super) fn encode_corpus(
             }));
         }
         drop((work_in, done_out, samples_out));
-        let result = collector.run(&done_in, &permits_out, monitor);
+        let result = collector.run(&done_in, &permits_out, monitor, differs);
         stop.store(true, Ordering::Relaxed);
         drop((done_in, permits_out)); // whoever still waits for one of them stops
         handles.into_iter().try_for_each(join).and(result)
@@ -153,7 +160,7 @@ struct SampleRate {
 }
 
 impl SampleRate {
-    /// How many documents of the batch that begins at this byte.
+    /// How many documents of the batch that ends at this byte.
     fn at(&mut self, byte: u64) -> usize {
         let done = u128::from(byte) * u128::from(self.documents) / u128::from(self.bytes.max(1));
         let due = u32::try_from(done + 1).unwrap_or(u32::MAX).min(self.documents);
@@ -223,11 +230,21 @@ impl<'a> Collector<'a> {
         })
     }
 
-    fn run(&mut self, done: &Receiver<Done>, permits: &Sender<()>, monitor: &Monitor) -> Result<()> {
+    /// `failed` is set when the check of samples has failed; its error is the one that counts then.
+    fn run(
+        &mut self,
+        done: &Receiver<Done>,
+        permits: &Sender<()>,
+        monitor: &Monitor,
+        failed: &AtomicBool,
+    ) -> Result<()> {
         let mut early: BTreeMap<u64, Done> = BTreeMap::new();
         let mut next = 0;
         loop {
             monitor.check()?;
+            if failed.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
             match done.recv_timeout(Duration::from_millis(50)) {
                 Ok(done) => early.insert(done.number, done),
                 Err(RecvTimeoutError::Timeout) => continue,

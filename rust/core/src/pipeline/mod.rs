@@ -10,7 +10,7 @@ mod survey;
 mod worker;
 mod workspace;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -37,8 +37,6 @@ const OUTPUT: &str = "output";
 /// What a build did.
 #[derive(Debug, Clone, Serialize)]
 pub struct BuildReport {
-    /// The file it wrote.
-    pub path: PathBuf,
     /// Its length.
     pub file_bytes: u64,
     /// What the file says about itself.
@@ -100,7 +98,10 @@ pub fn build(
     let spool_path = workspace.file("spool");
     let encoded = encode::encode_corpus(&inputs, &kinds, &loaded, &template, config, &spool_path, monitor)?;
     if encoded.spool.fragments.is_empty() {
-        let problem = "nothing to write: no item has a token that counts for the loss".into();
+        let mut problem = "nothing to write: no item has a token that counts for the loss".to_owned();
+        if let Some(first) = encoded.bad_item_list.first() {
+            problem = format!("{problem}; {} could not be read, the first: {first}", encoded.bad_items);
+        }
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
     let output = workspace.file(OUTPUT);
@@ -126,9 +127,8 @@ pub fn build(
     let written = writer.finish(metadata.clone())?;
     metadata.content_hash = written.content_hash;
     monitor.check()?;
-    workspace.publish(OUTPUT, out)?;
+    workspace.publish(OUTPUT, out, config.force)?;
     Ok(BuildReport {
-        path: out.into(),
         file_bytes: written.bytes,
         input_bytes: encoded.files.iter().map(|file| file.bytes).sum(),
         metadata,

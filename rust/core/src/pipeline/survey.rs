@@ -168,7 +168,7 @@ fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor
         monitor.advance(batch.stored - seen);
         seen = batch.stored;
         findings.look_at(&batch);
-        Ok(depth == Depth::Whole)
+        Ok(depth == Depth::Whole || findings.kind.is_none())
     });
     let whole = match result {
         Ok(summary) => summary.is_some(),

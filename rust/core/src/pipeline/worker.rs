@@ -56,6 +56,7 @@ impl Worker<'_> {
                 }
                 continue;
             };
+            drop(self.documents.take_sample());
             let error = InputError {
                 file: input.path.clone(),
                 item: Some(index),

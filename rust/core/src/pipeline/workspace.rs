@@ -5,8 +5,14 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
 use crate::discover::Input;
 use crate::error::{Error, Result};
+
+/// Name of the lock in the folder.
+const LOCK: &str = "lock";
 
 /// A folder that one build has for itself; it goes away with the build, however that ends.
 pub(super) struct Workspace {
@@ -60,7 +66,7 @@ impl Workspace {
         hidden.push(name);
         hidden.push(".building");
         let folder = folder_of(out).join(hidden);
-        let lock_path = folder.join("lock");
+        let lock_path = folder.join(LOCK);
         loop {
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
             let options = File::options().write(true).create(true).truncate(false).open(&lock_path);
@@ -86,18 +92,34 @@ impl Workspace {
     }
 
     /// Moves a finished file to its place in one step.
-    pub(super) fn publish(&self, finished: &str, out: &Path) -> Result<()> {
-        fs::rename(self.file(finished), out).map_err(Error::io(out))?;
-        // The new name has to reach the disk too.
-        let folder = folder_of(out);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))
+    /// Replaces what is there only if `force`.
+    pub(super) fn publish(&self, finished: &str, out: &Path, force: bool) -> Result<()> {
+        let finished = self.file(finished);
+        let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+        match rustix::fs::renameat_with(CWD, &finished, CWD, out, flags) {
+            Ok(()) => {}
+            Err(Errno::EXIST) if !force => return Err(Error::OutputExists(out.into())),
+            // Some file systems cannot rename without replacing; what was there was looked at before.
+            Err(Errno::INVAL | Errno::NOSYS) => fs::rename(&finished, out).map_err(Error::io(out))?,
+            Err(error) => return Err(Error::io(out)(error.into())),
+        }
+        // The new name should reach the disk too; where folders cannot be flushed, nothing can be done.
+        let _ = File::open(folder_of(out)).and_then(|folder| folder.sync_all());
+        Ok(())
     }
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // Nothing can be done about a failure here, and the next build takes the folder over.
-        let _ = fs::remove_dir_all(&self.folder);
+        // The lock goes last, and the folder only if it is empty: from then on another build may use it.
+        // Nothing can be done about a failure here; the next build takes the folder over.
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name() != LOCK {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let _ = fs::remove_file(self.folder.join(LOCK));
+        let _ = fs::remove_dir(&self.folder);
     }
 }
 
@@ -112,7 +134,12 @@ mod tests {
         let first = Workspace::open(&out)?;
         assert!(matches!(Workspace::open(&out), Err(Error::OutputBusy(_))));
         fs::write(first.file("output"), b"new")?;
-        first.publish("output", &out)?;
+        first.publish("output", &out, false)?;
+        std::fs::write(first.file("output"), b"newer")?;
+        assert!(matches!(first.publish("output", &out, false), Err(Error::OutputExists(_))));
+        assert_eq!(std::fs::read(&out)?, b"new");
+        first.publish("output", &out, true)?;
+        assert_eq!(std::fs::read(&out)?, b"newer");
         drop(first);
         assert_eq!(fs::read_dir(folder.path())?.count(), 1);
         assert!(matches!(check_output(&out, false), Err(Error::OutputExists(_))));

@@ -122,7 +122,19 @@ impl Reader<'_> {
             0 => self.splitter.finish(bytes, items),
             _ => self.splitter.scan(bytes, items),
         };
-        split.map(|()| read == 0).map_err(|problem| self.split_error(problem))
+        split.map_err(|problem| self.split_error(problem))?;
+        self.forget_blanks();
+        Ok(read == 0)
+    }
+
+    /// Drops what stands before the first item, however much white space that is.
+    fn forget_blanks(&mut self) {
+        let keep = self.splitter.keep_from();
+        if self.batch.items.is_empty() && keep >= CHUNK {
+            self.batch.bytes.drain(..keep);
+            self.splitter.forget(keep);
+            self.batch.offset += keep as u64;
+        }
     }
 
     /// Takes the complete items out; what has begun after them stays.

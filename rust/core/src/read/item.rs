@@ -224,15 +224,17 @@ impl<'de> Deserialize<'de> for Turn<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
                 let (mut role, mut content) = (None, None);
+                let mut seen: Vec<Cow<'de, str>> = Vec::new();
                 while let Some(Text(key)) = object.next_key()? {
-                    let old = match key.as_ref() {
-                        "role" | "from" => role.replace(object.next_value::<Text>()?.0).is_some(),
-                        "content" | "value" => content.replace(object.next_value::<Text>()?.0).is_some(),
-                        _ => object.next_value::<IgnoredAny>().map(|_| false)?,
-                    };
-                    if old {
+                    if seen.contains(&key) {
                         return Err(de::Error::custom(format_args!("duplicate key {key:?}")));
                     }
+                    match key.as_ref() {
+                        "role" | "from" => role = Some(object.next_value::<Text>()?.0),
+                        "content" | "value" => content = Some(object.next_value::<Text>()?.0),
+                        _ => drop(object.next_value::<IgnoredAny>()?),
+                    }
+                    seen.push(key);
                 }
                 let role = role.ok_or_else(|| de::Error::missing_field("role"))?;
                 let content = content.ok_or_else(|| de::Error::missing_field("content"))?;

@@ -65,14 +65,14 @@ impl Splitter {
             match self.state {
                 State::Text { start } => match end_of_string(buffer, self.at) {
                     StringEnd::Closed(end) => self.finish_item(start..end, items),
-                    StringEnd::Open(at) => return self.pause(start, at),
+                    StringEnd::Open(at) => return self.pause(at, buffer.len()),
                 },
                 State::Nested { start, depth, in_string: true } => match end_of_string(buffer, self.at) {
                     StringEnd::Closed(end) => {
                         self.at = end;
                         self.state = State::Nested { start, depth, in_string: false };
                     }
-                    StringEnd::Open(at) => return self.pause(start, at),
+                    StringEnd::Open(at) => return self.pause(at, buffer.len()),
                 },
                 State::Nested { start, depth, in_string: false } => {
                     self.scan_nested(buffer, start, depth, items);
@@ -86,7 +86,7 @@ impl Splitter {
                 }
                 State::Line { start } => {
                     let Some(length) = memchr(b'\n', &buffer[self.at..]) else {
-                        return self.pause(start, buffer.len());
+                        return self.pause(buffer.len(), buffer.len());
                     };
                     push_line(buffer, start..self.at + length, items);
                     self.at += length + 1;
@@ -98,7 +98,7 @@ impl Splitter {
                 }
             }
         }
-        Ok(())
+        self.check_length(buffer.len())
     }
 
     /// Between items: one byte that is no white space.
@@ -191,10 +191,26 @@ impl Splitter {
         items.push(item);
     }
 
-    /// The buffer ends inside an item.
-    fn pause(&mut self, start: usize, at: usize) -> Result<(), SplitProblem> {
+    /// The buffer ends inside an item; scanning goes on at `at`.
+    fn pause(&mut self, at: usize, end: usize) -> Result<(), SplitProblem> {
         self.at = at;
-        if at - start > MAX_ITEM_BYTES {
+        self.check_length(end)
+    }
+
+    /// Where the item begins that the buffer ends in; what has been scanned, between items.
+    pub(super) fn keep_from(&self) -> usize {
+        match self.state {
+            State::Text { start }
+            | State::Nested { start, .. }
+            | State::Scalar { start }
+            | State::Line { start } => start,
+            _ => self.at,
+        }
+    }
+
+    fn check_length(&self, end: usize) -> Result<(), SplitProblem> {
+        let start = self.keep_from();
+        if end - start > MAX_ITEM_BYTES {
             let problem = format!("an item of more than {MAX_ITEM_BYTES} bytes; split it");
             return Err(SplitProblem { at: start, problem });
         }
