@@ -166,6 +166,9 @@ def test_where_the_tokenizer_comes_from(corpus, tmp_path, monkeypatch):
     shutil.copytree(corpus, tmp_path / "corpus")
     shutil.copy(folder / "tokenizer.json", tmp_path / "corpus")
     assert find_tokenizer(None, tmp_path / "corpus").label == str(tmp_path / "corpus" / "tokenizer.json")
+    archive = shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "corpus")
+    assert find_tokenizer(None, archive).tokenizer_json == default.tokenizer_json
+    assert find_tokenizer(None, archive).label.endswith("zipped.zip/tokenizer.json")
     ids = plan(tmp_path / "corpus", tokenizer=folder).tokenizer
     assert (ids["eos_id"], ids["pad_id"]) == (151645, 0)
     ids = plan(corpus, eos=5, pad="<|im_start|>", bos="always", bos_token="<|im_end|>").tokenizer  # noqa: S106
@@ -247,3 +250,22 @@ def test_the_reference_can_be_asked_to_check(corpus, tmp_path, packed):
     assert digest(tmp_path / "out.bin") == digest(packed)
     with pytest.raises(apollo_pack.ConfigError, match="check_encoder"):
         build(corpus, tmp_path / "out.bin", check_encoder=-1)
+
+
+def test_a_reference_that_panics_is_an_error(tmp_path):
+    """The library panics where a pattern is empty; a build of many batches must not wait for the lost one."""
+    definition = json.loads(default_tokenizer().tokenizer_json)
+    definition["normalizer"] = {"type": "Replace", "pattern": {"Regex": "z*"}, "content": "b"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
+    (tmp_path / "x_en_text.json").write_text(json.dumps(["some words " * 2000] * 200))
+    with pytest.raises(apollo_pack.InputError, match="panicked"):
+        build(tmp_path, tmp_path / "out.bin", threads=2)
+    assert not (tmp_path / "out.bin").exists()
+
+
+def test_the_first_readable_item_decides_however_far_it_is(tmp_path):
+    items = [1] * 300_000 + ["a text", ["q", "a"], "more text"]
+    (tmp_path / "x_en.json").write_text(json.dumps(items))
+    report = build(tmp_path, tmp_path / "out.bin", seq_len=64, on_error="skip")
+    assert (report.plan.inputs[0].kind, report.bad_items) == ("text", 300_001)
+    assert plan(tmp_path, on_error="skip").inputs[0].bad_items == 300_001

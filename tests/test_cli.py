@@ -92,8 +92,8 @@ def test_skipped_items_are_listed(tmp_path):
     assert "items dropped: 2 bad-item" in done.stdout
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT])
-def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path, sent):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_build_and_leaves_nothing(tmp_path, sent, code):
     corpus = tmp_path / "x_en_text.json"
     corpus.write_text(json.dumps([f"{i} some words to encode " * 400 for i in range(6000)]))
     out = tmp_path / "out.bin"
@@ -105,8 +105,8 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path, sent):
         time.sleep(0.05)
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in stderr
+    assert process.returncode == code
+    assert ("interrupted" in stderr) == (sent == signal.SIGINT)
     assert "Traceback" not in stderr
     assert os.listdir(tmp_path) == [corpus.name]
 
@@ -115,3 +115,50 @@ def test_a_reader_that_goes_away_is_no_crash(packed):
     command = f"{sys.executable} -m apollo_pack inspect {packed} --row 0 | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
     assert "Traceback" not in done.stderr
+
+
+def test_files_are_verified_each_on_its_own(corpus, packed, tmp_path):
+    run("build", corpus, tmp_path / "other.bin", "--seq-len", 128)
+    torn = tmp_path / "torn.bin"
+    content = bytearray(packed.read_bytes())
+    content[5000] ^= 1
+    torn.write_bytes(content)
+    done = run("verify", packed, torn, tmp_path / "other.bin", tmp_path)
+    assert done.returncode == 1
+    assert [line[:2] for line in done.stdout.splitlines() if not line.startswith(" ")] == ["ok", "ok"]
+    assert done.stderr.count("error: ") == 2
+    assert "torn.bin: damaged" in done.stderr
+    assert "no regular file" in done.stderr
+
+
+def test_a_full_standard_output_is_one_line(packed):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-m", "apollo_pack", "verify", str(packed)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+
+
+def test_text_cannot_steer_the_terminal(tmp_path):
+    (tmp_path / "x_en_text.json").write_text(json.dumps(["plain \x1b[31mred\x1b[0m \u202eturned\r and more"]))
+    out = tmp_path / "out.bin"
+    assert run("build", tmp_path, out, "--seq-len", 64).returncode == 0
+    shown = run("inspect", out, "--row", 0).stdout
+    assert "\\u001b[31mred" in shown
+    assert "\\u202eturned\\u000d and more" in shown
+    assert "\x1b" not in shown
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "x.json")
+    done = run("build", tmp_path / "x.json", tmp_path / "out.bin", timeout=60)
+    assert (done.returncode, "regular file" in done.stderr) == (1, True)
+
+
+def test_paths_of_any_bytes(corpus, tmp_path):
+    out = os.fsencode(tmp_path) + b"/\xff.bin"
+    command = [sys.executable, "-m", "apollo_pack", "build", str(corpus), out, "--seq-len", "64"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert os.path.exists(out)  # noqa: PTH110

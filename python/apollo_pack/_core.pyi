@@ -6,21 +6,23 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Encoder", "PackedFiles", "__version__", "build", "plan", "qwen_tokenizer_json"]
+
 __version__: str
 
-Tokenizer: TypeAlias = tuple[str, bytes, bytes | None]
+_Tokenizer: TypeAlias = tuple[str, bytes, bytes | None]
 
 def build(
     corpus: object,
     out: object,
-    tokenizer: Tokenizer,
+    tokenizer: _Tokenizer,
     settings: dict[str, Any],
     on_plan: Callable[[dict[str, Any]], object] | None = None,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
 def plan(
     corpus: object,
-    tokenizer: Tokenizer,
+    tokenizer: _Tokenizer,
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...

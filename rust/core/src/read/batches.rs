@@ -229,6 +229,23 @@ mod tests {
     }
 
     #[test]
+    fn white_space_between_items_takes_no_memory() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a.json");
+        let blanks = " ".repeat(5_000_000);
+        std::fs::write(&path, format!("{blanks}[{blanks}\"a\"{blanks},\n\"b\"{blanks}]{blanks}"))?;
+        let corpus = discover(&path)?;
+        let mut places = Vec::new();
+        read_batches(&corpus.inputs[0], 1, |batch| {
+            assert!(batch.bytes.len() < 3 * CHUNK);
+            places.extend(batch.items.iter().map(|item| batch.offset + item.start as u64));
+            Ok(true)
+        })?;
+        assert_eq!(places, [10_000_001, 15_000_006]);
+        Ok(())
+    }
+
+    #[test]
     fn a_damaged_archive_is_an_input_error() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         for (name, mut bytes) in [
