@@ -269,3 +269,13 @@ def test_the_first_readable_item_decides_however_far_it_is(tmp_path):
     report = build(tmp_path, tmp_path / "out.bin", seq_len=64, on_error="skip")
     assert (report.plan.inputs[0].kind, report.bad_items) == ("text", 300_001)
     assert plan(tmp_path, on_error="skip").inputs[0].bad_items == 300_001
+
+
+def test_a_broken_file_is_recorded_as_far_as_it_was_read(tmp_path):
+    content = b'["one text", "another text" "and a comma is missing"]'
+    (tmp_path / "x_en_text.json").write_bytes(content)
+    report = build(tmp_path, tmp_path / "out.bin", seq_len=64, on_error="skip")
+    (file,) = report.raw["inputs"]
+    assert (file["items"], file["bytes"], report.input_bytes) == (3, len(content), len(content))
+    assert int(file["xxh3_128"], 16) != 0
+    assert (report.ledger[0].items_kept, report.ledger[0].items_dropped) == (2, {"bad-item": 1})

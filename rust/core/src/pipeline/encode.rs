@@ -49,13 +49,8 @@ pub(super) struct FileRecord {
 
 /// What comes out of reading, numbered in the order of the corpus.
 enum Outcome {
-    Batch {
-        batch: EncodedBatch,
-        stored: u64,
-    },
+    Batch { batch: EncodedBatch, stored: u64 },
     End(FileSummary),
-    /// The file cannot be read any further.
-    Broken(Error),
 }
 
 struct Work {
@@ -185,13 +180,13 @@ impl Reader<'_> {
             });
             before += file.bytes;
             let outcome = match result {
-                Ok(Some(summary)) => Outcome::End(summary),
+                Ok(Some(summary)) => Ok(Outcome::End(summary)),
                 Ok(None) => return,
-                Err(error) => Outcome::Broken(error),
+                Err(error) => Err(error),
             };
             let number = self.number;
             self.number += 1;
-            if self.done.send(Done { number, input, outcome: Ok(outcome) }).is_err() {
+            if self.done.send(Done { number, input, outcome }).is_err() {
                 return;
             }
         }
@@ -287,21 +282,21 @@ impl<'a> Collector<'a> {
             }
             Outcome::End(summary) => {
                 self.check_count(input, &summary)?;
-                self.files[input] =
-                    FileRecord { items: summary.items, bytes: summary.bytes, hash: summary.hash };
+                let FileSummary { mut items, bytes, hash, damage } = summary;
+                if let Some(mut damage) = damage {
+                    if self.on_error == OnError::Stop {
+                        return Err(Error::Input(damage));
+                    }
+                    // What cannot be read counts as one item, however much it was meant to be.
+                    damage.problem.push_str(REST_LEFT_OUT);
+                    items += 1;
+                    self.entries[input].items += 1;
+                    self.entries[input].drop_item(DropReason::BadItem, 0);
+                    self.note_bad(damage);
+                }
+                self.files[input] = FileRecord { items, bytes, hash };
                 self.end_file(input, monitor);
             }
-            Outcome::Broken(Error::Input(mut error)) if self.on_error == OnError::Skip => {
-                // What cannot be read counts as one item, however much it was meant to be.
-                error.problem.push_str(REST_LEFT_OUT);
-                let entry = &mut self.entries[input];
-                entry.items += 1;
-                entry.drop_item(DropReason::BadItem, 0);
-                self.files[input].items = entry.items;
-                self.note_bad(error);
-                self.end_file(input, monitor);
-            }
-            Outcome::Broken(error) => return Err(error),
         }
         Ok(())
     }

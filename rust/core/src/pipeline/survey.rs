@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::config::{BuildConfig, OnError};
 use super::monitor::{Monitor, Stage};
 use crate::discover::{Corpus, Input, Kind, LeftOut};
-use crate::error::{Error, InputError, Result};
+use crate::error::{InputError, Result};
 use crate::plan::{Order, Packing};
 use crate::read::{Batch, parse_item, read_batches};
 use crate::render::Template;
@@ -170,18 +170,15 @@ fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor
         findings.look_at(&batch);
         Ok(depth == Depth::Whole || findings.kind.is_none())
     });
-    let whole = match result {
-        Ok(summary) => summary.is_some(),
-        Err(Error::Input(mut problem)) => {
-            if on_error == OnError::Skip {
-                problem.problem.push_str(REST_LEFT_OUT);
-            }
-            findings.bad += 1;
-            findings.problems.push(problem);
-            true
+    let summary = result?;
+    let whole = summary.is_some();
+    if let Some(mut damage) = summary.and_then(|summary| summary.damage) {
+        if on_error == OnError::Skip {
+            damage.problem.push_str(REST_LEFT_OUT);
         }
-        Err(error) => return Err(error),
-    };
+        findings.bad += 1;
+        findings.problems.push(damage);
+    }
     // Estimated by stored bytes: exact enough for a plan, and free.
     let items = match (whole, seen) {
         (true, _) | (_, 0) => findings.items,

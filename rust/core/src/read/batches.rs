@@ -28,7 +28,7 @@ pub struct Batch {
     pub stored: u64,
 }
 
-/// What a file turned out to be, once it has been read to its end.
+/// What a file turned out to be, once it has been read as far as it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSummary {
     /// Uncompressed bytes.
@@ -37,6 +37,8 @@ pub struct FileSummary {
     pub hash: u128,
     /// Items in the file.
     pub items: u64,
+    /// Where and why reading ended, if not at the end: the figures are of what stands before.
+    pub damage: Option<InputError>,
 }
 
 /// Reads `input` to its end and hands out batches of about `batch_bytes` or more; a batch holds at
@@ -44,9 +46,10 @@ pub struct FileSummary {
 ///
 /// `each` returns whether to read on; `None` comes back when it said no before the end.
 ///
+/// A file that stops being a sequence of items ends there, see [`FileSummary::damage`].
+///
 /// # Errors
-/// When the file cannot be read or stops being a sequence of items; all items before that place have
-/// been handed out. And whatever `each` returns.
+/// When the file cannot be read, and whatever `each` returns.
 pub fn read_batches(
     input: &Input,
     batch_bytes: usize,
@@ -62,13 +65,11 @@ pub fn read_batches(
             read: 0,
         };
         loop {
-            let end = match reader.fill(stream) {
-                Ok(end) => end,
-                Err(error) => {
-                    // What stands before the damage is still whole.
-                    each(reader.take_batch(counter.load(Ordering::Relaxed)))?;
-                    return Err(error);
-                }
+            // What stands before damage is still whole, and handed out as at the end.
+            let (end, damage) = match reader.fill(stream) {
+                Ok(end) => (end, None),
+                Err(Error::Input(damage)) => (true, Some(damage)),
+                Err(error) => return Err(error),
             };
             let complete = reader.batch.items.last().map_or(0, |item| item.end);
             if end || complete >= batch_bytes {
@@ -82,6 +83,7 @@ pub fn read_batches(
                     bytes: reader.read,
                     hash: reader.hasher.digest128(),
                     items: reader.batch.first_item,
+                    damage,
                 }));
             }
         }
@@ -259,7 +261,8 @@ mod tests {
             bytes.truncate(bytes.len() - 6);
             let path = folder.path().join(name);
             std::fs::write(&path, bytes)?;
-            assert!(matches!(items(&path, 1), Err(Error::Input(_))), "{name}");
+            let (_, summary) = items(&path, 1)?;
+            assert!(summary.damage.is_some_and(|damage| damage.problem.contains("damaged")), "{name}");
         }
         Ok(())
     }
