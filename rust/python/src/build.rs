@@ -117,21 +117,22 @@ pub(crate) fn build<'py>(
     let tokenizer = source(tokenizer);
     let monitor = Arc::new(Monitor::default());
     let watched = Arc::clone(&monitor);
+    let announce = |py: Python<'_>| -> PyResult<()> {
+        if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
+            on_plan.call1((pythonize(py, &plan)?,))?;
+        }
+        Ok(())
+    };
     let report = job::run(
         py,
         &monitor,
         move |monitor| core::build(&corpus, &out, tokenizer, &config, monitor),
         |py| {
-            if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
-                on_plan.call1((pythonize(py, &plan)?,))?;
-            }
+            announce(py)?;
             report_progress(py, &watched, on_progress.as_ref())
         },
     );
-    // A build that fails at once has no tick, and its plan may say why.
-    if let (Some(plan), Some(on_plan)) = (watched.take_plan(), &on_plan) {
-        on_plan.call1((pythonize(py, &plan)?,))?;
-    }
+    announce(py)?; // a build that fails at once has no tick, and its plan may say why
     Ok(pythonize(py, &report?)?)
 }
 

@@ -103,9 +103,7 @@ impl Layout {
         let mut ranges = [const { 0..0 }; TENSORS.len()];
         let mut at = HEADER_BYTES as u64;
         for (range, (tensor, _)) in ranges.iter_mut().zip(TENSORS) {
-            let (dtype, dims) = shape.describe(tensor)?;
-            let items = dims.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
-            let end = items.checked_mul(dtype.bytes()).and_then(|bytes| at.checked_add(bytes))?;
+            let end = at.checked_add(shape.bytes_of(tensor)?)?;
             *range = at..end;
             at = end;
         }
@@ -235,10 +233,14 @@ impl Shape {
         }
     }
 
-    fn blocks_of(&self, tensor: Tensor) -> Option<u64> {
+    fn bytes_of(&self, tensor: Tensor) -> Option<u64> {
         let (dtype, dims) = self.describe(tensor)?;
         let items = dims.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
-        Some(items.checked_mul(dtype.bytes())?.div_ceil(self.block_bytes(tensor).max(1)))
+        items.checked_mul(dtype.bytes())
+    }
+
+    fn blocks_of(&self, tensor: Tensor) -> Option<u64> {
+        Some(self.bytes_of(tensor)?.div_ceil(self.block_bytes(tensor).max(1)))
     }
 
     fn blocks(&self) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! A look at the corpus before the build: what each file is, how much it holds, what is odd about it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -125,21 +125,19 @@ pub(super) fn survey(
     let next = AtomicUsize::new(0);
     let plans = Mutex::new(vec![None; inputs.len()]);
     let worker = || -> Result<()> {
-        while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(input) = inputs.get(at) else { return Ok(()) };
             monitor.check()?;
             let plan = survey_file(input, config.on_error, depth, monitor)?;
-            let mut plans = plans.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(at) = inputs.iter().position(|other| std::ptr::eq(other, input)) {
-                plans[at] = Some(plan);
-            }
+            plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan);
         }
-        Ok(())
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..config.threads()).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(super::encode::join)
     })?;
-    let plans = plans.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let plans = plans.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(BuildPlan {
         inputs: plans.into_iter().flatten().collect(),
         left_out: corpus.left_out,
