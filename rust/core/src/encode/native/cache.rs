@@ -5,6 +5,7 @@
 //! have a second table that points into a store of bytes and ids, which starts over when it is full.
 
 use super::memory::Words;
+use super::prefetch::ask_for;
 use super::vocab::hash_bytes;
 
 /// The longest piece whose bytes fit a key.
@@ -306,10 +307,10 @@ pub(super) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Looks at a line early, so that the memory is there when it is needed.
+    /// Asks for the memory of a line that will be looked at.
     #[inline]
-    pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash << 3 & (self.lines.len() - 1)]
+    pub(super) fn ask_for(self, hash: usize) {
+        ask_for(self.lines, hash << 3 & (self.lines.len().wrapping_sub(1)));
     }
 
     /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
@@ -320,13 +321,14 @@ impl Lines<'_> {
         let Some(line) = line_at(self.lines, hash) else {
             return 0;
         };
-        let ids = if line[0] == low && line[1] == high {
-            [line[2], line[3]]
-        } else if line[4] == low && line[5] == high {
-            [line[6], line[7]]
-        } else {
+        // Which of the two it is cannot be guessed, so both are asked, without a branch.
+        let first = ((line[0] ^ low) | (line[1] ^ high)) == 0;
+        let second = ((line[4] ^ low) | (line[5] ^ high)) == 0;
+        if !(first | second) {
             return 0;
-        };
+        }
+        let (first, second) = (0u64.wrapping_sub(u64::from(first)), 0u64.wrapping_sub(u64::from(second)));
+        let ids = [line[2] & first | line[6] & second, line[3] & first | line[7] & second];
         *out = [ids[0] as u32 & ID_MASK, (ids[0] >> 32) as u32, ids[1] as u32, (ids[1] >> 32) as u32];
         (ids[0] as u32 >> COUNT_SHIFT) as usize
     }
@@ -339,10 +341,10 @@ pub(super) struct Middle<'a> {
 }
 
 impl Middle<'_> {
-    /// Looks at a line early, so that the memory is there when it is needed.
+    /// Asks for the memory of a line that will be looked at.
     #[inline]
-    pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash << 3 & (self.lines.len() - 1)]
+    pub(super) fn ask_for(self, hash: usize) {
+        ask_for(self.lines, hash << 3 & (self.lines.len().wrapping_sub(1)));
     }
 
     /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.

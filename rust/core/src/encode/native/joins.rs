@@ -5,15 +5,14 @@
 //! sides can be encoded on their own. The table holds the pairs of characters that can join; it is a
 //! filter that may say "can join" of a pair that cannot (a cut forgone), never the other way round.
 
-use super::chars::Chars;
 use super::memory::Words;
 use super::unicode::decode;
 
 /// A hashed bit for every pair of characters that can join.
 pub(super) struct Joins {
     pairs: Words,
-    /// What each character alone becomes, and a nearer, coarser filter of what may follow it.
-    pub(super) chars: Chars,
+    /// Characters of the basic plane of which some token holds a part beside bytes of others.
+    touched: Vec<bool>,
     /// Tokens that begin inside one character and end inside the next: the last six bits of the one,
     /// the first byte of the other.
     inside_both: [u64; 64],
@@ -22,14 +21,14 @@ pub(super) struct Joins {
     four_bytes_join: bool,
 }
 
-/// 2^21 bits: 256 KiB.
-const BITS: u32 = 21;
+/// 2^20 bits: 128 KiB, of which real vocabularies set three in a hundred.
+const BITS: u32 = 20;
 
 impl Joins {
     pub(super) fn new() -> Self {
         Self {
             pairs: Words::zeroed(1 << (BITS - 6)),
-            chars: Chars::new(),
+            touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
             four_bytes_join: false,
@@ -45,7 +44,6 @@ impl Joins {
 
     /// These two characters can join.
     pub(super) fn add(&mut self, left: u32, right: u32) {
-        self.chars.add_follower(left, right);
         let bit = Self::bit(left, right);
         self.pairs.get_mut()[bit as usize / 64] |= 1 << (bit % 64);
     }
@@ -71,9 +69,11 @@ impl Joins {
             let right = decode(token, at).0;
             match (left_begins, right_ends) {
                 (true, true) => self.add(left, right),
-                (true, false) => self.add_beginning(left, &token[at..]),
-                (false, true) => self.add_ending(&token[start..at], right),
+                (true, false) => self.add_beginning(Some(left), &token[at..]),
+                (false, true) => self.add_ending(&token[start..at], Some(right)),
                 (false, false) => {
+                    self.add_beginning(None, &token[at..]);
+                    self.add_ending(&token[start..at], None);
                     self.has_both = true;
                     self.four_bytes_join = true;
                     let left_end = usize::from(token[at - 1] & 0x3F);
@@ -84,7 +84,7 @@ impl Joins {
     }
 
     /// `left` can join every character that begins with these bytes.
-    fn add_beginning(&mut self, left: u32, beginning: &[u8]) {
+    fn add_beginning(&mut self, left: Option<u32>, beginning: &[u8]) {
         let length = length_of(beginning[0]);
         if length == 4 {
             self.four_bytes_join = true;
@@ -95,22 +95,41 @@ impl Joins {
         whole[..beginning.len()].copy_from_slice(beginning);
         let first = decode(&whole[..length], 0).0;
         for right in first..first + (1 << (6 * (length - beginning.len()))) {
-            self.add(left, right);
+            self.touched[right as usize] = true;
+            if let Some(left) = left {
+                self.add(left, right);
+            }
         }
     }
 
     /// Every character that ends with these bytes can join `right`.
-    fn add_ending(&mut self, ending: &[u8], right: u32) {
+    fn add_ending(&mut self, ending: &[u8], right: Option<u32>) {
         self.four_bytes_join = true;
         let low = (ending.iter().rev().take(2).rev()).fold(0, |low, &byte| low << 6 | u32::from(byte & 0x3F));
         let step = 1 << (6 * ending.len().min(2));
         let mut left = low;
         while left < 0x1_0000 {
             if left >= 0x80 {
-                self.add(left, right);
+                self.touched[left as usize] = true;
+                if let Some(right) = right {
+                    self.add(left, right);
+                }
             }
             left += step;
         }
+    }
+
+    /// Whether some token ends inside the one and begins inside the other.
+    #[inline]
+    fn both(&self, left: u32, right: u32) -> bool {
+        (left >= 0x80)
+            & (right >= 0x80)
+            & (self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0)
+    }
+
+    /// By code point of the basic plane: whether some token holds a part of it beside bytes of others.
+    pub(super) fn touched(&self) -> &[bool] {
+        &self.touched
     }
 
     /// The table, ready for look-ups.
@@ -131,19 +150,11 @@ impl View<'_> {
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
     pub(super) fn can_join(self, left: u32, right: u32) -> bool {
-        if self.joins.chars.may_follow(left, right) {
-            let bit = Joins::bit(left, right);
-            if self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0 {
-                return true;
-            }
-        }
-        if self.joins.four_bytes_join && (left | right) >= 0x1_0000 {
-            return true;
-        }
-        self.joins.has_both
-            && left >= 0x80
-            && right >= 0x80
-            && self.joins.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
+        let bit = Joins::bit(left, right);
+        let pair = self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0;
+        // All asked, without a branch that could not be foreseen.
+        let four = self.joins.four_bytes_join & ((left | right) >= 0x1_0000);
+        pair | four | (self.joins.has_both && self.joins.both(left, right))
     }
 }
 

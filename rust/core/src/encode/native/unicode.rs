@@ -97,6 +97,15 @@ impl Classes {
     }
 }
 
+/// `at`, or where the character around it ends; at most the text's length.
+#[inline]
+pub(super) fn char_end(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        at += 1;
+    }
+    at.min(text.len())
+}
+
 /// The character that begins at `at` in valid UTF-8, and its length.
 ///
 /// Bytes that are no valid UTF-8 give some code point and a length of at least one: never a panic.
