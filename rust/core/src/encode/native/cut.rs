@@ -1,8 +1,8 @@
 //! Cuts wherever no merge can cross.
 
-use super::bits::{Bits, WORD};
+use super::bits::Bits;
 use super::block::{BLOCK, block_at, ideographic, inside, letters, preceding};
-use super::joins;
+use super::joins::{self, Spelling, spelling_at};
 use super::model;
 use super::unicode::decode;
 
@@ -11,86 +11,96 @@ use super::unicode::decode;
 pub(super) struct Cutter<'a> {
     pub(super) joins: joins::View<'a>,
     /// What a space is read as.
-    pub(super) space: u32,
+    pub(super) space: Spelling,
     /// Unknown neighbours become one token.
     pub(super) fusing: Option<&'a model::Chars>,
 }
 
 impl Cutter<'_> {
+    /// The character that begins at `at` as the model sees it, and its length in the text.
+    #[inline]
+    fn read(self, text: &[u8], at: usize) -> (Spelling, usize) {
+        let (spelling, length) = spelling_at(text, at);
+        (if spelling == u32::from(b' ') { self.space } else { spelling }, length)
+    }
+
     /// Whether a merge might span the boundary between the two characters.
-    #[inline(always)]
-    fn can_join(self, left: u32, right: u32) -> bool {
-        let read = |code: u32| if code == 0x20 { self.space } else { code };
-        let (left, right) = (read(left), read(right));
-        self.joins.can_join(left, right) || self.fusing.is_some_and(|chars| chars.fuses(left, right))
+    #[inline]
+    fn can_join(self, left: Spelling, right: Spelling) -> bool {
+        self.joins.can_join(left, right) || self.fuses(left, right)
+    }
+
+    #[inline]
+    fn fuses(self, left: Spelling, right: Spelling) -> bool {
+        self.fusing.is_some_and(|chars| {
+            let code = |spelling: Spelling| decode(&spelling.to_le_bytes(), 0).0;
+            chars.fuses(code(left), code(right))
+        })
     }
 
     /// Marks every cut in `text[start..stop]`, places from `start` on.
     ///
     /// Runs of ASCII letters are passed without a question: hardly any two of them cannot join, and a
     /// cut that is not made costs nothing but a chance.
-    pub(super) fn everywhere(self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) {
-        self.mark(text, start, stop, ends, |block, before| {
-            let letters = letters(block);
-            let asked = !inside(block) & !(letters & preceding(letters, *before));
-            *before = letters;
-            asked
-        });
-    }
-
-    /// Marks the cuts before characters of scripts without spaces, Chinese or Japanese, where what lies
-    /// between two spaces rarely repeats.
-    pub(super) fn ideographs(self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) {
-        self.mark(text, start, stop, ends, |block, _| ideographic(block));
-    }
-
-    /// `asked`: the first bytes of the characters before which a cut may be made.
-    #[inline]
-    fn mark(
-        self,
-        text: &[u8],
-        start: usize,
-        stop: usize,
-        ends: &mut Bits,
-        asked: impl Fn(&[u8; BLOCK], &mut u64) -> u64,
-    ) {
+    pub(super) fn everywhere(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
         let mut before = 0;
-        // The last character asked about, and where it ends.
-        let (mut last, mut last_end) = (0, start);
-        for (index, at) in (start..stop).step_by(WORD).enumerate() {
-            let mut places = asked(&block_at(text, at), &mut before);
-            if index == 0 {
-                places &= !1;
-                (last, last_end) = decode(text, start);
-                last_end += start;
+        // The last character that was looked at: right before the next, unless that follows a letter.
+        let (mut last, _) = self.read(text, start);
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+            let block = block_at(text, at);
+            let letters = letters(&block);
+            let after_letter = preceding(letters, before);
+            before = letters;
+            let mut asked = !inside(&block) & !(letters & after_letter);
+            if at == start {
+                asked &= !1;
             }
-            if stop - at < WORD {
-                places &= (1 << (stop - at)) - 1;
+            if stop - at < BLOCK {
+                asked &= (1 << (stop - at)) - 1;
             }
-            let mut cuts = 0;
-            while places != 0 {
-                let place = places.trailing_zeros();
-                places &= places - 1;
+            let mut cut = 0;
+            while asked != 0 {
+                let place = asked.trailing_zeros();
+                asked &= asked - 1;
                 let here = at + place as usize;
-                let (right, length) = decode(text, here);
-                let byte = text[here - 1];
-                let known = (byte < 0x80) | (last_end == here);
-                let left = if byte < 0x80 { u32::from(byte) } else { last };
-                // Where the character before is not at hand, the cut is forgone.
-                let cut = known & !self.can_join(left, right);
-                cuts |= u64::from(cut) << place;
-                (last, last_end) = (right, here + length);
+                let (right, _) = self.read(text, here);
+                let left = if after_letter >> place & 1 != 0 { u32::from(text[here - 1]) } else { last };
+                cut |= u64::from(!self.can_join(left, right)) << place;
+                last = right;
             }
-            ends.words_mut()[index] |= cuts;
+            *cuts |= cut;
+        }
+    }
+
+    /// Marks the cuts between neighbours of scripts without spaces, Chinese or Japanese, where what lies
+    /// between two spaces rarely repeats.
+    pub(super) fn ideographs(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+        let mut before = 0;
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+            let ideographs = ideographic(&block_at(text, at));
+            // They have three bytes each, so neighbours are three places apart.
+            let mut asked = ideographs & (ideographs << 3 | before >> (BLOCK - 3));
+            before = ideographs;
+            if stop - at < BLOCK {
+                asked &= (1 << (stop - at)) - 1;
+            }
+            let mut cut = 0;
+            while asked != 0 {
+                let place = asked.trailing_zeros();
+                asked &= asked - 1;
+                let pair = six_at(text, at + place as usize - 3);
+                cut |= u64::from(!self.joins.can_join_three(pair)) << place;
+            }
+            *cuts |= cut;
         }
     }
 
     /// The end of the piece that begins at `start`: where the first cut is, or `text`'s end.
     pub(super) fn next(self, text: &[u8], start: usize) -> usize {
-        let (mut left, length) = decode(text, start);
+        let (mut left, length) = self.read(text, start);
         let mut at = start + length;
         while at < text.len() {
-            let (right, length) = decode(text, at);
+            let (right, length) = self.read(text, at);
             if !self.can_join(left, right) {
                 return at;
             }
@@ -99,4 +109,18 @@ impl Cutter<'_> {
         }
         text.len()
     }
+}
+
+/// Six bytes of the text in one number, the first of them lowest.
+#[inline]
+fn six_at(text: &[u8], at: usize) -> u64 {
+    let eight = if let Some(Ok(eight)) = text.get(at..at + 8).map(<[u8; 8]>::try_from) {
+        eight
+    } else {
+        let mut eight = [0; 8];
+        let rest = &text[at..];
+        eight[..rest.len()].copy_from_slice(rest);
+        eight
+    };
+    u64::from_le_bytes(eight) & 0xFFFF_FFFF_FFFF
 }

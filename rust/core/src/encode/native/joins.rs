@@ -35,17 +35,13 @@ impl Joins {
         }
     }
 
-    #[inline]
-    fn bit(left: u32, right: u32) -> u32 {
-        (left.wrapping_mul(0x9E37_79B1) ^ right.wrapping_mul(0x85EB_CA77).rotate_left(15))
-            .wrapping_mul(0xC2B2_AE3D)
-            >> (32 - BITS)
-    }
-
     /// These two characters can join.
-    pub(super) fn add(&mut self, left: u32, right: u32) {
-        let bit = Self::bit(left, right);
-        self.pairs.get_mut()[bit as usize / 64] |= 1 << (bit % 64);
+    fn add(&mut self, left: u32, right: u32) {
+        let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
+            return; // surrogates stand in no text
+        };
+        let bit = bit(pair(spelling(left), spelling(right)));
+        self.pairs.get_mut()[bit / 64] |= 1 << (bit % 64);
     }
 
     /// Notes every boundary between characters inside a token, which may begin and end inside a
@@ -77,7 +73,7 @@ impl Joins {
                     self.has_both = true;
                     self.four_bytes_join = true;
                     let left_end = usize::from(token[at - 1] & 0x3F);
-                    self.inside_both[left_end] |= 1 << first_byte_class_of(token[at]);
+                    self.inside_both[left_end] |= 1 << (token[at] & 0x3F);
                 }
             }
         }
@@ -119,14 +115,6 @@ impl Joins {
         }
     }
 
-    /// Whether some token ends inside the one and begins inside the other.
-    #[inline]
-    fn both(&self, left: u32, right: u32) -> bool {
-        (left >= 0x80)
-            & (right >= 0x80)
-            & (self.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0)
-    }
-
     /// By code point of the basic plane: whether some token holds a part of it beside bytes of others.
     pub(super) fn touched(&self) -> &[bool] {
         &self.touched
@@ -149,36 +137,76 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
-    pub(super) fn can_join(self, left: u32, right: u32) -> bool {
-        let bit = Joins::bit(left, right);
-        let pair = self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0;
+    pub(super) fn can_join(self, left: Spelling, right: Spelling) -> bool {
         // All asked, without a branch that could not be foreseen.
-        let four = self.joins.four_bytes_join & ((left | right) >= 0x1_0000);
-        pair | four | (self.joins.has_both && self.joins.both(left, right))
+        let four = self.joins.four_bytes_join & (left.max(right) > 0x00FF_FFFF);
+        let last = left >> (24 - (left.leading_zeros() / 8 * 8).min(24));
+        self.pair(pair(left, right)) | four | self.inside_both(last, right)
+    }
+
+    /// The same of two characters of three bytes each, in the order of the text, the first byte lowest.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // single bytes
+    pub(super) fn can_join_three(self, six: u64) -> bool {
+        self.pair(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
+    }
+
+    #[inline]
+    fn pair(self, pair: u64) -> bool {
+        let bit = bit(pair);
+        self.pairs[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
+    /// Whether some token ends inside the one and begins inside the other; by the last byte of the one and
+    /// the first of the other.
+    #[inline]
+    fn inside_both(self, last: u32, first: u32) -> bool {
+        self.joins.has_both & (self.joins.inside_both[last as usize & 0x3F] >> (first & 0x3F) & 1 != 0)
     }
 }
 
-/// The first byte of a character of two or three bytes, as one of 64 classes.
-#[inline]
-fn first_byte_class(code: u32) -> u32 {
-    if code < 0x800 { 16 + (code >> 6) } else { code >> 12 & 0xF }
+/// A character as its bytes in UTF-8, the first of them lowest.
+pub(super) type Spelling = u32;
+
+pub(super) fn spelling(c: char) -> Spelling {
+    let mut bytes = [0; 4];
+    c.encode_utf8(&mut bytes);
+    u32::from_le_bytes(bytes)
 }
 
-/// The same of the byte itself; four bytes are dealt with elsewhere.
-fn first_byte_class_of(first: u8) -> u32 {
-    let first = u32::from(first);
-    if first < 0xE0 { 16 + (first & 0x1F) } else { first & 0x0F }
+/// The character that begins at `at`, and its length.
+#[inline]
+pub(super) fn spelling_at(text: &[u8], at: usize) -> (Spelling, usize) {
+    let mut bytes = [0; 4];
+    if let Some(four) = text.get(at..at + 4) {
+        bytes.copy_from_slice(four);
+    } else if let Some(rest) = text.get(at..) {
+        bytes[..rest.len()].copy_from_slice(rest);
+    }
+    let length = length_of(bytes[0]);
+    (u32::from_le_bytes(bytes) & (u32::MAX >> (32 - 8 * length)), length)
+}
+
+/// Two characters in one number: of three bytes each, as they stand in the text.
+#[inline]
+fn pair(left: Spelling, right: Spelling) -> u64 {
+    u64::from(left).wrapping_add(u64::from(right) << 24)
+}
+
+/// Where the bit of a pair is (multiply-shift hashing, Dietzfelbinger 1996).
+#[inline]
+fn bit(pair: u64) -> usize {
+    #[allow(clippy::cast_possible_truncation)] // few bits remain
+    let bit = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BITS)) as usize;
+    bit
 }
 
 fn is_inside(byte: u8) -> bool {
     byte & 0xC0 == 0x80
 }
 
+/// The length of a character by its first byte.
+#[inline]
 fn length_of(first: u8) -> usize {
-    match first {
-        0..0x80 => 1,
-        0x80..0xE0 => 2,
-        0xE0..0xF0 => 3,
-        _ => 4,
-    }
+    1 + usize::from(first >= 0x80) + usize::from(first >= 0xE0) + usize::from(first >= 0xF0)
 }

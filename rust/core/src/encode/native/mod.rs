@@ -59,7 +59,7 @@ pub struct NativeEncoder {
     /// No pattern cuts words out, so every boundary is looked at.
     cuts_words: bool,
     /// What a space is read as.
-    space: u32,
+    space: joins::Spelling,
     /// Of sessions that have ended.
     caches: Mutex<Vec<cache::Cache>>,
 }
@@ -81,7 +81,7 @@ impl NativeEncoder {
 
     fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
-        let space = u32::from(path.space.unwrap_or(' '));
+        let space = joins::spelling(path.space.unwrap_or(' '));
         Self { model, added, path, special, cuts_words: chars, space, caches: Mutex::default() }
     }
 

@@ -8,7 +8,7 @@ use wide::u8x16;
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{BLOCK, block_at, following, inside, leads, letters, mask, preceding, within};
-use super::super::unicode::{Classes, NUMBER, SPACE, decode};
+use super::super::unicode::{Classes, NUMBER, SPACE};
 use super::super::work::STRETCH;
 use super::plain::Shape;
 use super::runs::contraction;
@@ -72,7 +72,6 @@ impl Stretch {
             blanks: none,
             quotes: none,
         };
-        let mut beyond = Beyond::default();
         for index in 1..=blocks {
             let at = start + (index - 1) * BLOCK;
             let block = block_at(text, at);
@@ -85,11 +84,20 @@ impl Stretch {
                 mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\n')) | bytes.simd_eq(u8x16::splat(b'\r')));
             stretch.quotes[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\'')));
             let lead = leads(&block);
-            if lead != 0 || beyond.reaches != 0 {
-                beyond.classify::<S>(classes, text, at, &block, lead);
-                stretch.letters[index] |= beyond.letters;
-                stretch.numbers[index] |= beyond.numbers;
-                stretch.spaces[index] |= beyond.spaces;
+            let inside = !stretch.begins[index];
+            if lead | inside != 0 {
+                let beyond = Beyond::of::<S>(classes, text, at, &block, lead);
+                for (class, firsts) in [
+                    (&mut stretch.letters, beyond.letters),
+                    (&mut stretch.numbers, beyond.numbers),
+                    (&mut stretch.spaces, beyond.spaces),
+                ] {
+                    class[index] |= firsts;
+                    // The bytes of a character follow its first, up to three of them.
+                    for _ in 0..3 {
+                        class[index] |= preceding(class[index], class[index - 1]) & inside;
+                    }
+                }
             }
         }
         if is_end {
@@ -277,60 +285,38 @@ impl Before {
     }
 }
 
-/// The classes of characters beyond ASCII in one block.
+/// The first bytes of the characters beyond ASCII in one block, by class.
 #[derive(Default)]
 struct Beyond {
     letters: u64,
     numbers: u64,
     spaces: u64,
-    /// The last character's bytes in the next block, and its flags.
-    reaches: u64,
-    flags: u16,
 }
 
 impl Beyond {
     #[inline]
-    fn classify<S: Shape>(
-        &mut self,
-        classes: &Classes,
-        text: &[u8],
-        at: usize,
-        block: &[u8; BLOCK],
-        mut lead: u64,
-    ) {
-        (self.letters, self.numbers, self.spaces) = (0, 0, 0);
-        self.add::<S>(self.reaches, self.flags);
-        self.reaches = 0;
-        // Most Chinese characters, U+5000 to U+8FFF, are letters without a look.
-        let ideographs = mask(block, |bytes| within(bytes, 0xE5, 0xE8));
-        lead &= !ideographs;
-        self.letters |= ideographs | ideographs << 1 | ideographs << 2;
-        let reaching = ideographs >> 62 | ideographs >> 63;
-        if reaching != 0 {
-            self.reaches = reaching;
-            self.flags = S::LETTERS;
+    fn of<S: Shape>(classes: &Classes, text: &[u8], at: usize, block: &[u8; BLOCK], leads: u64) -> Self {
+        let letters = leads & certain_letters(block);
+        let mut beyond = Self { letters, numbers: 0, spaces: 0 };
+        let mut unknown = leads & !letters;
+        while unknown != 0 {
+            let place = unknown.trailing_zeros();
+            unknown &= unknown - 1;
+            let flags = classes.beyond_ascii(text, at + place as usize).0;
+            beyond.letters |= u64::from(flags & S::LETTERS != 0) << place;
+            beyond.numbers |= u64::from(flags & NUMBER != 0) << place;
+            beyond.spaces |= u64::from(flags & SPACE != 0) << place;
         }
-        while lead != 0 {
-            let place = lead.trailing_zeros();
-            lead &= lead - 1;
-            let (code, length) = decode(text, at + place as usize);
-            let flags = classes.of(code);
-            let bytes = (1u64 << length) - 1;
-            self.add::<S>(bytes << place, flags);
-            #[allow(clippy::cast_possible_truncation)] // at most four
-            let reaches = (u128::from(bytes) << place >> 64) as u64;
-            if reaches != 0 {
-                self.reaches = reaches;
-                self.flags = flags;
-            }
-        }
+        beyond
     }
+}
 
-    #[inline]
-    fn add<S: Shape>(&mut self, bytes: u64, flags: u16) {
-        let is = |class: u16| if flags & class != 0 { bytes } else { 0 };
-        self.letters |= is(S::LETTERS);
-        self.numbers |= is(NUMBER);
-        self.spaces |= is(SPACE);
-    }
+/// Most Chinese characters, U+4E00 to U+9FBF, which are letters without a look.
+#[inline]
+fn certain_letters(block: &[u8; BLOCK]) -> u64 {
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    mask(block, |bytes| within(bytes, 0xE5, 0xE8))
+        | first(0xE4) & second(0xB8, 0xBF)
+        | first(0xE9) & second(0x80, 0xBE)
 }
