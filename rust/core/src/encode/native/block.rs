@@ -49,16 +49,30 @@ pub(super) fn inside(block: &[u8; BLOCK]) -> u64 {
     mask(block, |bytes| within(bytes, 0x80, 0xBF))
 }
 
+/// All bytes of characters beyond ASCII.
+#[inline]
+pub(super) fn beyond_ascii(block: &[u8; BLOCK]) -> u64 {
+    mask(block, |bytes| bytes)
+}
+
 /// Bytes that begin a character beyond ASCII.
 #[inline]
 pub(super) fn leads(block: &[u8; BLOCK]) -> u64 {
     mask(block, |bytes| bytes.simd_ge(u8x16::splat(0xC0)))
 }
 
-/// First bytes of the characters of Chinese and Japanese: U+3000 to U+9FFF and the full-width forms.
+/// First bytes of characters of scripts without spaces between words, all of three bytes: Chinese and
+/// Japanese (U+3000 to U+9FFF, and full-width forms), Thai and Lao, Burmese and Khmer.
 #[inline]
-pub(super) fn ideographic(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| within(bytes, 0xE3, 0xE9) | bytes.simd_eq(u8x16::splat(0xEF)))
+pub(super) fn unspaced(block: &[u8; BLOCK]) -> u64 {
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    let mut found = mask(block, |bytes| within(bytes, 0xE3, 0xE9)) | first(0xEF);
+    let others = mask(block, |bytes| within(bytes, 0xE0, 0xE1));
+    if others != 0 {
+        found |= first(0xE0) & second(0xB8, 0xBB) | first(0xE1) & second(0x80, 0x9F);
+    }
+    found
 }
 
 /// The bits of the ones that follow, the last of them from the next word.

@@ -1,10 +1,10 @@
 //! Cuts wherever no merge can cross.
 
 use super::bits::Bits;
-use super::block::{BLOCK, block_at, ideographic, inside, letters, preceding};
+use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, preceding, unspaced};
 use super::joins::{self, Spelling, spelling_at};
 use super::model;
-use super::unicode::decode;
+use super::unicode::{decode, previous};
 
 /// Decides where pieces may be cut.
 #[derive(Clone, Copy)]
@@ -24,6 +24,19 @@ impl Cutter<'_> {
         (if spelling == u32::from(b' ') { self.space } else { spelling }, length)
     }
 
+    /// The character that ends at `at`, which is not the text's beginning, as the model sees it.
+    #[inline]
+    fn read_before(self, text: &[u8], at: usize) -> Spelling {
+        let byte = u32::from(text[at - 1]);
+        if byte == u32::from(b' ') {
+            self.space
+        } else if byte < 0x80 {
+            byte
+        } else {
+            spelling_at(text, previous(text, at)).0
+        }
+    }
+
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
     fn can_join(self, left: Spelling, right: Spelling) -> bool {
@@ -38,61 +51,94 @@ impl Cutter<'_> {
         })
     }
 
-    /// Marks every cut in `text[start..stop]`, places from `start` on.
-    ///
-    /// Runs of ASCII letters are passed without a question: hardly any two of them cannot join, and a
-    /// cut that is not made costs nothing but a chance.
-    pub(super) fn everywhere(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
-        let mut before = 0;
-        // The last character that was looked at: right before the next, unless that follows a letter.
-        let (mut last, _) = self.read(text, start);
+    /// Marks cuts in `text[start..stop]`, places from `start` on: between words and what is around them, and
+    /// inside what is written without spaces. Words are left whole, since they repeat; a new one can be
+    /// cut further ([`Self::next`]).
+    pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+        if self.fusing.is_some() {
+            self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
+        } else {
+            // Characters are never taken apart, so a pair is all there is to ask.
+            self.words_if(text, start, stop, cuts, |left, right| self.joins.pair(left, right));
+        }
+    }
+
+    #[inline]
+    fn words_if(
+        self,
+        text: &[u8],
+        start: usize,
+        stop: usize,
+        cuts: &mut Bits,
+        can_join: impl Fn(Spelling, Spelling) -> bool,
+    ) {
+        // Bytes that belong to words, and first bytes of unspaced characters, in the block before.
+        let (mut words_before, mut unspaced_before) = (0, 0);
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let block = block_at(text, at);
-            let letters = letters(&block);
-            let after_letter = preceding(letters, before);
-            before = letters;
-            let mut asked = !inside(&block) & !(letters & after_letter);
+            let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
+            let (mut words, mut neighbours) = (letters(&block), 0);
+            let beyond = beyond_ascii(&block);
+            let mut begins = !0;
+            if beyond | unspaced_before != 0 {
+                let unspaced = unspaced(&block);
+                // They have three bytes each, so neighbours are three places apart.
+                neighbours = unspaced & (unspaced << 3 | unspaced_before >> (BLOCK - 3));
+                let bytes = unspaced
+                    | unspaced << 1
+                    | unspaced << 2
+                    | unspaced_before >> (BLOCK - 1)
+                    | unspaced_before >> (BLOCK - 2);
+                unspaced_before = unspaced;
+                words |= beyond & !bytes;
+                begins = !inside(&block);
+            }
+            let mut asked = begins & !neighbours & !(words & preceding(words, words_before)) & within;
+            words_before = words;
             if at == start {
                 asked &= !1;
             }
-            if stop - at < BLOCK {
-                asked &= (1 << (stop - at)) - 1;
-            }
-            let mut cut = 0;
+            let mut cut = self.between_neighbours(text, at, neighbours & within);
             while asked != 0 {
                 let place = asked.trailing_zeros();
                 asked &= asked - 1;
                 let here = at + place as usize;
+                let left = self.read_before(text, here);
                 let (right, _) = self.read(text, here);
-                let left = if after_letter >> place & 1 != 0 { u32::from(text[here - 1]) } else { last };
-                cut |= u64::from(!self.can_join(left, right)) << place;
-                last = right;
+                cut |= u64::from(!can_join(left, right)) << place;
             }
             *cuts |= cut;
         }
     }
 
-    /// Marks the cuts between neighbours of scripts without spaces, Chinese or Japanese, where what lies
-    /// between two spaces rarely repeats.
-    pub(super) fn ideographs(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+    /// Marks the cuts between neighbours of scripts without spaces, where what a pattern takes for a word
+    /// rarely repeats.
+    pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
         let mut before = 0;
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
-            let ideographs = ideographic(&block_at(text, at));
-            // They have three bytes each, so neighbours are three places apart.
-            let mut asked = ideographs & (ideographs << 3 | before >> (BLOCK - 3));
-            before = ideographs;
-            if stop - at < BLOCK {
-                asked &= (1 << (stop - at)) - 1;
+            let block = block_at(text, at);
+            if before == 0 && beyond_ascii(&block) == 0 {
+                continue;
             }
-            let mut cut = 0;
-            while asked != 0 {
-                let place = asked.trailing_zeros();
-                asked &= asked - 1;
-                let pair = six_at(text, at + place as usize - 3);
-                cut |= u64::from(!self.joins.can_join_three(pair)) << place;
-            }
-            *cuts |= cut;
+            let unspaced = unspaced(&block);
+            let neighbours = unspaced & (unspaced << 3 | before >> (BLOCK - 3));
+            before = unspaced;
+            let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
+            *cuts |= self.between_neighbours(text, at, neighbours & within);
         }
+    }
+
+    /// The cuts among the places, from `at` on, that stand between two characters of three bytes.
+    #[inline]
+    fn between_neighbours(self, text: &[u8], at: usize, mut places: u64) -> u64 {
+        let mut cut = 0;
+        while places != 0 {
+            let place = places.trailing_zeros();
+            places &= places - 1;
+            let pair = six_at(text, at + place as usize - 3);
+            cut |= u64::from(!self.joins.can_join_three(pair)) << place;
+        }
+        cut
     }
 
     /// The end of the piece that begins at `start`: where the first cut is, or `text`'s end.

@@ -141,18 +141,24 @@ impl View<'_> {
         // All asked, without a branch that could not be foreseen.
         let four = self.joins.four_bytes_join & (left.max(right) > 0x00FF_FFFF);
         let last = left >> (24 - (left.leading_zeros() / 8 * 8).min(24));
-        self.pair(pair(left, right)) | four | self.inside_both(last, right)
+        self.pair(left, right) | four | self.inside_both(last, right)
     }
 
     /// The same of two characters of three bytes each, in the order of the text, the first byte lowest.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // single bytes
     pub(super) fn can_join_three(self, six: u64) -> bool {
-        self.pair(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
+        self.bit(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
+    }
+
+    /// Whether some token holds the two characters side by side.
+    #[inline]
+    pub(super) fn pair(self, left: Spelling, right: Spelling) -> bool {
+        self.bit(pair(left, right))
     }
 
     #[inline]
-    fn pair(self, pair: u64) -> bool {
+    fn bit(self, pair: u64) -> bool {
         let bit = bit(pair);
         self.pairs[bit / 64] >> (bit % 64) & 1 != 0
     }

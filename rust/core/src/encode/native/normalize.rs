@@ -123,7 +123,10 @@ fn is_jamo(c: char) -> bool {
 
 /// Characters that normalization leaves alone, by their first two bytes: a bit is set if all that begin
 /// so are sure.
-struct Sure([u64; 64]);
+struct Sure {
+    begin: [u64; 64],
+    unsure: u16,
+}
 
 static SURE: [LazyLock<Sure>; 2] =
     [LazyLock::new(|| Sure::new(NFC_UNSURE)), LazyLock::new(|| Sure::new(NFKC_UNSURE))];
@@ -142,7 +145,7 @@ impl Sure {
                 sure[usize::from(bytes[0] & 0x3F)] &= !(1 << (bytes[1] & 0x3F));
             }
         }
-        Self(sure)
+        Self { begin: sure, unsure }
     }
 
     /// Passes blocks of characters that are all sure.
@@ -151,15 +154,15 @@ impl Sure {
             let block = block_at(bytes, at);
             // U+4000 to U+9FFF are sure in every form.
             let mut leads = leads(&block) & !mask(&block, |bytes| within(bytes, 0xE4, 0xE9));
-            let mut sure = 1;
             while leads != 0 {
                 let place = at + leads.trailing_zeros() as usize;
                 leads &= leads - 1;
                 let second = bytes.get(place + 1).map_or(0, |byte| byte & 0x3F);
-                sure &= self.0[usize::from(bytes[place] & 0x3F)] >> second;
-            }
-            if sure & 1 == 0 {
-                break;
+                if self.begin[usize::from(bytes[place] & 0x3F)] >> second & 1 == 0
+                    && CLASSES.at(bytes, place).0 & (self.unsure | COMBINING) != 0
+                {
+                    return char_end(bytes, at);
+                }
             }
             at += BLOCK;
         }

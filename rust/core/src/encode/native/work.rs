@@ -29,6 +29,10 @@ pub(super) struct Work<'a> {
     pattern: Bits,
     cuts: Bits,
     places: Vec<u32>,
+    /// The last pieces had some of many ids.
+    many: bool,
+    /// New pieces with bytes from this on are cut further.
+    cut_further: u8,
 }
 
 /// A piece on its way through the cache.
@@ -58,6 +62,8 @@ impl<'a> Work<'a> {
             pattern: Bits::default(),
             cuts: Bits::default(),
             places: Vec::new(),
+            many: false,
+            cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
         }
     }
 
@@ -99,9 +105,9 @@ impl<'a> Work<'a> {
             self.cuts.copy_from(&self.pattern);
             let cutter = self.encoder.cutter();
             if self.encoder.cuts_words {
-                cutter.everywhere(text, at, seen, &mut self.cuts);
+                cutter.words(text, at, seen, &mut self.cuts);
             } else {
-                cutter.ideographs(text, at, seen, &mut self.cuts);
+                cutter.unspaced(text, at, seen, &mut self.cuts);
             }
             let Some(last) = self.cuts.last() else {
                 // Nothing ends within what was looked at.
@@ -142,6 +148,7 @@ impl<'a> Work<'a> {
         let looks_up = self.encoder.model.looks_up;
         let mut pieces = [Piece::default(); BATCH];
         let (lines, middle) = (self.cache.lines(), self.cache.middle());
+        let many = std::mem::take(&mut self.many);
         let mut start = start;
         for (piece, &end) in pieces.iter_mut().zip(ends) {
             let end = at + end as usize;
@@ -154,6 +161,9 @@ impl<'a> Work<'a> {
                 key = key_of(text, start, length) | part;
                 hash = hash_of(key);
                 lines.ask_for(hash);
+                if many {
+                    middle.ask_for(hash);
+                }
             } else {
                 let keys = keys_of(text, start, length.min(MIDDLE));
                 key = keys.1 | part;
@@ -188,6 +198,15 @@ impl<'a> Work<'a> {
                 filled += hit;
                 continue;
             }
+            if hit != 0 && length <= SHORT {
+                self.many = true;
+                let more = <&mut [u32; 8]>::try_from(&mut found[filled..filled + 8])
+                    .map_or(0, |place| self.cache.middle().find((key, 0), hash, place));
+                if more != 0 && more != MANY as usize {
+                    filled += more;
+                    continue;
+                }
+            }
             ids.extend_from_slice(&found[..filled]);
             filled = 0;
             let bytes = &text[start..start + length];
@@ -212,28 +231,26 @@ impl<'a> Work<'a> {
             self.encode(piece, part, &mut fresh);
         }
         ids.extend_from_slice(&fresh);
-        let room = if piece.len() <= SHORT {
+        if piece.len() <= SHORT {
             self.cache.remember_short(key, hash, &fresh);
-            4
+            if fresh.len() > 4 {
+                self.cache.remember_middle((key, 0), hash, &fresh);
+            }
         } else if piece.len() <= MIDDLE {
             let keys = (keys_of(piece, 0, piece.len()).0, key);
             self.cache.remember_middle(keys, hash, &fresh);
-            7
-        } else {
-            0
-        };
-        if fresh.len() > room {
+        }
+        if piece.len() > MIDDLE || fresh.len() > 8 {
             self.cache.remember_long(piece, part, &fresh);
         }
         fresh.shrink_to(KEEP);
         self.fresh = fresh;
     }
 
-    /// A piece that has not been cut yet, by its parts, which are likely to be known; false if it has
-    /// none.
+    /// A piece by its parts, which are likely to be known; false if it has none.
     fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
         let encoder = self.encoder;
-        if part || encoder.cuts_words || !piece.iter().any(|&byte| byte >= 0xE0) {
+        if part || !piece.iter().any(|&byte| byte >= self.cut_further) {
             return false;
         }
         let cutter = encoder.cutter();
