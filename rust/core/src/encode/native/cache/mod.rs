@@ -298,11 +298,11 @@ mod tests {
         for number in 0..pieces {
             let (piece, ids) = (text(9, number), [number, 7, 8]);
             let key = key_of(&piece, 0, piece.len());
-            cache.remember_short(key, hash_of(key), &ids[..1 + number as usize % 3]);
+            cache.remember_short(key, hash_of(key), &ids[..=number as usize % 3]);
             if number < 60_000 {
                 let piece = text(16 + number as usize % 16, number);
                 let keys = keys_of(&piece, 0, piece.len());
-                cache.remember_middle(keys, middle_hash_of(keys), &[number; 8][..1 + number as usize % 8]);
+                cache.remember_middle(keys, middle_hash_of(keys), &[number; 8][..=number as usize % 8]);
             }
         }
         let mut lost = [0; 2];
@@ -311,13 +311,13 @@ mod tests {
             if found.is_empty() {
                 lost[0] += 1;
             } else {
-                assert_eq!(found, [number, 7, 8][..1 + number as usize % 3]);
+                assert_eq!(found, [number, 7, 8][..=number as usize % 3]);
             }
             let found = middle(&cache, &text(16 + number as usize % 16, number));
             if found.is_empty() {
                 lost[1] += 1;
             } else {
-                assert_eq!(found, [number; 8][..1 + number as usize % 8]);
+                assert_eq!(found, [number; 8][..=number as usize % 8]);
             }
         }
         let unknown = [1000, pieces + 1000 - 60_000];
