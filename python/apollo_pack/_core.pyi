@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "PackedFiles", "__version__", "build", "permuted", "plan", "qwen_tokenizer_json"]
+__all__ = ["Encoder", "PackedFiles", "__version__", "build", "plan", "qwen_tokenizer_json", "rows_in_order"]
 
 __version__: str
 
@@ -27,7 +27,9 @@ def plan(
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
 def qwen_tokenizer_json(tiktoken: bytes) -> bytes: ...
-def permuted(rows: int, seed: int, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]: ...
+def rows_in_order(
+    rows: int, seed: int | None, epoch: int, start: int, step: int, count: int
+) -> NDArray[np.int64]: ...
 
 @final
 class PackedFiles:

@@ -228,7 +228,7 @@ class PackedDataset:
                 if indices.shape != (len(self),):
                     raise IndexError(f"a mask of shape {indices.shape} for {len(self)} rows")
                 return np.flatnonzero(indices)
-            if np.issubdtype(indices.dtype, np.integer) and indices.ndim == 1:
+            if indices.dtype.kind in "iu" and indices.ndim == 1:
                 return indices.astype(np.int64, copy=False)
         return np.array([_index(i) for i in indices], dtype=np.int64)
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from apollo_pack import _core
 from apollo_pack.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 _MOST = (1 << 63) - 1
@@ -119,10 +118,6 @@ class Order:
         return left // step_rows if self.drop_last else -(-left // step_rows)
 
     def _share(self, epoch: int, start: int, count: int) -> NDArray[np.int64]:
-        """Give the next `count` rows of this rank from a position of the epoch on."""
-        positions = start + self.rank + self.world_size * np.arange(count, dtype=np.int64)
-        if count and positions[-1] >= self._rows:
-            positions %= self._rows
-        if not self.shuffle:
-            return positions
-        return _core.permuted(self._rows, self.seed, epoch, positions)
+        """Give the next `count` rows of this rank from a position of the epoch on; after its end, the first."""
+        seed = self.seed if self.shuffle else None
+        return _core.rows_in_order(self._rows, seed, epoch, start + self.rank, self.world_size, count)

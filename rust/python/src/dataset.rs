@@ -209,20 +209,27 @@ fn places<'a, T: numpy::Element>(array: &'a mut PyReadwriteArrayDyn<'_, T>) -> P
     array.as_slice_mut().map_err(|_| ConfigError::new_err("a buffer has to be contiguous, in C order"))
 }
 
-/// The rows at positions of an epoch, shuffled.
+/// The rows at the positions `start`, `start + step`, … of an epoch, which begins again after its end;
+/// without a seed, as they stand.
 #[pyfunction]
-pub(crate) fn permuted<'py>(
-    py: Python<'py>,
+pub(crate) fn rows_in_order(
+    py: Python<'_>,
     rows: u64,
-    seed: u64,
+    seed: Option<u64>,
     epoch: u64,
-    positions: PyReadonlyArray1<'py, i64>,
-) -> PyResult<Bound<'py, PyArray1<i64>>> {
-    let order = Permutation::new(rows, seed, epoch);
-    let row = |position: &i64| {
-        let row = u64::try_from(*position).ok().and_then(|position| order.row_at(position));
-        row.and_then(|row| i64::try_from(row).ok())
-            .ok_or_else(|| PyIndexError::new_err(format!("there is no position {position} in {rows} rows")))
+    start: u64,
+    step: u64,
+    count: usize,
+) -> PyResult<Bound<'_, PyArray1<i64>>> {
+    let order = seed.map(|seed| Permutation::new(rows, seed, epoch));
+    let row = |position: u64| {
+        let position = position.checked_rem(rows)?;
+        let row = order.as_ref().map_or(Some(position), |order| order.row_at(position))?;
+        i64::try_from(row).ok()
     };
-    Ok(positions.as_array().iter().map(row).collect::<PyResult<Vec<_>>>()?.into_pyarray(py))
+    let positions = std::iter::successors(Some(start), |position| position.checked_add(step));
+    let found: Option<Vec<i64>> = positions.take(count).map(row).collect();
+    Ok(found
+        .ok_or_else(|| PyIndexError::new_err(format!("no such positions in {rows} rows")))?
+        .into_pyarray(py))
 }
