@@ -118,6 +118,6 @@ class Order:
         return left // step_rows if self.drop_last else -(-left // step_rows)
 
     def _share(self, epoch: int, start: int, count: int) -> NDArray[np.int64]:
-        """Give the next `count` rows of this rank from a position of the epoch on; after its end, the first."""
+        """Give the next `count` rows of this rank from a position on; after the end, the first."""
         seed = self.seed if self.shuffle else None
         return _core.rows_in_order(self._rows, seed, epoch, start + self.rank, self.world_size, count)

@@ -9,7 +9,10 @@ use apollo_pack_core::file::{Access, verify};
 use apollo_pack_core::pipeline::Monitor;
 use apollo_pack_core::serve::order::Permutation;
 use apollo_pack_core::serve::{Column, Numbers, RowSet};
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArrayDyn};
+use numpy::{
+    IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -165,19 +168,22 @@ enum Array<'py> {
 
 impl<'py> Array<'py> {
     fn of(array: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(array) = array.extract() {
-            Ok(Self::Wide(array))
-        } else if let Ok(array) = array.extract() {
-            Ok(Self::Narrow(array))
-        } else if let Ok(array) = array.extract() {
-            Ok(Self::Unsigned(array))
-        } else if let Ok(bytes) = array.call_method1("view", ("uint8",))
-            && array.getattr("dtype")?.eq("bool")?
-        {
-            Ok(Self::Bytes(bytes.extract()?))
+        let array = match array.getattr("dtype")?.eq("bool")? {
+            true => &array.call_method1("view", ("uint8",))?,
+            false => array,
+        };
+        let found = if let Ok(array) = array.cast::<PyArrayDyn<i64>>() {
+            array.try_readwrite().map(Self::Wide)
+        } else if let Ok(array) = array.cast::<PyArrayDyn<i32>>() {
+            array.try_readwrite().map(Self::Narrow)
+        } else if let Ok(array) = array.cast::<PyArrayDyn<u32>>() {
+            array.try_readwrite().map(Self::Unsigned)
+        } else if let Ok(array) = array.cast::<PyArrayDyn<u8>>() {
+            array.try_readwrite().map(Self::Bytes)
         } else {
-            Err(ConfigError::new_err("a buffer is a writable array of int64, int32, uint32 or bool"))
-        }
+            return Err(ConfigError::new_err("a buffer is an array of int64, int32, uint32 or bool"));
+        };
+        found.map_err(|_| ConfigError::new_err("a buffer is writable, and in no other use"))
     }
 
     fn column<'a>(&'a mut self, name: &str) -> PyResult<Column<'a>> {
@@ -206,7 +212,10 @@ impl<'py> Array<'py> {
 }
 
 fn places<'a, T: numpy::Element>(array: &'a mut PyReadwriteArrayDyn<'_, T>) -> PyResult<&'a mut [T]> {
-    array.as_slice_mut().map_err(|_| ConfigError::new_err("a buffer has to be contiguous, in C order"))
+    // `as_slice_mut` alone would take Fortran's order too.
+    let in_order = array.is_c_contiguous();
+    let places = array.as_slice_mut().ok().filter(|_| in_order);
+    places.ok_or_else(|| ConfigError::new_err("a buffer has to be contiguous, in C order"))
 }
 
 /// The rows at the positions `start`, `start + step`, … of an epoch, which begins again after its end;
