@@ -25,6 +25,7 @@ from apollo_pack.errors import (
     OutputExistsError,
     TokenizerError,
 )
+from apollo_pack.exports import ExportFormat, export
 from apollo_pack.loader import Loader
 from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
 
@@ -35,6 +36,7 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "Encoder",
+    "ExportFormat",
     "FileError",
     "FilePlan",
     "FormatError",
@@ -51,5 +53,6 @@ __all__ = [
     "__version__",
     "build",
     "collate",
+    "export",
     "plan",
 ]

@@ -171,6 +171,13 @@ class PackedDataset:
             raise IndexError(f"there is no row {row}; the rows are 0 to {len(self) - 1}")
         return self._files.documents(row % len(self))
 
+    def with_columns(self, columns: Sequence[str]) -> PackedDataset:
+        """Return a view of the same open files with other columns."""
+        view = object.__new__(PackedDataset)
+        view.__dict__.update(self.__dict__)
+        view._shape = BatchShape(columns, self._shape.format, self._shape.dtype, self.seq_len)
+        return view
+
     def loader(
         self,
         batch_size: int,
