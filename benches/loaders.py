@@ -24,14 +24,12 @@ import numpy as np
 from apollo_pack import PackedDataset, collate, export
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
     Reader = Callable[[int], int]  # a seed: rows that were read
 
-SLOW_ROWS = 3200  # of readers that need minutes for all
 
-
-def count(batches: Iterator[Any]) -> int:
+def count(batches: Iterable[Any]) -> int:
     """Go through batches as a trainer does, which holds one at a time."""
     rows = 0
     for batch in batches:
@@ -92,10 +90,10 @@ def under_torch(path: Path, rows: int, seq_len: int, size: int, folder: Path) ->
             ids = tokens[index].astype(np.int64)
             return {"input_ids": ids, "labels": ids.copy()}
 
-    def loader(dataset: Any, workers: int, limit: int = rows, **settings: Any) -> Reader:
+    def loader(dataset: Any, workers: int, **settings: Any) -> Reader:
         def read(seed: int) -> int:
-            order = np.random.default_rng(seed).permutation(rows)[:limit].tolist()
-            return count(iter(DataLoader(dataset, size, sampler=order, num_workers=workers, **settings)))
+            order = np.random.default_rng(seed).permutation(rows).tolist()
+            return count(DataLoader(dataset, size, sampler=order, num_workers=workers, **settings))
 
         return read
 
@@ -124,7 +122,7 @@ def under_torch(path: Path, rows: int, seq_len: int, size: int, folder: Path) ->
 
         export(path, "hf", folder / "hf")
         arrow = load_from_disk(str(folder / "hf")).with_format("torch")
-        readers["Hugging Face Arrow, DataLoader(0)"] = loader(arrow, 0, SLOW_ROWS)
+        readers["Hugging Face Arrow, DataLoader(0)"] = loader(arrow, 0)
     return readers
 
 
@@ -134,26 +132,18 @@ def streaming(path: Path, size: int, folder: Path) -> dict[str, Reader]:
 
     readers: dict[str, Reader] = {}
 
-    def some(batches: Any) -> int:
-        rows = 0
-        for batch in batches:
-            rows += len(batch["input_ids"])
-            if rows >= SLOW_ROWS:
-                break
-        return rows
-
     if find_spec("litdata"):
         import litdata  # noqa: PLC0415
 
         export(path, "litdata", folder / "litdata")
         lit = litdata.StreamingDataset(str(folder / "litdata"), shuffle=True)
-        readers["LitData"] = lambda _: some(litdata.StreamingDataLoader(lit, batch_size=size))
+        readers["LitData"] = lambda _: count(litdata.StreamingDataLoader(lit, batch_size=size))
     if find_spec("streaming"):
         from streaming import StreamingDataset  # noqa: PLC0415
 
         export(path, "mds", folder / "mds")
         mosaic = StreamingDataset(local=str(folder / "mds"), batch_size=size, shuffle=True)
-        readers["MosaicML streaming"] = lambda _: some(DataLoader(mosaic, batch_size=size))
+        readers["MosaicML streaming"] = lambda _: count(DataLoader(mosaic, batch_size=size))
     return readers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -101,47 +101,56 @@ class Loader(Order):
 
 
 def _ahead(make: Callable[[int], Batch], steps: int, threads: int) -> Iterator[Batch]:
-    """Make the steps in turn on some threads, each a few ahead, and give them in order.
+    """Make the steps on some threads, a few ahead, and give them in order.
 
-    Threads do not live on in a process that is forked off: there each step is made when it is asked for.
+    Whoever asks for a step that nobody has begun makes it (or the next that nobody has begun, while a thread
+    is at it), so that threads are never waited for in vain. They do not live on in a process that is forked
+    off: there each step is made when it is asked for.
     """
     owner = os.getpid()
-    lanes = [_Lane(make) for _ in range(threads)]
+    made: dict[int, Batch] = {}
+    asked: SimpleQueue[int | None] = SimpleQueue()
+    done: SimpleQueue[tuple[int, Batch | BaseException]] = SimpleQueue()
+    for _ in range(threads):
+        Thread(target=_work, args=(make, asked, done), name="apollo-pack", daemon=True).start()
     try:
         for step in range(min(steps, READY * threads)):
-            lanes[step % threads].asked.put(step)
+            asked.put(step)
         for step in range(steps):
-            if not lanes or os.getpid() != owner:
-                yield make(step)
-                continue
-            lane = lanes[step % threads]
-            made = lane.ready.get()
-            if isinstance(made, BaseException):
-                raise made
-            if step + READY * threads < steps:
-                lane.asked.put(step + READY * threads)
-            yield made
+            while step not in made:
+                at = step if not threads or os.getpid() != owner else _begin_next(asked, done)
+                if at is not None:
+                    made[at] = make(at)
+                    continue
+                at, result = done.get()
+                if isinstance(result, BaseException):
+                    raise result
+                made[at] = result
+            if threads and step + READY * threads < steps:
+                asked.put(step + READY * threads)
+            yield made.pop(step)
     finally:
-        for lane in lanes:
-            lane.asked.put(None)
+        for _ in range(threads):
+            asked.put(None)
 
 
-class _Lane:
-    """A thread that makes the steps it is asked for, one after the other."""
-
-    def __init__(self, make: Callable[[int], Batch]) -> None:
-        self.asked: SimpleQueue[int | None] = SimpleQueue()
-        self.ready: SimpleQueue[Batch | BaseException] = SimpleQueue()
-        Thread(target=_work, args=(make, self.asked, self.ready), name="apollo-pack", daemon=True).start()
+def _begin_next(asked: SimpleQueue[int | None], done: SimpleQueue[Any]) -> int | None:
+    """Take a step that nobody has begun, unless one is done meanwhile."""
+    if not done.empty():
+        return None
+    try:
+        return asked.get_nowait()
+    except Empty:
+        return None
 
 
 def _work(
     make: Callable[[int], Batch],
     asked: SimpleQueue[int | None],
-    ready: SimpleQueue[Batch | BaseException],
+    done: SimpleQueue[tuple[int, Batch | BaseException]],
 ) -> None:
     while (step := asked.get()) is not None:
         try:
-            ready.put(make(step))
+            done.put((step, make(step)))
         except BaseException as error:  # noqa: BLE001 - whoever waits gets it
-            ready.put(error)
+            done.put((step, error))
