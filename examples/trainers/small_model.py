@@ -23,5 +23,6 @@ def small_model(dataset: PackedDataset) -> Any:
         num_key_value_heads=4,
         max_position_embeddings=dataset.seq_len,
         tie_word_embeddings=True,
+        use_cache=False,  # with a cache, positions that begin again do not keep documents apart
     )
     return LlamaForCausalLM(config)

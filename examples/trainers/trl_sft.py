@@ -1,6 +1,7 @@
 """TRL's `SFTTrainer` on rows that are tokenized and packed already: python examples/trainers/trl_sft.py FILE.
 
-`skip_prepare_dataset` tells it so; the rest is as with `Trainer`.
+It takes datasets of Hugging Face `datasets` only, so rows pass through one; `skip_prepare_dataset` tells
+that nothing is left to be done to them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
+from datasets import IterableDataset
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
@@ -17,14 +19,16 @@ from apollo_pack.tokenizers import find_tokenizer
 from small_model import small_model
 
 
-def train(path: Any, steps: int = 30) -> list[float]:
+def train(path: Any, steps: int = 30, tokenizer: Any = None) -> list[float]:
     """Train for some steps; give the loss of each."""
     dataset = PackedDataset(path)
+    order = dataset.sampler(shuffle=True, seed=1)
+    rows = IterableDataset.from_generator(lambda: (dataset[i] for i in order)).with_format("torch")
     with tempfile.TemporaryDirectory() as folder:
         # The trainer wants a tokenizer at hand, although it has nothing to do.
         with open(f"{folder}/tokenizer.json", "wb") as file:  # noqa: PTH123 - short
-            file.write(find_tokenizer(None, folder)[1])
-        tokenizer = PreTrainedTokenizerFast(
+            file.write(find_tokenizer(tokenizer, folder)[1])
+        processing = PreTrainedTokenizerFast(
             tokenizer_file=f"{folder}/tokenizer.json", eos_token="<|endoftext|>", pad_token="<|endoftext|>"
         )
         arguments = SFTConfig(
@@ -45,9 +49,9 @@ def train(path: Any, steps: int = 30) -> list[float]:
         trainer = SFTTrainer(
             small_model(dataset),
             arguments,
-            train_dataset=dataset,
+            train_dataset=rows,
             data_collator=collate,
-            processing_class=tokenizer,
+            processing_class=processing,
         )
         trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
