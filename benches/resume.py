@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from apollo_pack import Loader
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Virtual:

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_pack_core::Error;
-use apollo_pack_core::file::{Access, verify};
+use apollo_pack_core::file::{Access, PackedFile, verify};
 use apollo_pack_core::pipeline::Monitor;
 use apollo_pack_core::serve::order::Permutation;
 use apollo_pack_core::serve::{Column, Numbers, RowSet};
@@ -64,7 +64,7 @@ impl PackedFiles {
 
     /// The root hash of each file.
     fn root_hashes(&self) -> Vec<String> {
-        self.rows.files().iter().map(|file| file.root_hash()).collect()
+        self.rows.files().iter().map(PackedFile::root_hash).collect()
     }
 
     /// Writes columns of the rows into arrays by their names, without the interpreter's lock.
@@ -168,18 +168,14 @@ enum Array<'py> {
 
 impl<'py> Array<'py> {
     fn of(array: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let array = match array.getattr("dtype")?.eq("bool")? {
-            true => &array.call_method1("view", ("uint8",))?,
-            false => array,
-        };
         let found = if let Ok(array) = array.cast::<PyArrayDyn<i64>>() {
             array.try_readwrite().map(Self::Wide)
         } else if let Ok(array) = array.cast::<PyArrayDyn<i32>>() {
             array.try_readwrite().map(Self::Narrow)
         } else if let Ok(array) = array.cast::<PyArrayDyn<u32>>() {
             array.try_readwrite().map(Self::Unsigned)
-        } else if let Ok(array) = array.cast::<PyArrayDyn<u8>>() {
-            array.try_readwrite().map(Self::Bytes)
+        } else if array.cast::<PyArrayDyn<bool>>().is_ok() {
+            array.call_method1("view", ("uint8",))?.cast::<PyArrayDyn<u8>>()?.try_readwrite().map(Self::Bytes)
         } else {
             return Err(ConfigError::new_err("a buffer is an array of int64, int32, uint32 or bool"));
         };

@@ -156,10 +156,10 @@ impl PackedFile {
     }
 
     /// Says that rows will be read soon, so that a disk or a network works on all of them at once.
-    pub fn will_need(&self, rows: impl Iterator<Item = usize> + Clone) {
+    pub fn will_need(&self, rows: &[usize]) {
         for (tensor, width) in [(Tensor::Tokens, self.seq_len * 4), (Tensor::LossMask, self.seq_len / 8)] {
             let start = self.layout.range(tensor).start;
-            for row in rows.clone() {
+            for row in rows {
                 self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
             }
         }

@@ -97,7 +97,7 @@ fn shorter() -> io::Error {
 
 fn memory_bytes() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit))
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// Whether the bytes of a file are on another machine, or behind a process that may go away.

@@ -4,6 +4,8 @@
 //! speed of memory. The mask is looked at 64 tokens at a time: answers and prompts are long, so nearly all
 //! words of it are all ones or all zeros, and those are plain copies and fills.
 
+use std::borrow::Cow;
+
 use super::columns::{Boundaries, Column, Numbers};
 use super::rows::RowSet;
 use crate::error::{Error, Result};
@@ -70,9 +72,9 @@ impl RowSet {
         self.will_need(rows);
         for (slot, &row) in rows.iter().enumerate() {
             let (file, row) = self.locate(row)?;
-            let tokens = if tokens { file.tokens(row)? } else { Default::default() };
-            let mask = if mask { file.mask(row)? } else { Default::default() };
-            let ends = if ends { file.segment_ends(row)? } else { Default::default() };
+            let tokens = if tokens { file.tokens(row)? } else { Cow::default() };
+            let mask = if mask { file.mask(row)? } else { Cow::default() };
+            let ends = if ends { file.segment_ends(row)? } else { Cow::default() };
             let exceptions = if labels { file.label_exceptions(row)? } else { Vec::new() };
             let row = Row { tokens: &tokens, mask: &mask, ends: &ends, exceptions: &exceptions };
             for column in &mut *columns {

@@ -79,7 +79,7 @@ impl RowSet {
         for (file, start) in self.files.iter().zip(&self.starts) {
             if file.access() == Access::Read {
                 let own = rows.iter().filter_map(|row| row.checked_sub(*start));
-                file.will_need(own.filter(|row| *row < file.rows()));
+                file.will_need(&own.filter(|row| *row < file.rows()).collect::<Vec<_>>());
             }
         }
     }
