@@ -136,6 +136,13 @@ def test_a_file_that_shrinks_is_an_error_for_positioned_reads(packed, tmp_path):
         next(iter(ds.loader(2)))
 
 
+def test_a_view_with_other_columns(packed, expected):
+    ds = PackedDataset(packed, ["labels"])
+    view = ds.with_columns(["loss_mask"])
+    assert list(ds[0]) == ["labels"] and list(view[0]) == ["loss_mask"]
+    assert (view[:]["loss_mask"] == expected["loss_mask"]).all()
+
+
 def test_settings_are_checked(packed):
     for wrong in ({"access": "mmap"}, {"dtype": "int16"}, {"format": "arrow"}, {"columns": ["x"]}):
         with pytest.raises(apollo_pack.ConfigError):

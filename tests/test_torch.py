@@ -56,6 +56,13 @@ def test_a_collated_batch_is_not_copied(packed):
     assert all((shared[name] == batch[name]).all() for name in batch)
 
 
+def test_pinned_memory_where_there_is_a_device(packed, expected):
+    ds = PackedDataset(packed, format="torch")
+    for batch in (ds.batch([1, 2], pin_memory=True), next(iter(ds.loader(2, pin_memory=True)))):
+        assert batch["labels"].is_pinned() == torch.cuda.is_available()
+    assert (ds.batch([1, 2], pin_memory=True)["labels"].numpy() == expected["labels"][[1, 2]]).all()
+
+
 def test_columns_of_a_whole_batch_under_a_data_loader(packed):
     ds = PackedDataset(packed, COLUMNS, format="torch")
     for workers in (0, 2):
