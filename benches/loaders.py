@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Reader = Callable[[int], int]  # a seed: rows that were read
 
+STEP = 0.0002  # seconds that a step waits for a device
+
 
 def count(batches: Iterable[Any]) -> int:
     """Go through batches as a trainer does, which holds one at a time."""
@@ -65,12 +67,26 @@ def own(path: Path, size: int) -> dict[str, Reader]:
         ds = PackedDataset(path, columns, access=access)  # type: ignore[arg-type]
         return lambda seed: count(ds.loader(size, shuffle=True, seed=seed, prefetch=prefetch))
 
+    def waiting(prefetch: int) -> Reader:
+        ds = PackedDataset(path, two)
+
+        def read(seed: int) -> int:
+            rows = 0
+            for batch in ds.loader(size, shuffle=True, seed=seed, prefetch=prefetch):
+                rows += len(batch["input_ids"])
+                time.sleep(STEP)
+            return rows
+
+        return read
+
     return {
         "apollo-pack": loader(two, 0),
         "apollo-pack, 1 thread ahead": loader(two, 1),
         "apollo-pack, 2 threads ahead": loader(two, 2),
         "apollo-pack, positioned reads": loader(two, 0, "read"),
         "apollo-pack, with position_ids and cu_seqlens": loader(four, 0),
+        "apollo-pack, steps that wait": waiting(0),
+        "apollo-pack, steps that wait, 1 thread ahead": waiting(1),
     }
 
 

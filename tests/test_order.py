@@ -125,7 +125,7 @@ class _Virtual:
     def __len__(self):
         return self.rows
 
-    def batch(self, rows, *, pin_memory):  # noqa: ARG002
+    def batch(self, rows, *, pin_memory, pool):  # noqa: ARG002
         return {"rows": rows}
 
 
@@ -249,7 +249,7 @@ def test_a_virtual_file_of_a_billion_rows():
 
 def test_an_error_in_a_thread_reaches_the_caller(ds):
     class Broken(_Virtual):
-        def batch(self, rows, *, pin_memory):  # noqa: ARG002
+        def batch(self, rows, *, pin_memory, pool):  # noqa: ARG002
             raise OSError("gone") if 7 in rows else KeyError
 
     with pytest.raises(OSError, match="gone"):
@@ -276,6 +276,23 @@ def test_a_process_that_is_forked_off_goes_on_by_itself():
     child.join()
     assert first + [row for batch in rest for row in batch] == list(range(40))
     assert [row for batch in batches for row in batch["rows"].tolist()] == list(range(4, 40))
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_batches_that_are_kept_are_left_alone(ds, prefetch):
+    """Memory comes back only when nobody refers to it, by a view neither."""
+    expected = [batch["input_ids"].copy() for batch in ds.loader(4)]
+    kept, views, addresses = [], [], set()
+    for at, batch in enumerate(ds.loader(4, prefetch=prefetch)):
+        ids = batch["input_ids"]
+        addresses.add(ids.ctypes.data)
+        if at % 3 == 0:
+            kept.append((at, ids))
+        elif at % 3 == 1:
+            views.append((at, ids[1:]))
+    assert len(addresses) < len(expected), "memory comes back"
+    assert all((ids == expected[at]).all() for at, ids in kept)
+    assert all((ids == expected[at][1:]).all() for at, ids in views)
 
 
 def test_loaders_can_be_pickled(ds):

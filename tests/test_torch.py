@@ -56,6 +56,12 @@ def test_a_collated_batch_is_not_copied(packed):
     assert all((shared[name] == batch[name]).all() for name in batch)
 
 
+def test_tensors_that_are_kept_are_left_alone(packed, expected):
+    ds = PackedDataset(packed, format="torch")
+    kept = [batch["labels"][0] for batch in ds.loader(2, prefetch=2)]
+    assert all((row.numpy() == expected["labels"][2 * at]).all() for at, row in enumerate(kept))
+
+
 def test_pinned_memory_where_there_is_a_device(packed, expected):
     ds = PackedDataset(packed, format="torch")
     for batch in (ds.batch([1, 2], pin_memory=True), next(iter(ds.loader(2, pin_memory=True)))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import prod
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -57,15 +58,23 @@ class BatchShape:
         ]
         self.whole = [name for name in self.columns if name in WHOLE]
 
-    def empty(self, rows: int, *, tensors: bool, pin_memory: bool = False, shared: bool = False) -> Arrays:
+    def empty(
+        self,
+        rows: int,
+        *,
+        tensors: bool,
+        pin_memory: bool = False,
+        shared: bool = False,
+        pool: Pool | None = None,
+    ) -> Arrays:
         """Make arrays (or tensors) for so many rows, with any content.
 
-        Freed memory of this size comes back at the next batch, still warm, so there is no pool here; torch
-        keeps one of its own for pinned memory. Shared memory is what a worker process of torch hands over
-        without another copy.
+        Torch keeps a pool of its own for pinned memory. Shared memory is what a worker process of torch hands
+        over without another copy.
         """
+        plain = np.empty if pool is None else pool.empty
         if not tensors:
-            return {name: np.empty((rows, *shape), dtype) for name, shape, dtype in self._arrays}
+            return {name: plain((rows, *shape), dtype) for name, shape, dtype in self._arrays}
         import torch  # noqa: PLC0415 - an extra, and slow to import
 
         def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
@@ -74,7 +83,7 @@ class BatchShape:
                 return torch.empty(0, dtype=getattr(torch, dtype.name)).set_(storage, 0, shape)
             if pin_memory and torch.cuda.is_available():
                 return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True)
-            return torch.from_numpy(np.empty(shape, dtype))
+            return torch.from_numpy(plain(shape, dtype))
 
         return {name: empty((rows, *shape), dtype) for name, shape, dtype in self._arrays}
 
@@ -92,6 +101,39 @@ class BatchShape:
                     f"not {found.dtype} of shape {found.shape}"
                 )
         return arrays
+
+
+class Pool:
+    """Arrays that come back: one that nobody refers to but the pool is handed out again.
+
+    A batch that is freed and made anew costs as much in page faults as in filling. Views and tensors refer to
+    their array, so it comes back only when the last of them is gone; a batch that is kept is left alone.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Keep up to `most` arrays of a kind."""
+        self._most = most
+        self._kept: dict[tuple[tuple[int, ...], np.dtype[Any]], list[np.ndarray]] = {}
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Give an array with any content. Threads may ask at once: taking out of a list is atomic."""
+        kept = self._kept.setdefault((shape, dtype), [])
+        for _ in range(len(kept)):
+            try:
+                array = kept.pop()
+            except IndexError:
+                break
+            if getrefcount(array) == _OURS:
+                kept.append(array)
+                return array
+            kept.insert(0, array)
+        array = np.empty(shape, dtype)
+        if len(kept) < self._most:
+            kept.append(array)
+        return array
+
+
+_OURS = 2  # the variable and the argument
 
 
 class Rows:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from apollo_pack.batch import Format, Integer
+    from apollo_pack.batch import Format, Integer, Pool
     from apollo_pack.sampler import Sampler
 
     Row = dict[str, Any]
@@ -143,7 +143,12 @@ class PackedDataset:
         return Rows(self._read, self._shape.whole, self._indices(indices))
 
     def batch(
-        self, indices: Iterable[int], out: Mapping[str, Any] | None = None, *, pin_memory: bool = False
+        self,
+        indices: Iterable[int],
+        out: Mapping[str, Any] | None = None,
+        *,
+        pin_memory: bool = False,
+        pool: Pool | None = None,
     ) -> Row:
         """Return the rows of these indices, filled in one go without the interpreter's lock.
 
@@ -151,9 +156,10 @@ class PackedDataset:
             indices: of rows; negative ones count from the end. An array of bool chooses rows
             out: arrays or tensors of the right shapes and types to write to, such as an earlier batch
             pin_memory: put tensors in pinned memory, where there is a CUDA device
+            pool: where arrays come from and come back to, as those of a loader do
 
         """
-        return self._read(self._indices(indices), out=out, pin_memory=pin_memory)
+        return self._read(self._indices(indices), out=out, pin_memory=pin_memory, pool=pool)
 
     def __iter__(self) -> Iterator[Row]:
         """Iterate over all rows."""
@@ -247,11 +253,15 @@ class PackedDataset:
         format: Format | None = None,  # noqa: A002 - as above
         pin_memory: bool = False,
         shared: bool = False,
+        pool: Pool | None = None,
     ) -> Row:
         format = format or self._shape.format  # noqa: A001
         tensors = format == "torch"
         if out is None:
-            batch = self._shape.empty(len(rows), tensors=tensors, pin_memory=pin_memory, shared=shared)
+            pool = None if format == "jax" else pool  # JAX may go on reading what nobody refers to
+            batch = self._shape.empty(
+                len(rows), tensors=tensors, pin_memory=pin_memory, shared=shared, pool=pool
+            )
         else:
             batch = self._shape.checked(out, len(rows))
         self._files.fill(rows, {name: np.asarray(array) for name, array in batch.items()})

@@ -7,6 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from apollo_pack.batch import Pool
 from apollo_pack.errors import ConfigError
 from apollo_pack.order import Order
 
@@ -88,11 +89,13 @@ class Loader(Order):
         step_rows = self.batch_size * self.world_size
         start = self._begin(step_rows)
         epoch, steps = self.epoch, self._steps(start, step_rows)
+        pool = Pool(READY * self._prefetch + 4)  # what is ready, being made, in use, and just let go of
 
         def make(step: int) -> Batch:
             at = start + step * step_rows
             count = min(self.batch_size, -(-(self._rows - at) // self.world_size))
-            return self.dataset.batch(self._share(epoch, at, count), pin_memory=self._pin_memory)
+            rows = self._share(epoch, at, count)
+            return self.dataset.batch(rows, pin_memory=self._pin_memory, pool=pool)
 
         for step, batch in enumerate(_ahead(make, steps, min(self._prefetch, steps)), 1):
             self.epoch, self._position = epoch, min(start + step * step_rows, self._rows)
