@@ -66,6 +66,12 @@ def test_the_specification(rows, seed, epoch, at):
     assert _core.rows_in_order(rows, seed, epoch, at % rows, 1, 1)[0] == row_at(rows, seed, epoch, at % rows)
 
 
+@pytest.fixture(autouse=True)
+def _threads_are_asked(monkeypatch):
+    """A test comes back at once, and threads would be left alone."""
+    monkeypatch.setattr("apollo_pack.loader.LONG", 0.0)
+
+
 @pytest.fixture(scope="module")
 def ds(packed):
     return PackedDataset(packed, columns=["input_ids"])

@@ -16,6 +16,12 @@ from apollo_pack.batch import COLUMNS
 PROC = Path("/proc/self")
 
 
+@pytest.fixture(autouse=True)
+def _threads_are_asked(monkeypatch):
+    """A test comes back at once, and threads would be left alone."""
+    monkeypatch.setattr("apollo_pack.loader.LONG", 0.0)
+
+
 def resident_kib():
     fields = (PROC / "status").read_text().split("VmRSS:")[1]
     return int(fields.split()[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from apollo_pack.batch import Pool
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Batch = dict[str, Any]
 
 READY = 2  # batches that a thread makes ahead
+LONG = 20e-6  # seconds for which waking a thread pays
 
 
 class Loader(Order):
@@ -100,15 +102,17 @@ class Loader(Order):
         for step, batch in enumerate(_ahead(make, steps, min(self._prefetch, steps)), 1):
             self.epoch, self._position = epoch, min(start + step * step_rows, self._rows)
             yield batch
+            del batch  # or its arrays could not come back before the next is made
         self._end()
 
 
 def _ahead(make: Callable[[int], Batch], steps: int, threads: int) -> Iterator[Batch]:
     """Make the steps on some threads, a few ahead, and give them in order.
 
-    Whoever asks for a step that nobody has begun makes it (or the next that nobody has begun, while a thread
-    is at it), so that threads are never waited for in vain. They do not live on in a process that is forked
-    off: there each step is made when it is asked for.
+    Threads are asked while the caller leaves them time; one that comes back at once is faster alone. Whoever
+    asks for a step that nobody has begun makes it (or the next that nobody has begun, while a thread is at
+    it), so that threads are never waited for in vain. They do not live on in a process that is forked off:
+    there each step is made when it is asked for.
     """
     owner = os.getpid()
     made: dict[int, Batch] = {}
@@ -116,12 +120,19 @@ def _ahead(make: Callable[[int], Batch], steps: int, threads: int) -> Iterator[B
     done: SimpleQueue[tuple[int, Batch | BaseException]] = SimpleQueue()
     for _ in range(threads):
         Thread(target=_work, args=(make, asked, done), name="apollo-pack", daemon=True).start()
+    unasked = 0  # the first step that no thread was asked for
+    away = LONG
     try:
-        for step in range(min(steps, READY * threads)):
-            asked.put(step)
         for step in range(steps):
+            unasked = max(unasked, step)
+            if threads and away >= LONG:
+                end = min(step + READY * threads + 1, steps)
+                for later in range(unasked, end):
+                    asked.put(later)
+                unasked = max(unasked, end)
             while step not in made:
-                at = step if not threads or os.getpid() != owner else _begin_next(asked, done)
+                alone = step >= unasked or os.getpid() != owner
+                at = step if alone else _begin_next(asked, done)
                 if at is not None:
                     made[at] = make(at)
                     continue
@@ -129,9 +140,9 @@ def _ahead(make: Callable[[int], Batch], steps: int, threads: int) -> Iterator[B
                 if isinstance(result, BaseException):
                     raise result
                 made[at] = result
-            if threads and step + READY * threads < steps:
-                asked.put(step + READY * threads)
+            left = perf_counter()
             yield made.pop(step)
+            away = perf_counter() - left
     finally:
         for _ in range(threads):
             asked.put(None)
