@@ -122,3 +122,45 @@ fn is_remote(file: &File) -> bool {
         REMOTE.iter().any(|remote| u64::from(*remote) == kind)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &std::path::Path, length: u64, access: Access) -> io::Result<Storage> {
+        Storage::open(File::open(path)?, length, access)
+    }
+
+    #[test]
+    fn a_map_and_reads_give_the_same() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a");
+        let numbers: Vec<u32> = (0..4096).collect();
+        std::fs::write(&path, bytemuck::cast_slice::<u32, u8>(&numbers))?;
+        let length = numbers.len() as u64 * 4;
+        assert_eq!(open(&path, length, Access::Auto)?.access(), Access::Map);
+        for access in [Access::Map, Access::Read] {
+            let storage = open(&path, length, access)?;
+            assert_eq!(storage.access(), access);
+            storage.will_need(400..8000);
+            assert_eq!(*storage.get::<u32>(400..800)?, numbers[100..200]);
+            assert!(storage.get::<u8>(length..length)?.is_empty());
+            let beyond = storage.get::<u32>(length - 4..length + 4);
+            assert!(beyond.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_an_error() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("a");
+        std::fs::write(&path, [7; 100])?;
+        let storage = open(&path, 100, Access::Read)?;
+        File::options().write(true).open(&path)?.set_len(50)?;
+        assert_eq!(*storage.get::<u8>(0..50)?, [7; 50]);
+        assert!(storage.get::<u8>(40..60).is_err_and(|error| error.to_string().contains("shorter")));
+        assert!(open(&path, 100, Access::Map).is_err());
+        Ok(())
+    }
+}
