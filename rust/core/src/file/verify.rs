@@ -35,8 +35,8 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
         let segments = file.segments(row)?;
         check_row(file, row, &segments, &mut totals)?;
         let exceptions = file.label_exceptions(row)?;
-        let tokens = bytemuck::cast_slice(file.tokens(row)?);
-        hashes.push(row_hash(tokens, file.mask(row)?, &segments, &exceptions));
+        let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
+        hashes.push(row_hash(bytemuck::cast_slice(&tokens), &mask, &segments, &exceptions));
     }
     let content_hash = content_hash(file.seq_len() as u64, &metadata.inputs, &hashes);
     if content_hash != metadata.content_hash {
