@@ -23,6 +23,7 @@ from apollo_pack.errors import (
     OutputBusyError,
     OutputExistsError,
     TokenizerError,
+    UnfinishedBuildError,
 )
 from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
 
@@ -45,6 +46,7 @@ __all__ = [
     "OutputExistsError",
     "PackedDataset",
     "TokenizerError",
+    "UnfinishedBuildError",
     "__version__",
     "build",
     "plan",

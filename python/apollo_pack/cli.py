@@ -37,8 +37,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        console.print_error("interrupted")
+    except (KeyboardInterrupt, click.Abort) as interruption:
+        console.print_error("; ".join(["interrupted", *getattr(interruption, "__notes__", [])]))
         code = INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more while it exits.
@@ -146,13 +146,30 @@ def choice(*names: str) -> click.Choice[str]:
     help="An item that cannot be read stops the build, or is left out, counted and listed.",
 )
 @click.option(
+    "--max-item-bytes",
+    type=int,
+    default=1 << 30,
+    show_default=True,
+    help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
+)
+@click.option(
+    "--temp-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where what is encoded, about the size of OUT, is kept until rows are made of it. [default: beside OUT]",
+)
+@click.option(
     "--check-encoder",
     type=int,
     metavar="N",
     help="Documents that the reference encodes as well; a difference stops the build. [default: 16 of a "
     "corpus from 1 GB on, else 0]",
 )
-@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace OUT if it exists, and begin anew where a build that was stopped cannot be continued.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Read and check the whole corpus, show the plan, write nothing."
 )
@@ -166,13 +183,14 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     like medicalWeb_en_qa.json give source, language and kind.
 
     OUT appears under its name only when it is whole, and its bytes depend on the corpus and the settings
-    alone.
+    alone. A build that was stopped after more than a few seconds goes on when the same command is given again.
     """
     silent = quiet or as_json
     progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
         settings.pop("force")
         settings.pop("check_encoder")
+        settings.pop("temp_dir")
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
         if as_json:

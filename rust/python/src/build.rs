@@ -38,6 +38,8 @@ struct Settings {
     bos_token: Option<String>,
     threads: Option<usize>,
     on_error: String,
+    max_item_bytes: u64,
+    temp_dir: Option<PathBuf>,
     check_encoder: Option<u32>,
     force: bool,
 }
@@ -88,6 +90,8 @@ impl Settings {
                 &self.on_error,
                 &[("stop", OnError::Stop), ("skip", OnError::Skip)],
             )?,
+            max_item_bytes: self.max_item_bytes,
+            temp_dir: self.temp_dir,
             check_encoder: self.check_encoder,
             force: self.force,
         })

@@ -15,10 +15,14 @@ use crate::error::to_python;
 
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long work that was told to stop is waited for. What takes longer (the encoding of one very long item, the
+/// flushing of a large file) ends on its own, unseen: it can neither publish nor speak to Python any more.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Runs `work` to its end, calls `tick` ten times a second and once after it.
 ///
-/// When `tick` raises, or a signal arrives, the work is told to stop and waited for, and the exception
-/// goes on to the caller.
+/// When `tick` raises, or a signal arrives, the work is told to stop, and the exception goes on to the caller, with
+/// a note where the work has left something: a result, if it was too late to stop, or what a build goes on from.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     monitor: &Arc<Monitor>,
@@ -28,7 +32,7 @@ pub(crate) fn run<T: Send + 'static>(
     let (done_out, done_in) = channel();
     let watched = Arc::clone(monitor);
     let thread = std::thread::spawn(move || {
-        // Whoever waits may be gone only if the process ends.
+        // Nobody waits any more for work that was too slow to stop.
         let _ = done_out.send(work(&watched));
     });
     // `Receiver` is not `Sync`; a mutex lends it to the closures below, which run one at a time.
@@ -44,9 +48,16 @@ pub(crate) fn run<T: Send + 'static>(
         match py.detach(|| receive(Some(TICK))) {
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(exception) = py.check_signals().and_then(|()| tick(py)) {
-                    monitor.cancel();
-                    let _ = py.detach(|| receive(None));
-                    let _ = py.detach(|| thread.join());
+                    let in_time = monitor.cancel();
+                    let result = py.detach(|| receive(in_time.then_some(PATIENCE)));
+                    let note = match result {
+                        Ok(Ok(_)) if !in_time => Some("too late: the output was written"),
+                        _ if monitor.is_continuable() => Some("the same build goes on from here"),
+                        _ => None,
+                    };
+                    if let Some(note) = note {
+                        exception.value(py).call_method1("add_note", (note,))?;
+                    }
                     return Err(exception);
                 }
             }

@@ -1,6 +1,7 @@
 //! The settings of a build.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
@@ -79,6 +80,17 @@ pub enum OnError {
     Skip,
 }
 
+impl OnError {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// The settings of a build.
 #[derive(Debug, Clone)]
 pub struct BuildConfig {
@@ -108,6 +120,10 @@ pub struct BuildConfig {
     pub threads: Option<usize>,
     /// What becomes of the build when an item cannot be read.
     pub on_error: OnError,
+    /// Longer items are bad items.
+    pub max_item_bytes: u64,
+    /// Where the encoded documents are kept until rows are made; beside the output by default.
+    pub temp_dir: Option<PathBuf>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
     /// Whether an existing output is replaced.
@@ -122,6 +138,9 @@ impl BuildConfig {
                 "seq_len must be a multiple of 8 between 8 and 16777216, not {seq_len}"
             )));
         }
+        if self.max_item_bytes == 0 {
+            return Err(Error::Config("max_item_bytes must be at least 1".into()));
+        }
         match self.threads {
             Some(0) => Err(Error::Config("threads must be at least 1".into())),
             Some(threads) if threads > 1024 => Err(Error::Config("threads must be at most 1024".into())),
@@ -132,6 +151,10 @@ impl BuildConfig {
     pub(super) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.unwrap_or_else(all)
+    }
+
+    pub(super) fn max_item_bytes(&self) -> usize {
+        usize::try_from(self.max_item_bytes).unwrap_or(usize::MAX)
     }
 
     pub(super) fn token_options(&self) -> TokenOptions {

@@ -116,10 +116,10 @@ impl Filler<'_> {
         let mut column = 0;
         let mut loss = 0;
         for slice in &rows.slices[rows.first_slice(row)..rows.ends[row]] {
-            let fragment = &spool.fragments[slice.fragment as usize];
+            let fragment = spool.fragment(slice.fragment)?;
             let end = column + slice.length as usize;
             let segment = &mut tokens[column..end];
-            spool.read(fragment, slice.start, segment)?;
+            spool.read(&fragment, slice.start, segment)?;
             segment[0] &= !LOSS; // nothing of its own document stands before it
             let counting = segment.iter().map(|token| u64::from(token >> 31)).sum::<u64>();
             let placed = &mut counted.by_input[fragment.input as usize];

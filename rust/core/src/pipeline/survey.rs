@@ -10,7 +10,7 @@ use super::monitor::{Monitor, Stage};
 use crate::discover::{Corpus, Input, Kind, LeftOut};
 use crate::error::{InputError, Result};
 use crate::plan::{Order, Packing};
-use crate::read::{Batch, parse_item, read_batches};
+use crate::read::{Batch, Position, Reading, parse_item, read_batches};
 use crate::render::Template;
 use crate::tokenizer::{Tokenizer, TokenizerInfo};
 
@@ -129,7 +129,7 @@ pub(super) fn survey(
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = inputs.get(at) else { return Ok(()) };
             monitor.check()?;
-            let plan = survey_file(input, config.on_error, depth, monitor)?;
+            let plan = survey_file(input, config, depth, monitor)?;
             plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan);
         }
     };
@@ -158,10 +158,16 @@ pub(super) fn survey(
     })
 }
 
-fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+fn survey_file(input: &Input, config: &BuildConfig, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+    let on_error = config.on_error;
+    let reading = Reading {
+        batch_bytes: BEGINNING,
+        max_item_bytes: config.max_item_bytes(),
+        from: Position::default(),
+    };
     let mut findings = Findings { input, kind: None, items: 0, bad: 0, problems: Vec::new() };
     let mut seen = 0; // stored bytes
-    let result = read_batches(input, BEGINNING, |batch| {
+    let result = read_batches(input, &reading, |batch| {
         monitor.check()?;
         monitor.advance(batch.stored - seen);
         seen = batch.stored;
@@ -211,22 +217,23 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn look_at(&mut self, batch: &Batch) {
-        for (index, range) in (batch.first_item..).zip(&batch.items) {
+        for item in batch.items() {
             self.items += 1;
-            let problem = match parse_item(&batch.bytes[range.clone()]) {
-                Ok(item) => {
+            let problem = match item.bytes.map(parse_item) {
+                None => Some((0, batch.too_long())),
+                Some(Ok(item)) => {
                     let kind = *self.kind.get_or_insert(item.kind());
                     mixed_kinds(kind, item.kind()).map(|problem| (0, problem))
                 }
-                Err(problem) => Some((problem.at, problem.problem)),
+                Some(Err(problem)) => Some((problem.at, problem.problem)),
             };
             if let Some((at, problem)) = problem {
                 self.bad += 1;
                 if self.problems.len() < PROBLEMS_LISTED {
                     self.problems.push(InputError {
                         file: self.input.path.clone(),
-                        item: Some(index),
-                        byte: Some(batch.offset + (range.start + at) as u64),
+                        item: Some(item.index),
+                        byte: Some(item.byte + at as u64),
                         problem,
                     });
                 }

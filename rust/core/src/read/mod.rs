@@ -7,6 +7,7 @@ mod batches;
 mod item;
 mod split;
 
-pub use batches::{Batch, FileSummary, read_batches};
+pub use batches::{
+    Batch, FileSummary, MAX_ITEM_BYTES, Position, RawItem, Reading, begins_as_before, read_batches,
+};
 pub use item::{Item, ItemProblem, parse_item};
-pub use split::MAX_ITEM_BYTES;
