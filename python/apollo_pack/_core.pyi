@@ -39,6 +39,13 @@ class PackedFiles:
     def read(self, rows: Sequence[int], columns: Sequence[str]) -> dict[str, Any]: ...
     def documents(self, row: int) -> list[dict[str, Any]]: ...
     def verify(self, on_progress: Callable[[int, int], object] | None = None) -> list[dict[str, Any]]: ...
+    def check_against(
+        self,
+        corpus: object,
+        tokenizer: _Tokenizer,
+        rows: int | None = None,
+        on_progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> dict[str, Any]: ...
 
 @final
 class Encoder:

@@ -7,7 +7,7 @@
 pub(crate) mod faults;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -165,6 +165,27 @@ impl DiskFile {
     /// When the file ends before, or cannot be read.
     pub fn read_at(&self, bytes: &mut [u8], at: u64) -> Result<()> {
         self.disk.look(&self.path, || self.file.read_exact_at(bytes, at))
+    }
+
+    /// Fills both from a place, where one follows the other.
+    ///
+    /// # Errors
+    /// When the file ends before, or cannot be read.
+    pub fn read_both_at(&self, first: &mut [u8], second: &mut [u8], at: u64) -> Result<()> {
+        let wanted = first.len() + second.len();
+        let read = self.disk.look(&self.path, || {
+            let mut parts = [IoSliceMut::new(first), IoSliceMut::new(second)];
+            match rustix::io::preadv(&self.file, &mut parts, at) {
+                Err(Errno::INTR) => Ok(0),
+                result => Ok(result?),
+            }
+        })?;
+        if read == wanted {
+            return Ok(());
+        }
+        // Rarely the system gives less than there is.
+        self.read_at(first, at)?;
+        self.read_at(second, at + first.len() as u64)
     }
 
     /// Cuts the file off, or makes it longer.

@@ -1,8 +1,11 @@
 //! **spool**: the encoded documents on disk, in the order of the corpus.
 //!
-//! It lets planning see all lengths before a single row is written, with neither tokens nor places of documents
-//! in memory, and is what a build that was killed goes on from: a [`SpoolMark`] says how much of it is good.
-//! A token is stored with its mask: the highest bit of its 32 says that it counts for the loss.
+//! It lets planning see all lengths before a single row is written, without tokens in memory, and is what a build
+//! that was killed goes on from: a [`SpoolMark`] says how much of it is good.
+//!
+//! There are two files. `fragments` has a record for each fragment. `tokens` has the same record again and then the
+//! fragment's tokens, so that one read gets both when rows are filled. A token is stored with its mask: the highest
+//! bit of its 32 says that it counts for the loss.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,8 +31,6 @@ const BUFFER: usize = 1 << 20;
 pub struct Fragment {
     /// Index of the item in its file.
     pub item: u64,
-    /// Where its tokens begin in the spool.
-    pub at: u64,
     /// Number of tokens.
     pub length: u32,
     /// Token of its document with which it begins.
@@ -41,20 +42,20 @@ pub struct Fragment {
 }
 
 /// A fragment as it stands on disk.
-type Record = [u64; 4];
+type Record = [u64; 3];
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
 impl Fragment {
     fn to_record(self) -> Record {
         let pair = |halves: [u32; 2]| bytemuck::cast::<[u32; 2], u64>(halves); // little-endian: low, high
-        [self.item, self.at, pair([self.length, self.start]), pair([self.input, self.cut.into()])]
+        [self.item, pair([self.length, self.start]), pair([self.input, self.cut.into()])]
     }
 
-    fn from_record([item, at, lengths, input]: Record) -> Self {
+    fn from_record([item, lengths, input]: Record) -> Self {
         let halves = |pair: u64| bytemuck::cast::<u64, [u32; 2]>(pair); // little-endian: low, high
         let ([length, start], [input, cut]) = (halves(lengths), halves(input));
-        Self { item, at, length, start, input, cut: cut != 0 }
+        Self { item, length, start, input, cut: cut != 0 }
     }
 }
 
@@ -131,7 +132,7 @@ impl SpoolWriter {
     /// How many tokens stand in it.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        self.tokens.bytes() / 4
+        (self.tokens.bytes() - self.fragments.bytes()) / 4
     }
 
     /// How many fragments stand in it.
@@ -140,14 +141,24 @@ impl SpoolWriter {
         self.fragments.bytes() / RECORD_BYTES
     }
 
-    /// Appends tokens and the fragments they make.
+    /// Appends fragments and their tokens, which stand one after the other.
     ///
     /// # Errors
     /// When the disk is full, say.
-    pub fn append(&mut self, tokens: &[u32], fragments: &[Fragment]) -> Result<()> {
-        self.tokens.append(bytemuck::cast_slice(tokens))?;
-        let records: Vec<Record> = fragments.iter().map(|fragment| fragment.to_record()).collect();
-        self.fragments.append(bytemuck::cast_slice(&records))
+    pub fn append(
+        &mut self,
+        mut tokens: &[u32],
+        fragments: impl IntoIterator<Item = Fragment>,
+    ) -> Result<()> {
+        for fragment in fragments {
+            let record = fragment.to_record();
+            let (own, rest) = tokens.split_at(tokens.len().min(fragment.length as usize));
+            tokens = rest;
+            self.fragments.append(bytemuck::cast_slice(&record))?;
+            self.tokens.append(bytemuck::cast_slice(&record))?;
+            self.tokens.append(bytemuck::cast_slice(own))?;
+        }
+        Ok(())
     }
 
     /// Hands everything to the system, and says what there is. It is on the disk only after [`SpoolWriter::files`]
@@ -218,24 +229,20 @@ impl Stream {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
         if self.buffer.len() + bytes.len() > BUFFER {
             self.write_out()?;
         }
-        if bytes.len() > BUFFER {
-            self.file.write_at(bytes, self.written)?;
-            self.written += bytes.len() as u64;
-        } else {
-            self.buffer.extend_from_slice(bytes);
-        }
+        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
     fn write_out(&mut self) -> Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_at(&self.buffer, self.written)?;
+            self.hasher.update(&self.buffer);
             self.written += self.buffer.len() as u64;
             self.buffer.clear();
+            self.buffer.shrink_to(BUFFER); // after a fragment that is longer than that
         }
         Ok(())
     }
@@ -271,23 +278,32 @@ impl Spool {
         Ok(())
     }
 
-    /// Reads one fragment.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn fragment(&self, index: u32) -> Result<Fragment> {
-        let mut record = Record::default();
-        self.fragments.read_at(bytemuck::bytes_of_mut(&mut record), u64::from(index) * RECORD_BYTES)?;
-        Ok(Fragment::from_record(record))
+    /// Where each fragment begins, for [`Spool::read`]; `length` gives their lengths.
+    #[must_use]
+    pub fn places(lengths: &[u32]) -> Vec<u64> {
+        let mut at = 0;
+        let place = |length: &u32| {
+            let place = at;
+            at += RECORD_BYTES + u64::from(*length) * 4;
+            place
+        };
+        lengths.iter().map(place).collect()
     }
 
-    /// Reads tokens from the `start`-th of a fragment on.
+    /// Reads the fragment at a place, and as many of its tokens as there is room for from the `start`-th on.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub fn read(&self, fragment: &Fragment, start: u32, tokens: &mut [u32]) -> Result<()> {
-        let at = (fragment.at + u64::from(start)) * 4;
-        self.tokens.read_at(bytemuck::cast_slice_mut(tokens), at)
+    pub fn read(&self, place: u64, start: u32, tokens: &mut [u32]) -> Result<Fragment> {
+        let mut record = Record::default();
+        let bytes = bytemuck::cast_slice_mut(tokens);
+        if start == 0 {
+            self.tokens.read_both_at(bytemuck::bytes_of_mut(&mut record), bytes, place)?;
+        } else {
+            self.tokens.read_at(bytemuck::bytes_of_mut(&mut record), place)?;
+            self.tokens.read_at(bytes, place + RECORD_BYTES + u64::from(start) * 4)?;
+        }
+        Ok(Fragment::from_record(record))
     }
 }
 
@@ -297,28 +313,30 @@ mod tests {
 
     type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
-    fn fragment(item: u64, at: u64, length: u32) -> Fragment {
-        Fragment { item, at, length, start: 0, input: 0, cut: false }
+    fn fragment(item: u64, length: u32) -> Fragment {
+        Fragment { item, length, start: 0, input: 0, cut: false }
     }
 
     #[test]
     fn what_is_appended_comes_back() -> Outcome {
         let folder = tempfile::tempdir()?;
         let mut writer = SpoolWriter::create(&Disk::default(), folder.path())?;
-        writer.append(&[1, 2 | LOSS, 3], &[fragment(0, 0, 3)])?;
-        let second = fragment(1, writer.tokens(), 3);
-        writer.append(&[4, 5, 6 | LOSS], &[second])?;
+        let fragments = [fragment(0, 3), fragment(1, 4)];
+        writer.append(&[1, 2 | LOSS, 3, 4, 5, 6 | LOSS, 7], fragments)?;
+        assert_eq!((writer.tokens(), writer.fragments()), (7, 2));
         let spool = writer.finish()?;
-        let mut tokens = [0; 2];
-        assert_eq!((spool.count(), spool.fragment(1)?), (2, second));
-        spool.read(&second, 1, &mut tokens)?;
-        assert_eq!(tokens, [5, 6 | LOSS]);
-        let mut items = Vec::new();
+        let places = Spool::places(&[3, 4]);
+        for (start, length, expected) in [(1, 2, &[5, 6 | LOSS][..]), (0, 4, &[4, 5, 6 | LOSS, 7])] {
+            let mut tokens = vec![0; length];
+            assert_eq!(spool.read(places[1], start, &mut tokens)?, fragments[1]);
+            assert_eq!(tokens, expected);
+        }
+        let mut found = Vec::new();
         spool.each_fragment(|fragment| {
-            items.push(fragment.item);
+            found.push(*fragment);
             Ok(())
         })?;
-        assert_eq!(items, [0, 1]);
+        assert_eq!((spool.count(), &found[..]), (2, &fragments[..]));
         Ok(())
     }
 
@@ -328,17 +346,17 @@ mod tests {
         let disk = Disk::default();
         let resume = |mark| SpoolWriter::resume(&disk, folder.path(), mark, || Ok(()));
         let mut writer = SpoolWriter::create(&disk, folder.path())?;
-        writer.append(&[1, 2], &[fragment(0, 0, 2)])?;
+        writer.append(&[1, 2], [fragment(0, 2)])?;
         let mark = writer.mark()?;
-        writer.append(&vec![7; 1 << 19], &[fragment(1, 2, 1 << 19)])?;
+        writer.append(&vec![7; 1 << 19], [fragment(1, 1 << 19)])?;
         drop(writer);
         let Some(mut writer) = resume(&mark)? else { panic!("refused") };
         assert_eq!((writer.tokens(), writer.fragments()), (2, 1));
-        writer.append(&[3], &[fragment(1, 2, 1)])?;
+        writer.append(&[3], [fragment(1, 1)])?;
         let longer = writer.mark()?;
         let spool = writer.finish()?;
         let mut token = [0];
-        spool.read(&spool.fragment(1)?, 0, &mut token)?;
+        spool.read(Spool::places(&[2, 1])[1], 0, &mut token)?;
         assert_eq!(token, [3]);
         assert!(resume(&longer)?.is_some());
         let path = folder.path().join(TOKENS);

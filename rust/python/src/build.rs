@@ -99,9 +99,9 @@ impl Settings {
 }
 
 /// A tokenizer, as Python found it: `(label, tokenizer.json, tokenizer_config.json or None)`.
-type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
+pub(crate) type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
 
-fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
+pub(crate) fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
     TokenizerSource { label, json, config }
 }
 
@@ -163,7 +163,11 @@ pub(crate) fn plan<'py>(
     Ok(pythonize(py, &plan)?)
 }
 
-fn report_progress(py: Python<'_>, monitor: &Monitor, callback: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+pub(crate) fn report_progress(
+    py: Python<'_>,
+    monitor: &Monitor,
+    callback: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let Some(callback) = callback else {
         return Ok(());
     };

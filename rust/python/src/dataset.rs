@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use apollo_pack_core::Error;
 use apollo_pack_core::file::{PackedFile, verify};
-use apollo_pack_core::pipeline::Monitor;
+use apollo_pack_core::pipeline::{Monitor, check_against};
 use numpy::{Element, IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pythonize::pythonize;
 
+use crate::build::{FoundTokenizer, report_progress, source};
 use crate::error::{ConfigError, to_python};
 use crate::job;
 
@@ -110,7 +111,7 @@ impl PackedFiles {
         on_progress: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let monitor = Arc::new(Monitor::default());
-        let files = self.files.clone();
+        let (files, starts) = (self.files.clone(), self.starts.clone());
         let total = self.rows;
         let checked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let seen = Arc::clone(&checked);
@@ -118,11 +119,14 @@ impl PackedFiles {
             py,
             &monitor,
             move |monitor| {
-                let check = |_row| {
-                    seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    monitor.check()
+                let verify_file = |before: &usize, file: &Arc<PackedFile>| {
+                    verify(file, |row| {
+                        seen.store(before + row, std::sync::atomic::Ordering::Relaxed);
+                        monitor.check()
+                    })
                 };
-                files.iter().map(|file| verify(file, check)).collect::<Result<Vec<_>, Error>>()
+                let files = starts.iter().zip(&files);
+                files.map(|(before, file)| verify_file(before, file)).collect::<Result<Vec<_>, Error>>()
             },
             |_| match &on_progress {
                 Some(callback) => {
@@ -132,6 +136,28 @@ impl PackedFiles {
             },
         )?;
         Ok(pythonize(py, &verified)?)
+    }
+
+    /// Compares rows (all by default) of the first file with its corpus; a dict.
+    #[pyo3(signature = (corpus, tokenizer, rows=None, on_progress=None))]
+    fn check_against<'py>(
+        &self,
+        py: Python<'py>,
+        corpus: PathBuf,
+        tokenizer: FoundTokenizer,
+        rows: Option<usize>,
+        on_progress: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let monitor = Arc::new(Monitor::default());
+        let watched = Arc::clone(&monitor);
+        let file = Arc::clone(&self.files[0]); // there is at least one
+        let agreement = job::run(
+            py,
+            &monitor,
+            move |monitor| check_against(&file, &corpus, source(tokenizer), rows, monitor),
+            |py| report_progress(py, &watched, on_progress.as_ref()),
+        )?;
+        Ok(pythonize(py, &agreement)?)
     }
 }
 

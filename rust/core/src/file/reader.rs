@@ -324,7 +324,7 @@ impl PackedFile {
     fn check_index(&self) -> Result<()> {
         let tokens = self.layout.range(Tensor::Tokens);
         let mask = self.layout.range(Tensor::LossMask);
-        self.check_blocks(|block| !tokens.contains(&block.start) && !mask.contains(&block.start))?;
+        self.check_blocks(|block| Ok(!tokens.contains(&block.start) && !mask.contains(&block.start)))?;
         let offsets = self.tensor::<u64>(Tensor::SegmentOffsets)?;
         let covered = (offsets.first().copied(), offsets.last().copied());
         if covered != (Some(0), Some(self.layout.shape.segments)) {
@@ -333,15 +333,25 @@ impl PackedFile {
         Ok(())
     }
 
+    /// Labels that are not their own token stand in ascending order, in rows that there are.
+    pub(super) fn check_label_positions(&self) -> Result<()> {
+        let positions = self.tensor::<u64>(Tensor::LabelPositions)?;
+        let end = self.layout.shape.rows.saturating_mul(self.layout.shape.seq_len);
+        if !positions.is_sorted_by(|a, b| a < b) || positions.last().is_some_and(|last| *last >= end) {
+            return Err(self.damaged("its labels are not in ascending order in its rows"));
+        }
+        Ok(())
+    }
+
     /// Compares the checksums of the chosen blocks.
-    pub(super) fn check_blocks(&self, chosen: impl Fn(&std::ops::Range<u64>) -> bool) -> Result<()> {
+    pub(super) fn check_blocks(&self, chosen: impl Fn(&std::ops::Range<u64>) -> Result<bool>) -> Result<()> {
         let table = range(&self.map, &self.layout, Tensor::Checksums);
         let root = range(&self.map, &self.layout, Tensor::RootHash);
         if xxh3_128(table).to_le_bytes() != *root {
             return Err(self.damaged("its table of checksums does not match the root hash"));
         }
         for (block, sum) in self.layout.blocks().zip(table.chunks_exact(8)) {
-            if chosen(&block) && xxh3_64(slice(&self.map, &block)).to_le_bytes() != *sum {
+            if chosen(&block)? && xxh3_64(slice(&self.map, &block)).to_le_bytes() != *sum {
                 return Err(self.damaged(&format!("bytes {} to {} have changed", block.start, block.end)));
             }
         }
@@ -350,6 +360,11 @@ impl PackedFile {
 
     fn no_row(&self, row: usize) -> Error {
         Error::Config(format!("there is no row {row}: {} has {}", self.path.display(), self.rows))
+    }
+
+    /// Something about it is not as in what it is compared with.
+    pub(crate) fn differs(&self, problem: &str) -> Error {
+        Error::Format { path: self.path.clone(), problem: problem.into() }
     }
 
     pub(super) fn damaged(&self, problem: &str) -> Error {

@@ -21,20 +21,23 @@ pub struct Verified {
 /// its beginning in order, the mask lies on segments and never on the first token of one, ids are below
 /// the size of the vocabulary, padding is padding, and sums and ledger agree with the rows.
 ///
-/// `goes_on` is asked before each row.
+/// Label exceptions stand in ascending order inside segments, and are ids too.
+///
+/// `goes_on` is asked before each block and each row; it is told how many rows are done.
 ///
 /// # Errors
 /// Names the first thing that does not hold.
 pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Result<Verified> {
-    file.check_blocks(|_| true)?;
+    file.check_blocks(|_| goes_on(0).map(|()| true))?;
+    file.check_label_positions()?;
     let metadata = file.metadata();
     let mut totals = Totals::default();
     let mut hashes = Vec::with_capacity(file.rows());
     for row in 0..file.rows() {
         goes_on(row)?;
         let segments = file.segments(row)?;
-        check_row(file, row, &segments, &mut totals)?;
         let exceptions = file.label_exceptions(row)?;
+        check_row(file, row, &segments, &exceptions, &mut totals)?;
         let tokens = bytemuck::cast_slice(file.tokens(row)?);
         hashes.push(row_hash(tokens, file.mask(row)?, &segments, &exceptions));
     }
@@ -47,15 +50,20 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
             file.damaged(&format!("its rows hold {totals:?}, its metadata says {:?}", metadata.totals))
         );
     }
-    let ledger = metadata.ledger.total();
     metadata.ledger.check().map_err(|_| file.damaged("its ledger does not balance"))?;
-    if (ledger.tokens_kept, ledger.loss_tokens) != (totals.tokens, totals.loss_tokens) {
+    if metadata.ledger.tokens_placed() != Some((totals.tokens, totals.loss_tokens)) {
         return Err(file.damaged("its ledger does not agree with its rows"));
     }
     Ok(Verified { totals, content_hash, root_hash: file.root_hash() })
 }
 
-fn check_row(file: &PackedFile, row: usize, segments: &[Segment], totals: &mut Totals) -> Result<()> {
+fn check_row(
+    file: &PackedFile,
+    row: usize,
+    segments: &[Segment],
+    exceptions: &[(u32, u32)],
+    totals: &mut Totals,
+) -> Result<()> {
     let metadata = file.metadata();
     let fail = |what: &str| Err(file.damaged(&format!("row {row}: {what}")));
     let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
@@ -86,6 +94,12 @@ fn check_row(file: &PackedFile, row: usize, segments: &[Segment], totals: &mut T
     }
     if (column..tokens.len()).any(counts) {
         return fail("padding counts for the loss");
+    }
+    for (place, label) in exceptions {
+        let place = *place as usize;
+        if place >= column || *label >= metadata.tokenizer.vocab_size {
+            return fail("a label stands on padding, or is not in the vocabulary");
+        }
     }
     totals.rows += 1;
     totals.segments += segments.len() as u64;

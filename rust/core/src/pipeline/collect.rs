@@ -130,13 +130,9 @@ impl Collector<'_> {
     fn take(&mut self, input: usize, outcome: Outcome) -> Result<()> {
         match outcome {
             Outcome::Batch { batch: EncodedBatch { encoded, bad }, stored, end } => {
-                let base = self.spool.tokens();
                 let number = u32::try_from(input).map_err(|_| Error::Internal("too many files".into()))?;
-                let fragments = encoded.fragments.iter();
-                let fragments: Vec<Fragment> = fragments
-                    .map(|piece| Fragment { at: piece.at + base, input: number, ..*piece })
-                    .collect();
-                self.spool.append(&encoded.tokens, &fragments)?;
+                let fragments = encoded.fragments.iter().map(|piece| Fragment { input: number, ..*piece });
+                self.spool.append(&encoded.tokens, fragments)?;
                 if u32::try_from(self.spool.fragments()).is_err() {
                     return Err(Error::Config("more than 2^32 documents; build in parts".into()));
                 }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
+use crate::file::Metadata;
 use crate::plan::{Order, Packing};
+use crate::read::MAX_ITEM_BYTES;
 use crate::tokenizer::{BosMode, TokenOptions};
 
 /// What becomes of special tokens that stand in raw text.
@@ -21,6 +23,10 @@ pub enum SpecialMode {
 }
 
 impl SpecialMode {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Parse, Self::Error].into_iter().find(|mode| mode.as_str() == name)
+    }
+
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -58,6 +64,11 @@ impl Overflow {
             Self::Drop => "drop",
             Self::Error => "error",
         }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Auto, Self::Split, Self::Truncate, Self::Drop, Self::Error];
+        all.into_iter().find(|overflow| overflow.as_str() == name)
     }
 
     /// What it comes to for one kind of document.
@@ -131,6 +142,31 @@ pub struct BuildConfig {
 }
 
 impl BuildConfig {
+    /// The settings with which a file was built, as far as documents depend on them; `None` where this version
+    /// does not know them.
+    pub(super) fn of_file(metadata: &Metadata) -> Option<Self> {
+        let tokenizer = &metadata.tokenizer;
+        Some(Self {
+            seq_len: metadata.seq_len,
+            packing: metadata.packing,
+            template: metadata.template.name.clone(),
+            order: metadata.order,
+            seed: metadata.seed,
+            overflow: Overflow::named(&metadata.overflow)?,
+            special_tokens: SpecialMode::named(&metadata.special_tokens)?,
+            bos: if tokenizer.bos_id.is_some() { BosMode::Always } else { BosMode::Never },
+            eos: Some(tokenizer.eos_id.to_string()),
+            pad: Some(tokenizer.pad_id.to_string()),
+            bos_token: tokenizer.bos_id.map(|id| id.to_string()),
+            threads: None,
+            on_error: OnError::Skip,
+            max_item_bytes: MAX_ITEM_BYTES as u64,
+            temp_dir: None,
+            check_encoder: None,
+            force: false,
+        })
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         let seq_len = self.seq_len;
         if seq_len == 0 || !seq_len.is_multiple_of(8) || seq_len > 1 << 24 {

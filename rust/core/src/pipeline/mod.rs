@@ -1,5 +1,6 @@
 //! The whole road, from a corpus to a published file.
 
+mod against;
 mod check;
 mod checkpoint;
 mod collect;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use against::{Agreement, check_against};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
 pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
@@ -222,9 +224,11 @@ fn place(encoding: &Encoding, spool: &Spool, path: &Path) -> Result<(FileWriter,
     })?;
     let order = order.finish();
     let rows = pack(config.packing, &order, |i| lengths[i as usize], config.seq_len);
+    let places = Spool::places(&lengths);
     drop((order, lengths));
     let writer = FileWriter::create(&means.disk, path, rows.len(), config.seq_len, rows.slices.len())?;
-    let gathered = gather::gather(spool, &rows, &tokenizer.info, config, inputs.len(), &writer, monitor)?;
+    let gathered =
+        gather::gather(spool, &places, &rows, &tokenizer.info, config, inputs.len(), &writer, monitor)?;
     Ok((writer, gathered))
 }
 
