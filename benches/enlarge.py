@@ -5,20 +5,21 @@
 OUT gets each JSON array of CORPUS with TIMES as many items, or, with `--one-file`, one array of all texts.
 """
 
+from __future__ import annotations
+
+import json
 import sys
 from pathlib import Path
 
-import json
 
-
-def changed(item, copy):
+def changed(item: str | list[str], copy: int) -> str | list[str]:
     """Change the text, so that no copy is found in a cache as a whole."""
     if isinstance(item, str):
         return f"{copy}. {item}"
     return [f"{copy}. {item[0]}", *item[1:]]
 
 
-def enlarge(sources, target, times):
+def enlarge(sources: list[Path], target: Path, times: int) -> None:
     """Write one array of all items of the sources, `times` times."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("w", encoding="utf-8") as out:
@@ -31,7 +32,7 @@ def enlarge(sources, target, times):
         out.write("]\n")
 
 
-def main():
+def main() -> None:
     """Read the command line."""
     corpus, out, times = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     sources = sorted(corpus.rglob("*.json"))

@@ -52,8 +52,9 @@ def build(
     r"""Build a packed file from a corpus.
 
     The output depends on the corpus and the settings alone, not on threads or where it is built. It
-    appears under its name only when it is whole. A build that was stopped by a signal, a crash or a full disk after
-    more than a few seconds is continued by the same call; the bytes are the same as without a stop.
+    appears under its name only when it is whole. A build that was stopped by a signal, a crash or a full
+    disk after more than a few seconds is continued by the same call; the bytes are the same as without a
+    stop.
 
     Args:
         corpus: a folder (read recursively), a zip archive, or a file: JSON arrays (``.json``) of texts or

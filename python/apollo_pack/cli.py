@@ -14,6 +14,7 @@ import click
 from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
+from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +157,8 @@ def choice(*names: str) -> click.Choice[str]:
     "--temp-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where what is encoded, about the size of OUT, is kept until rows are made of it. [default: beside OUT]",
+    help="Where what is encoded, about the size of OUT, is kept until rows are made of it. "
+    "[default: beside OUT]",
 )
 @click.option(
     "--check-encoder",
@@ -183,7 +185,8 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     like medicalWeb_en_qa.json give source, language and kind.
 
     OUT appears under its name only when it is whole, and its bytes depend on the corpus and the settings
-    alone. A build that was stopped after more than a few seconds goes on when the same command is given again.
+    alone. A build that was stopped after more than a few seconds goes on when the same command is given
+    again.
     """
     silent = quiet or as_json
     progress = nullcontext(None) if silent else console.BuildProgress()
@@ -241,20 +244,51 @@ def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool)
 
 @commands.command()
 @click.argument("out", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="CORPUS",
+    help="Also read CORPUS, encode again what the rows say they hold of it, and compare every token.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --against: compare N rows, spread over the file. [default: all, and that nothing is missing]",
+)
+@click.option(
+    "--tokenizer",
+    metavar="PATH|NAME",
+    help="With --against: the tokenizer it was built with. [default: as for build]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-def verify(out: tuple[Path, ...], *, quiet: bool, as_json: bool) -> None:
+def verify(
+    out: tuple[Path, ...],
+    *,
+    against: Path | None,
+    rows: int | None,
+    tokenizer: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Check every bit of the packed files OUT, and that their rows mean what they should."""
     results, failures = [], []
+    silent = quiet or as_json
+    found = None if against is None else find_tokenizer(tokenizer, against)
     for path in out:
         try:
-            with nullcontext(None) if quiet or as_json else console.VerifyProgress() as on_progress:
-                (result,) = _core.PackedFiles([path]).verify(on_progress)
+            files = _core.PackedFiles([path])
+            with nullcontext(None) if silent else console.VerifyProgress() as on_progress:
+                (result,) = files.verify(on_progress)
+            if found is not None:
+                with nullcontext(None) if silent else console.BuildProgress() as watch:
+                    result["against"] = files.check_against(against, found, rows, watch)
         except ApolloPackError as error:
             failures.append(error)
             continue
         results.append({"path": str(path), **result})
-        if not (quiet or as_json):
+        if not silent:
             console.print_verified(path, result)
     if as_json:
         click.echo(json.dumps(results))

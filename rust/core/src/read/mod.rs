@@ -4,6 +4,8 @@
 //! later, by whoever takes the batch ([`parse_item`]), so that parsing runs on all threads.
 
 mod batches;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod item;
 mod split;
 
