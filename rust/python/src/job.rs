@@ -13,7 +13,9 @@ use pyo3::prelude::*;
 
 use crate::error::to_python;
 
-const TICK: Duration = Duration::from_millis(100);
+/// How often signals are looked for, and every how many times `tick` is called.
+const LOOK: Duration = Duration::from_millis(25);
+const LOOKS_A_TICK: u32 = 4;
 
 /// How long work that was told to stop is waited for. What takes longer (the encoding of one very long item, the
 /// flushing of a large file) ends on its own, unseen: it can neither publish nor speak to Python any more.
@@ -44,10 +46,13 @@ pub(crate) fn run<T: Send + 'static>(
             None => done_in.recv().map_err(RecvTimeoutError::from),
         }
     };
+    let mut looks = 0u32;
     let result = loop {
-        match py.detach(|| receive(Some(TICK))) {
+        match py.detach(|| receive(Some(LOOK))) {
             Err(RecvTimeoutError::Timeout) => {
-                if let Err(exception) = py.check_signals().and_then(|()| tick(py)) {
+                looks += 1;
+                let mut tick = || if looks.is_multiple_of(LOOKS_A_TICK) { tick(py) } else { Ok(()) };
+                if let Err(exception) = py.check_signals().and_then(|()| tick()) {
                     let in_time = monitor.cancel();
                     let result = py.detach(|| receive(in_time.then_some(PATIENCE)));
                     let note = match result {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use serde::{Deserialize, Serialize};
 
 use super::config::OnError;
@@ -72,7 +72,7 @@ pub(super) struct Collector<'a> {
     pub(super) inputs: &'a [Input],
     pub(super) spool: SpoolWriter,
     pub(super) encoded: Encoded,
-    /// Who puts checkpoints on disk, and how often.
+    /// Who puts checkpoints on disk, and how often; zero: after every batch, whatever it costs (for tests).
     pub(super) checkpoints: Sender<Encoded>,
     pub(super) checkpoint_every: Duration,
     pub(super) monitor: &'a Monitor,
@@ -117,14 +117,12 @@ impl Collector<'_> {
 
     /// Says how far it is, unless the one said before is still on its way to the disk.
     fn checkpoint(&mut self) -> Result<bool> {
-        if self.checkpoints.is_full() {
+        if self.checkpoints.is_full() && !self.checkpoint_every.is_zero() {
             return Ok(false);
         }
         self.encoded.spool = self.spool.mark()?;
-        match self.checkpoints.try_send(self.encoded.clone()) {
-            Ok(()) => Ok(true),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Ok(false),
-        }
+        // Who takes them is gone only after an error, which is seen soon.
+        Ok(self.checkpoints.send(self.encoded.clone()).is_ok())
     }
 
     fn take(&mut self, input: usize, outcome: Outcome) -> Result<()> {

@@ -72,7 +72,7 @@ impl Encoding<'_> {
             monitor,
             stored: 0,
         };
-        let (spool, encoded) = self.run_threads(collector, from, &checkpointer, &checkpoints_in)?;
+        let (spool, encoded) = self.run_threads(collector, from, &checkpointer, checkpoints_in)?;
         // What follows can be done again from here; a build that was quick so far need not be that careful.
         if monitor.is_continuable() {
             checkpointer.save(encoded.clone())?;
@@ -102,7 +102,7 @@ impl Encoding<'_> {
         mut collector: Collector,
         from: (usize, Position),
         checkpointer: &Checkpointer,
-        checkpoints: &Receiver<Encoded>,
+        checkpoints: Receiver<Encoded>,
     ) -> Result<(Spool, Encoded)> {
         let Self { inputs, kinds, tokenizer, template, config, means, monitor } = *self;
         let threads = config.threads();
@@ -136,7 +136,8 @@ impl Encoding<'_> {
                 check(tokenizer, &samples_in, stop).inspect_err(|_| failed.store(true, Ordering::Relaxed))
             }));
             handles.push(scope.spawn(move || {
-                let result = checkpointer.run(checkpoints, monitor);
+                let result = checkpointer.run(&checkpoints, monitor);
+                drop(checkpoints); // who would send more is told
                 result.inspect_err(|_| failed.store(true, Ordering::Relaxed))
             }));
             for _ in 0..threads {

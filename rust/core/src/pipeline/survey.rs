@@ -124,19 +124,33 @@ pub(super) fn survey(
     monitor.start(Stage::Survey, inputs.iter().map(|input| input.bytes).sum());
     let next = AtomicUsize::new(0);
     let plans = Mutex::new(vec![None; inputs.len()]);
+    let failure = Mutex::new(None);
     let worker = || -> Result<()> {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = inputs.get(at) else { return Ok(()) };
-            monitor.check()?;
-            let plan = survey_file(input, config, depth, monitor)?;
-            plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan);
+            let plan = monitor.check().and_then(|()| survey_file(input, config, depth, monitor));
+            match plan {
+                Ok(plan) => plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan),
+                // Files are taken in order, so all before this one are looked at too, by whatever thread: the first
+                // error in the order of the corpus is known when all threads are done.
+                Err(error) => {
+                    next.store(inputs.len(), Ordering::Relaxed);
+                    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    if failure.as_ref().is_none_or(|(other, _)| at < *other) {
+                        *failure = Some((at, error));
+                    }
+                }
+            }
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..config.threads()).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(super::encode::join)
     })?;
+    if let Some((_, error)) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
     let plans = plans.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(BuildPlan {
         inputs: plans.into_iter().flatten().collect(),

@@ -181,7 +181,7 @@ fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
     let scene = Scene::new(config())?;
     fs::write(scene.out(), &scene.whole)?;
     verify(&PackedFile::open(&scene.out())?, |_| Ok(()))?;
-    let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(2))?;
+    let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(3))?;
     println!("{kills} kills, {gone_on} builds went on from a checkpoint");
     assert!(kills >= 500 && gone_on >= 150, "{kills} kills, {gone_on} continued");
     Ok(())
@@ -190,8 +190,8 @@ fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
 #[test]
 fn killed_in_the_middle_of_a_write_too() -> Outcome {
     let scene = Scene::new(config())?;
-    let (kills, _) = kill_and_go_on(&scene, Fault::Tear, step(5))?;
-    assert!(kills >= 100, "{kills}");
+    let (kills, _) = kill_and_go_on(&scene, Fault::Tear, step(11))?;
+    assert!(kills >= 60, "{kills}");
     Ok(())
 }
 
@@ -216,7 +216,7 @@ fn whatever_the_system_refuses_is_a_typed_error_and_the_old_output_stays() -> Ou
         (EMFILE, Fault::Refuse(EMFILE)),
         (EROFS, Fault::RefuseFromHere(EROFS)),
     ] {
-        for at in (0..calls).step_by(step(5)) {
+        for at in (0..calls).step_by(step(13)) {
             scene.put_back(Some(old))?;
             match scene.build(Faults::new(at, fault)) {
                 // What was refused came after the output, or does not matter.
