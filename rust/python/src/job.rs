@@ -19,7 +19,7 @@ const LOOKS_A_TICK: u32 = 4;
 
 /// How long work that was told to stop is waited for. What takes longer (the encoding of one very long item, the
 /// flushing of a large file) ends on its own, unseen: it can neither publish nor speak to Python any more.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Runs `work` to its end, calls `tick` ten times a second and once after it.
 ///

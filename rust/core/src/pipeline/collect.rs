@@ -96,7 +96,7 @@ impl Collector<'_> {
             if failed.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            match done.recv_timeout(Duration::from_millis(50)) {
+            match done.recv_timeout(Duration::from_millis(20)) {
                 Ok(done) => early.insert(done.number, done),
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return self.all_files_ended(),
