@@ -163,6 +163,7 @@ impl Encoding<'_> {
             let result = collector.run(&done_in, &permits_out, failed);
             stop.store(true, Ordering::Relaxed);
             drop((done_in, permits_out)); // whoever still waits for one of them stops
+            // The collector ends here either way, and with it the checkpoints.
             let result = result.and_then(|()| collector.finish());
             // What went wrong on the way comes before that nobody wanted the rest.
             let joined = handles.into_iter().map(join).fold(Ok(()), Result::and);

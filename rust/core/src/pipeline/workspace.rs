@@ -105,17 +105,17 @@ impl Workspace {
         folder.keep.store(folder.path.join(CHECKPOINT).exists(), Ordering::Relaxed);
     }
 
-    /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: half
-    /// of it in the spool and half in the output (six bytes of JSON a token, and more for a header than it needs).
+    /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: a
+    /// quarter of it in the spool and a quarter in the output (sixteen bytes of JSON a token).
     pub(super) fn check_room(&self, corpus_bytes: u64, spooled_bytes: u64) -> Result<()> {
-        let half = corpus_bytes / 2;
-        let spool = half.saturating_sub(spooled_bytes);
+        let output = corpus_bytes / 4;
+        let spool = output.saturating_sub(spooled_bytes);
         let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
         let shared = device(self.spool_folder()) == device(&self.output.path);
         let needs = if shared {
-            vec![(self.output.path.as_path(), spool + half)]
+            vec![(self.output.path.as_path(), spool + output)]
         } else {
-            vec![(self.spool_folder(), spool), (self.output.path.as_path(), half)]
+            vec![(self.spool_folder(), spool), (self.output.path.as_path(), output)]
         };
         for (folder, needed) in needs {
             if let Some(free) = free_bytes(folder).filter(|free| *free < needed) {
