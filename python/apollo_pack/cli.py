@@ -39,7 +39,8 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort) as interruption:
-        console.print_error("; ".join(["interrupted", *getattr(interruption, "__notes__", [])]))
+        notes = getattr(interruption.__cause__ or interruption, "__notes__", [])  # click wraps Ctrl-C
+        console.print_error("; ".join(["interrupted", *notes]))
         code = INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more while it exits.
