@@ -170,7 +170,7 @@ def test_a_resumed_run_sees_what_it_has_not_seen(prefetch):
     global_batch, rows = 24, 24 * 4 + 5
     whole, _ = run(1, None, 15, global_batch, rows=rows)
     whole = [interleaved(parts) for parts in whole]
-    choose = random.Random(prefetch)  # noqa: S311 - no secret
+    choose = random.Random(prefetch)
     for world_size in (1, 2, 3, 4, 6, 8):
         stops = sorted(choose.sample(range(1, 15), 3))
         done, state = [], None

@@ -144,7 +144,7 @@ def test_resuming_with_worker_processes(workers):
     rows, global_batch, total = 24 * 5 + 7, 24, 11
     whole = _sampler(rows, 0, 1, None)
     order = [row for _ in range(2) for row in whole]  # each iteration is an epoch
-    choose = random.Random(workers)  # noqa: S311 - no secret
+    choose = random.Random(workers)
     for _ in range(2 if workers else 6):
         stops = sorted(choose.sample(range(1, total), 3))
         state, seen = None, []

@@ -24,6 +24,7 @@ from apollo_pack.errors import (
     OutputBusyError,
     OutputExistsError,
     TokenizerError,
+    UnfinishedBuildError,
 )
 from apollo_pack.exports import ExportFormat, export
 from apollo_pack.loader import Loader
@@ -50,6 +51,7 @@ __all__ = [
     "OutputExistsError",
     "PackedDataset",
     "TokenizerError",
+    "UnfinishedBuildError",
     "__version__",
     "build",
     "collate",

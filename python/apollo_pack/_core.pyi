@@ -46,6 +46,13 @@ class PackedFiles:
     def num_loss_tokens(self, rows: NDArray[np.int64]) -> int: ...
     def documents(self, row: int) -> list[dict[str, Any]]: ...
     def verify(self, on_progress: Callable[[int, int], object] | None = None) -> list[dict[str, Any]]: ...
+    def check_against(
+        self,
+        corpus: object,
+        tokenizer: _Tokenizer,
+        rows: int | None = None,
+        on_progress: Callable[[dict[str, Any]], object] | None = None,
+    ) -> dict[str, Any]: ...
 
 @final
 class Encoder:

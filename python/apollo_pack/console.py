@@ -183,6 +183,10 @@ def print_verified(path: Path, result: Mapping[str, Any]) -> None:
         f"   root    {result['root_hash']}",
         soft_wrap=True,
     )
+    if agreement := result.get("against"):
+        rows, segments = agreement["rows"], agreement["segments"]
+        whole = ", and nothing of the corpus is missing" if agreement["complete"] else ""
+        _out.print(f"   {segments:,} segments of {rows:,} rows are what the corpus comes to{whole}")
 
 
 def print_exported(out: Path, exported: ExportFormat) -> None:

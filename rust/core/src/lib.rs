@@ -12,6 +12,7 @@
 compile_error!("files and spools are little-endian and read without conversion");
 
 pub mod discover;
+pub mod disk;
 pub mod encode;
 mod error;
 pub mod file;

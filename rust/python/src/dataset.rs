@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_pack_core::Error;
 use apollo_pack_core::file::{Access, PackedFile, verify};
-use apollo_pack_core::pipeline::Monitor;
+use apollo_pack_core::pipeline::{Monitor, check_against};
 use apollo_pack_core::serve::order::Permutation;
 use apollo_pack_core::serve::{Column, Numbers, RowSet};
 use numpy::{
@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pythonize::pythonize;
 
-use crate::build::choose;
+use crate::build::{FoundTokenizer, choose, report_progress, source};
 use crate::error::{ConfigError, to_python};
 use crate::job;
 
@@ -125,11 +125,16 @@ impl PackedFiles {
             py,
             &monitor,
             move |monitor| {
-                let check = |_row| {
-                    seen.fetch_add(1, Ordering::Relaxed);
-                    monitor.check()
+                let mut before = 0;
+                let verify_next = |file: &PackedFile| {
+                    let verified = verify(file, |row| {
+                        seen.store(before + row, Ordering::Relaxed);
+                        monitor.check()
+                    });
+                    before += file.rows();
+                    verified
                 };
-                rows.files().iter().map(|file| verify(file, check)).collect::<Result<Vec<_>, Error>>()
+                rows.files().iter().map(verify_next).collect::<Result<Vec<_>, Error>>()
             },
             |_| match &on_progress {
                 Some(callback) => callback.call1((checked.load(Ordering::Relaxed), total)).map(|_| ()),
@@ -137,6 +142,28 @@ impl PackedFiles {
             },
         )?;
         Ok(pythonize(py, &verified)?)
+    }
+
+    /// Compares rows (all by default) of the first file with its corpus; a dict.
+    #[pyo3(signature = (corpus, tokenizer, rows=None, on_progress=None))]
+    fn check_against<'py>(
+        &self,
+        py: Python<'py>,
+        corpus: PathBuf,
+        tokenizer: FoundTokenizer,
+        rows: Option<usize>,
+        on_progress: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let monitor = Arc::new(Monitor::default());
+        let watched = Arc::clone(&monitor);
+        let set = Arc::clone(&self.rows);
+        let agreement = job::run(
+            py,
+            &monitor,
+            move |monitor| check_against(&set.files()[0], &corpus, source(tokenizer), rows, monitor),
+            |py| report_progress(py, &watched, on_progress.as_ref()),
+        )?;
+        Ok(pythonize(py, &agreement)?)
     }
 }
 

@@ -22,6 +22,8 @@
 //! metadata is padded, so each is aligned to its own type. A segment begins where the one before it in its
 //! row ends; what follows the last segment of a row is padding.
 
+#[cfg(test)]
+mod fuzz;
 mod layout;
 mod map;
 mod metadata;

@@ -232,9 +232,8 @@ impl PackedFile {
     /// When there is no such row, or it cannot be read.
     pub fn label_exceptions(&self, row: usize) -> Result<Vec<(u32, u32)>> {
         self.check_row(row)?;
-        let count = usize::try_from(self.layout.shape.exceptions).unwrap_or(0);
-        let first = self.first_exception(count, row)?;
-        let end = self.first_exception(count, row + 1)?.max(first);
+        let first = self.first_exception(row)?;
+        let end = self.first_exception(row + 1)?.max(first);
         if first == end {
             return Ok(Vec::new());
         }
@@ -246,9 +245,9 @@ impl PackedFile {
     }
 
     /// How many of the exceptions stand before a row; positions ascend, so halving finds it.
-    fn first_exception(&self, count: usize, row: usize) -> Result<usize> {
+    fn first_exception(&self, row: usize) -> Result<usize> {
         let start = (row as u64).saturating_mul(self.layout.shape.seq_len);
-        let mut range = 0..count;
+        let mut range = 0..self.exceptions();
         while !range.is_empty() {
             let middle = range.start.midpoint(range.end);
             let position = self.part::<u64>(Tensor::LabelPositions, middle..middle + 1)?;
@@ -259,6 +258,11 @@ impl PackedFile {
             }
         }
         Ok(range.start)
+    }
+
+    /// How many labels are not their own token. (An opened file is as long as they are.)
+    fn exceptions(&self) -> usize {
+        usize::try_from(self.layout.shape.exceptions).unwrap_or(0)
     }
 
     fn segment_range(&self, row: usize) -> Result<Range<usize>> {
@@ -282,7 +286,7 @@ impl PackedFile {
     fn check_index(&self) -> Result<()> {
         let tokens = self.layout.range(Tensor::Tokens);
         let mask = self.layout.range(Tensor::LossMask);
-        self.check_blocks(|block| !tokens.contains(&block.start) && !mask.contains(&block.start))?;
+        self.check_blocks(|block| Ok(!tokens.contains(&block.start) && !mask.contains(&block.start)))?;
         let first = self.part::<u64>(Tensor::SegmentOffsets, 0..1)?;
         let last = self.part::<u64>(Tensor::SegmentOffsets, self.rows..self.rows + 1)?;
         if (first[0], last[0]) != (0, self.layout.shape.segments) {
@@ -291,15 +295,25 @@ impl PackedFile {
         Ok(())
     }
 
+    /// Labels that are not their own token stand in ascending order, in rows that there are.
+    pub(super) fn check_label_positions(&self) -> Result<()> {
+        let positions = self.part::<u64>(Tensor::LabelPositions, 0..self.exceptions())?;
+        let end = self.layout.shape.rows.saturating_mul(self.layout.shape.seq_len);
+        if !positions.is_sorted_by(|a, b| a < b) || positions.last().is_some_and(|last| *last >= end) {
+            return Err(self.damaged("its labels are not in ascending order in its rows"));
+        }
+        Ok(())
+    }
+
     /// Compares the checksums of the chosen blocks.
-    pub(super) fn check_blocks(&self, chosen: impl Fn(&Range<u64>) -> bool) -> Result<()> {
+    pub(super) fn check_blocks(&self, chosen: impl Fn(&Range<u64>) -> Result<bool>) -> Result<()> {
         let get = |range: Range<u64>| self.storage.get::<u8>(range).map_err(Error::io(&self.path));
         let table = get(self.layout.range(Tensor::Checksums))?;
         if xxh3_128(&table).to_le_bytes() != self.root {
             return Err(self.damaged("its table of checksums does not match the root hash"));
         }
         for (block, sum) in self.layout.blocks().zip(table.chunks_exact(8)) {
-            if chosen(&block) && xxh3_64(&get(block.clone())?).to_le_bytes() != *sum {
+            if chosen(&block)? && xxh3_64(&get(block.clone())?).to_le_bytes() != *sum {
                 return Err(self.damaged(&format!("bytes {} to {} have changed", block.start, block.end)));
             }
         }
@@ -311,6 +325,11 @@ impl PackedFile {
             return Ok(());
         }
         Err(Error::Config(format!("there is no row {row}: {} has {}", self.path.display(), self.rows)))
+    }
+
+    /// Something about it is not as in what it is compared with.
+    pub(crate) fn differs(&self, problem: &str) -> Error {
+        Error::Format { path: self.path.clone(), problem: problem.into() }
     }
 
     pub(super) fn damaged(&self, problem: &str) -> Error {
