@@ -42,6 +42,8 @@ def build(
     bos_token: str | int | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
+    max_item_bytes: int = 1 << 30,
+    temp_dir: StrPath | None = None,
     check_encoder: int | None = None,
     force: bool = False,
     on_plan: Callable[[BuildPlan], object] | None = None,
@@ -50,7 +52,9 @@ def build(
     r"""Build a packed file from a corpus.
 
     The output depends on the corpus and the settings alone, not on threads or where it is built. It
-    appears under its name only when it is whole.
+    appears under its name only when it is whole. A build that was stopped by a signal, a crash or a full
+    disk after more than a few seconds is continued by the same call; the bytes are the same as without a
+    stop.
 
     Args:
         corpus: a folder (read recursively), a zip archive, or a file: JSON arrays (``.json``) of texts or
@@ -77,9 +81,12 @@ def build(
         bos_token: the BOS token, likewise
         threads: that encode and write; all cores by default
         on_error: an item that cannot be read stops the build, or is skipped, counted and listed
+        max_item_bytes: items with more bytes of JSON than that are not kept in memory, and cannot be read
+        temp_dir: an existing folder for what is encoded (about the size of the output) until rows are made of
+            it; by default beside `out`
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
-        force: replace an existing output
+        force: replace an existing output, and begin anew where a build that was stopped cannot be continued
         on_plan: called with the plan before the work begins
         on_progress: called about ten times a second with ``stage`` (``"survey"``, ``"encode"``,
             ``"plan"``, ``"write"``, ``"publish"``), ``done`` and ``total`` in units of the stage,
@@ -91,7 +98,7 @@ def build(
     Raises:
         ApolloPackError: a kind for each thing to do about it; nothing has been written then, and an older
             output is as it was.
-        KeyboardInterrupt: on Ctrl-C, with nothing left behind.
+        KeyboardInterrupt: on Ctrl-C; a note says if the build can be continued, else nothing is left behind.
 
     """
     started = time.perf_counter()
@@ -119,6 +126,7 @@ def plan(
     bos_token: str | int | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
+    max_item_bytes: int = 1 << 30,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> BuildPlan:
     """Say what `build` would do with the same settings, without encoding.
@@ -126,7 +134,7 @@ def plan(
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     """
-    settings = _settings({**locals(), "check_encoder": None, "force": False})
+    settings = _settings({**locals(), "check_encoder": None, "force": False, "temp_dir": None})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
 
@@ -161,6 +169,8 @@ _SETTINGS = (
     "bos_token",
     "threads",
     "on_error",
+    "max_item_bytes",
+    "temp_dir",
     "check_encoder",
     "force",
 )
@@ -170,4 +180,5 @@ _INTEGERS = {
     "seed": (0, (1 << 64) - 1),
     "threads": (1, 1024),
     "check_encoder": (0, 1 << 31),
+    "max_item_bytes": (1, (1 << 63) - 1),
 }

@@ -1,4 +1,4 @@
-"""The command line: `build`, `inspect`, `verify`."""
+"""The command line: `build`, `inspect`, `verify`, `export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import click
 from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
+from apollo_pack.exports import FORMATS, export
+from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +39,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        console.print_error("interrupted")
+    except (KeyboardInterrupt, click.Abort) as interruption:
+        notes = getattr(interruption.__cause__ or interruption, "__notes__", [])  # click wraps Ctrl-C
+        console.print_error("; ".join(["interrupted", *notes]))
         code = INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more while it exits.
@@ -60,6 +63,7 @@ def commands() -> None:
     apollo-pack build corpus/ out.bin      make a packed file
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
+    apollo-pack export hf out.bin folder   write it for other trainers
 
     In Python: from apollo_pack import PackedDataset
     """  # noqa: D301 - click wants the character itself
@@ -146,13 +150,31 @@ def choice(*names: str) -> click.Choice[str]:
     help="An item that cannot be read stops the build, or is left out, counted and listed.",
 )
 @click.option(
+    "--max-item-bytes",
+    type=int,
+    default=1 << 30,
+    show_default=True,
+    help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
+)
+@click.option(
+    "--temp-dir",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where what is encoded, about the size of OUT, is kept until rows are made of it. "
+    "[default: beside OUT]",
+)
+@click.option(
     "--check-encoder",
     type=int,
     metavar="N",
     help="Documents that the reference encodes as well; a difference stops the build. [default: 16 of a "
     "corpus from 1 GB on, else 0]",
 )
-@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace OUT if it exists, and begin anew where a build that was stopped cannot be continued.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Read and check the whole corpus, show the plan, write nothing."
 )
@@ -166,13 +188,15 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     like medicalWeb_en_qa.json give source, language and kind.
 
     OUT appears under its name only when it is whole, and its bytes depend on the corpus and the settings
-    alone.
+    alone. A build that was stopped after more than a few seconds goes on when the same command is given
+    again.
     """
     silent = quiet or as_json
     progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
         settings.pop("force")
         settings.pop("check_encoder")
+        settings.pop("temp_dir")
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
         if as_json:
@@ -223,20 +247,51 @@ def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool)
 
 @commands.command()
 @click.argument("out", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="CORPUS",
+    help="Also read CORPUS, encode again what the rows say they hold of it, and compare every token.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --against: compare N rows, spread over the file. [default: all, and that nothing is missing]",
+)
+@click.option(
+    "--tokenizer",
+    metavar="PATH|NAME",
+    help="With --against: the tokenizer it was built with. [default: as for build]",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-def verify(out: tuple[Path, ...], *, quiet: bool, as_json: bool) -> None:
+def verify(
+    out: tuple[Path, ...],
+    *,
+    against: Path | None,
+    rows: int | None,
+    tokenizer: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Check every bit of the packed files OUT, and that their rows mean what they should."""
     results, failures = [], []
+    silent = quiet or as_json
+    found = None if against is None else find_tokenizer(tokenizer, against)
     for path in out:
         try:
-            with nullcontext(None) if quiet or as_json else console.VerifyProgress() as on_progress:
-                (result,) = _core.PackedFiles([path]).verify(on_progress)
+            files = _core.PackedFiles([path])
+            with nullcontext(None) if silent else console.RowProgress("verifying") as on_progress:
+                (result,) = files.verify(on_progress)
+            if found is not None:
+                with nullcontext(None) if silent else console.BuildProgress() as watch:
+                    result["against"] = files.check_against(against, found, rows, watch)
         except ApolloPackError as error:
             failures.append(error)
             continue
         results.append({"path": str(path), **result})
-        if not (quiet or as_json):
+        if not silent:
             console.print_verified(path, result)
     if as_json:
         click.echo(json.dumps(results))
@@ -244,3 +299,27 @@ def verify(out: tuple[Path, ...], *, quiet: bool, as_json: bool) -> None:
         console.print_error(str(failure))
     if failures:
         raise failures[-1]
+
+
+@commands.command("export")
+@click.argument("format_name", metavar="FORMAT", type=choice(*FORMATS))
+@click.argument("packed", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def export_rows(format_name: str, packed: Path, out: Path, *, quiet: bool) -> None:
+    """Write the rows of the file PACKED to the folder OUT in the FORMAT of another project.
+
+    \b
+    hf            datasets.load_from_disk: input_ids, labels
+    parquet       any reader of Parquet: input_ids, labels
+    megatron      Megatron .bin/.idx, a row a document; no loss mask
+    megatron-sft  Megatron-Bridge packed Parquet: input_ids, loss_mask, seq_start_id
+    olmo          OLMo-core: tokens.npy, label_mask.npy
+    nanogpt       nanoGPT: train.bin, uint16 or uint32; no loss mask, no rows
+    mds           MosaicML StreamingDataset: input_ids, labels
+    litdata       LitData StreamingDataset: input_ids, labels
+    """  # noqa: D301 - click wants the character itself
+    with nullcontext(None) if quiet else console.RowProgress("exporting") as on_progress:
+        exported = export(packed, format_name, out, on_progress=on_progress)
+    if not quiet:
+        console.print_exported(out, exported)

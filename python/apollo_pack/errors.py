@@ -59,6 +59,10 @@ class OutputBusyError(ApolloPackError, RuntimeError):
     """Another build is writing the same output."""
 
 
+class UnfinishedBuildError(ApolloPackError, RuntimeError):
+    """A build of this output was stopped, and this one is not its continuation: something has changed."""
+
+
 class InternalError(ApolloPackError, RuntimeError):
     """A check of our own results failed: a defect of apollo-pack, worth a report."""
 

@@ -46,6 +46,27 @@ pub enum Error {
     /// Another build is writing the same output.
     #[error("another build is writing {} at this moment; wait for it, or choose another output", .0.display())]
     OutputBusy(PathBuf),
+    /// A build of this output was stopped, and this one is not its continuation.
+    #[error(
+        "a build of {} that was stopped cannot be continued: {problem}; give force=True (--force) to begin anew",
+        out.display()
+    )]
+    Unfinished {
+        /// The output.
+        out: PathBuf,
+        /// What is not as it was.
+        problem: String,
+    },
+    /// There is not even as much room on the disk as a build needs at the least.
+    #[error("{}: {needed} bytes are needed for the build, {free} are free; make room, or name another folder with temp_dir (--temp-dir)", folder.display())]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// What the build needs at the least.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
     /// The file is not an apollo-pack file, or it is damaged.
     #[error("{}: {problem}", path.display())]
     Format {
@@ -83,7 +104,7 @@ fn describe_io(error: &io::Error) -> String {
 }
 
 /// A place in the corpus, and what is wrong there.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InputError {
     /// Path within the corpus.
     pub file: String,

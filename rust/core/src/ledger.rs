@@ -82,11 +82,19 @@ impl Entry {
         }
     }
 
+    /// Sums that do not fit balance with nothing: a ledger may come from a hostile file.
     fn balances(&self) -> bool {
-        let sum = |dropped: &BTreeMap<DropReason, u64>| dropped.values().sum::<u64>();
-        self.items == self.items_kept + sum(&self.items_dropped)
-            && self.tokens == self.tokens_kept + self.tokens_truncated + sum(&self.tokens_dropped)
+        let sum = |dropped: &BTreeMap<DropReason, u64>, kept: [u64; 2]| {
+            dropped.values().chain(&kept).try_fold(0u64, |sum, count| sum.checked_add(*count))
+        };
+        Some(self.items) == sum(&self.items_dropped, [self.items_kept, 0])
+            && Some(self.tokens) == sum(&self.tokens_dropped, [self.tokens_kept, self.tokens_truncated])
             && self.loss_tokens <= self.tokens_kept
+    }
+
+    /// The sum of one figure over entries, if it fits.
+    fn checked_sum(entries: &[LedgerEntry], figure: impl Fn(&Self) -> u64) -> Option<u64> {
+        entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(figure(&entry.entry)))
     }
 }
 
@@ -119,6 +127,13 @@ impl Ledger {
             entry,
         };
         Self(sums.into_iter().map(entry).collect())
+    }
+
+    /// Tokens in the rows, and those of them that count for the loss; `None` if there are more than can be.
+    #[must_use]
+    pub fn tokens_placed(&self) -> Option<(u64, u64)> {
+        let sum = |figure: fn(&Entry) -> u64| Entry::checked_sum(&self.0, figure);
+        sum(|entry| entry.tokens_kept).zip(sum(|entry| entry.loss_tokens))
     }
 
     /// All entries in one.
@@ -161,6 +176,14 @@ mod tests {
         assert_eq!(ledger.0[0].entry.tokens_dropped[&DropReason::NoLoss], 4);
         assert_eq!(ledger.total().items, 9);
         assert!(ledger.check().is_ok());
+        assert_eq!(ledger.tokens_placed(), Some((21, 0)));
+        let mut hostile = ledger.clone();
+        for entry in &mut hostile.0 {
+            entry.entry.tokens_kept = u64::MAX;
+            entry.entry.tokens_truncated = u64::MAX;
+        }
+        assert!(hostile.check().is_err());
+        assert_eq!(hostile.tokens_placed(), None);
         ledger.0[1].entry.tokens_kept += 1;
         assert!(ledger.check().is_err_and(|error| error.to_string().contains("\"zh\"")));
     }

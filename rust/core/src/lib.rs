@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! discover → read → render → encode → spool → plan → gather → file    pipeline::build
-//!                                                        file → rows  file::PackedFile
+//!                                                        file → rows  serve::RowSet
 //! ```
 //!
 //! Each step takes the named type of the step before it and can be called and tested alone. Encoding and
@@ -12,6 +12,7 @@
 compile_error!("files and spools are little-endian and read without conversion");
 
 pub mod discover;
+pub mod disk;
 pub mod encode;
 mod error;
 pub mod file;
@@ -20,6 +21,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod read;
 pub mod render;
+pub mod serve;
 pub mod spool;
 pub mod tokenizer;
 

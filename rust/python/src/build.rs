@@ -38,6 +38,8 @@ struct Settings {
     bos_token: Option<String>,
     threads: Option<usize>,
     on_error: String,
+    max_item_bytes: u64,
+    temp_dir: Option<PathBuf>,
     check_encoder: Option<u32>,
     force: bool,
 }
@@ -88,6 +90,8 @@ impl Settings {
                 &self.on_error,
                 &[("stop", OnError::Stop), ("skip", OnError::Skip)],
             )?,
+            max_item_bytes: self.max_item_bytes,
+            temp_dir: self.temp_dir,
             check_encoder: self.check_encoder,
             force: self.force,
         })
@@ -95,9 +99,9 @@ impl Settings {
 }
 
 /// A tokenizer, as Python found it: `(label, tokenizer.json, tokenizer_config.json or None)`.
-type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
+pub(crate) type FoundTokenizer = (String, Vec<u8>, Option<Vec<u8>>);
 
-fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
+pub(crate) fn source((label, json, config): FoundTokenizer) -> TokenizerSource {
     TokenizerSource { label, json, config }
 }
 
@@ -159,7 +163,11 @@ pub(crate) fn plan<'py>(
     Ok(pythonize(py, &plan)?)
 }
 
-fn report_progress(py: Python<'_>, monitor: &Monitor, callback: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+pub(crate) fn report_progress(
+    py: Python<'_>,
+    monitor: &Monitor,
+    callback: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let Some(callback) = callback else {
         return Ok(());
     };

@@ -14,6 +14,10 @@ import_exception!(apollo_pack.errors, OutputExistsError);
 import_exception!(apollo_pack.errors, FileError);
 import_exception!(apollo_pack.errors, MissingFileError);
 import_exception!(apollo_pack.errors, TokenizerError);
+import_exception!(apollo_pack.errors, UnfinishedBuildError);
+
+/// "No space left on device", on Linux everywhere the same.
+const ENOSPC: i32 = 28;
 
 /// The exception for an error.
 pub(crate) fn to_python(error: Error) -> PyErr {
@@ -32,6 +36,8 @@ pub(crate) fn to_python(error: Error) -> PyErr {
         Error::Config(_) => ConfigError::new_err(message),
         Error::OutputExists(_) => OutputExistsError::new_err(message),
         Error::OutputBusy(_) => OutputBusyError::new_err(message),
+        Error::Unfinished { .. } => UnfinishedBuildError::new_err(message),
+        Error::NoRoom { folder, .. } => FileError::new_err((message, ENOSPC, folder)),
         Error::Format { .. } => FormatError::new_err(message),
         Error::Internal(_) => InternalError::new_err(message),
         Error::Interrupted => pyo3::exceptions::PyKeyboardInterrupt::new_err(()),

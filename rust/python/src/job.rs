@@ -13,12 +13,18 @@ use pyo3::prelude::*;
 
 use crate::error::to_python;
 
-const TICK: Duration = Duration::from_millis(100);
+/// How often signals are looked for, and every how many times `tick` is called.
+const LOOK: Duration = Duration::from_millis(25);
+const LOOKS_A_TICK: u32 = 4;
+
+/// How long work that was told to stop is waited for. What takes longer (the encoding of one very long item, the
+/// flushing of a large file) ends on its own, unseen: it can neither publish nor speak to Python any more.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Runs `work` to its end, calls `tick` ten times a second and once after it.
 ///
-/// When `tick` raises, or a signal arrives, the work is told to stop and waited for, and the exception
-/// goes on to the caller.
+/// When `tick` raises, or a signal arrives, the work is told to stop, and the exception goes on to the caller, with
+/// a note where the work has left something: a result, if it was too late to stop, or what a build goes on from.
 pub(crate) fn run<T: Send + 'static>(
     py: Python<'_>,
     monitor: &Arc<Monitor>,
@@ -28,7 +34,7 @@ pub(crate) fn run<T: Send + 'static>(
     let (done_out, done_in) = channel();
     let watched = Arc::clone(monitor);
     let thread = std::thread::spawn(move || {
-        // Whoever waits may be gone only if the process ends.
+        // Nobody waits any more for work that was too slow to stop.
         let _ = done_out.send(work(&watched));
     });
     // `Receiver` is not `Sync`; a mutex lends it to the closures below, which run one at a time.
@@ -40,13 +46,23 @@ pub(crate) fn run<T: Send + 'static>(
             None => done_in.recv().map_err(RecvTimeoutError::from),
         }
     };
+    let mut looks = 0u32;
     let result = loop {
-        match py.detach(|| receive(Some(TICK))) {
+        match py.detach(|| receive(Some(LOOK))) {
             Err(RecvTimeoutError::Timeout) => {
-                if let Err(exception) = py.check_signals().and_then(|()| tick(py)) {
-                    monitor.cancel();
-                    let _ = py.detach(|| receive(None));
-                    let _ = py.detach(|| thread.join());
+                looks += 1;
+                let mut tick = || if looks.is_multiple_of(LOOKS_A_TICK) { tick(py) } else { Ok(()) };
+                if let Err(exception) = py.check_signals().and_then(|()| tick()) {
+                    let in_time = monitor.cancel();
+                    let result = py.detach(|| receive(in_time.then_some(PATIENCE)));
+                    let note = match result {
+                        Ok(Ok(_)) if !in_time => Some("too late: the output was written"),
+                        _ if monitor.is_continuable() => Some("the same build goes on from here"),
+                        _ => None,
+                    };
+                    if let Some(note) = note {
+                        exception.value(py).call_method1("add_note", (note,))?;
+                    }
                     return Err(exception);
                 }
             }

@@ -81,6 +81,12 @@ impl Input {
         }
     }
 
+    /// How many bytes it comes to unpacked, at the least likely.
+    #[must_use]
+    pub fn least_bytes(&self) -> u64 {
+        if self.compression == Compression::None { self.bytes } else { 2 * self.bytes }
+    }
+
     /// The file on disk that holds this one.
     #[must_use]
     pub fn stored_in(&self) -> &Path {

@@ -22,16 +22,20 @@
 //! metadata is padded, so each is aligned to its own type. A segment begins where the one before it in its
 //! row ends; what follows the last segment of a row is padding.
 
+#[cfg(test)]
+mod fuzz;
 mod layout;
 mod map;
 mod metadata;
 mod reader;
+mod storage;
 mod verify;
 mod writer;
 
 pub use layout::HEADER_BYTES;
 pub use metadata::{InputRecord, Metadata, Totals};
 pub use reader::{PackedFile, SegmentRecord};
+pub use storage::Access;
 pub use verify::{Verified, verify};
 pub use writer::{FileWriter, RowBlock, WrittenFile};
 

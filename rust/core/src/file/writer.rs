@@ -1,17 +1,15 @@
 //! Writes a packed file, blocks of rows in any order and from any thread.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::FallocateFlags;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::layout::{Layout, Shape, Tensor};
 use super::metadata::Metadata;
 use super::{Segment, content_hash, row_hash};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 
 /// Consecutive rows, ready to be written.
@@ -33,8 +31,7 @@ pub struct RowBlock {
 
 /// A file being written under a name of its own, to be renamed when it is whole.
 pub struct FileWriter {
-    path: PathBuf,
-    file: File,
+    file: DiskFile,
     layout: Layout,
     row_hashes: Vec<AtomicU64>,
     /// Of the blocks of tokens and masks, which are hashed while they are at hand.
@@ -56,7 +53,7 @@ impl FileWriter {
     ///
     /// # Errors
     /// When the file cannot be made or there is no room for it.
-    pub fn create(path: &Path, rows: usize, seq_len: u32, segments: usize) -> Result<Self> {
+    pub fn create(disk: &Disk, path: &Path, rows: usize, seq_len: u32, segments: usize) -> Result<Self> {
         let shape = Shape {
             rows: rows as u64,
             seq_len: u64::from(seq_len),
@@ -65,13 +62,11 @@ impl FileWriter {
             metadata: 0,
         };
         let layout = Layout::new(shape).ok_or_else(|| too_large(path))?;
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
-        let file = file.map_err(Error::io(path))?;
-        reserve(&file, layout.file_bytes()).map_err(Error::io(path))?;
+        let file = disk.create(path)?;
+        file.reserve(layout.file_bytes())?;
         let blocks = rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
         let zeros = |count| std::iter::repeat_with(|| AtomicU64::new(0)).take(count).collect();
         Ok(Self {
-            path: path.into(),
             file,
             layout,
             row_hashes: zeros(rows),
@@ -128,7 +123,7 @@ impl FileWriter {
 
     fn write(&self, tensor: Tensor, at: usize, bytes: &[u8]) -> Result<()> {
         let at = self.layout.range(tensor).start + at as u64;
-        self.file.write_all_at(bytes, at).map_err(Error::io(&self.path))
+        self.file.write_at(bytes, at)
     }
 
     /// Writes what is known only at the end (metadata, header, checksums) and flushes all to disk.
@@ -141,23 +136,22 @@ impl FileWriter {
         metadata.content_hash.clone_from(&hash);
         let mut json = serde_json::to_vec(&metadata).map_err(|e| Error::Internal(e.to_string()))?;
         // The checksums come next, and are aligned.
-
         let start = self.layout.range(Tensor::Metadata).start;
         while !(start + json.len() as u64).is_multiple_of(8) {
             json.push(b' ');
         }
         let shape = Shape { metadata: json.len() as u64, ..self.layout.shape };
-        self.layout = Layout::new(shape).ok_or_else(|| too_large(&self.path))?;
-        self.file.set_len(self.layout.file_bytes()).map_err(Error::io(&self.path))?;
+        self.layout = Layout::new(shape).ok_or_else(|| too_large(self.file.path()))?;
+        self.file.set_length(self.layout.file_bytes())?;
         self.write(Tensor::Metadata, 0, &json)?;
         let header = self.layout.header();
         let header = header.ok_or_else(|| Error::Internal("the header is too long".into()))?;
-        self.file.write_all_at(&header, 0).map_err(Error::io(&self.path))?;
+        self.file.write_at(&header, 0)?;
         let sums = self.checksums()?;
         self.write(Tensor::Checksums, 0, bytemuck::cast_slice(&sums))?;
         let root = xxh3_128(bytemuck::cast_slice(&sums)).to_le_bytes();
         self.write(Tensor::RootHash, 0, &root)?;
-        self.file.sync_all().map_err(Error::io(&self.path))?;
+        self.file.sync()?;
         Ok(WrittenFile { bytes: self.layout.file_bytes(), content_hash: hash })
     }
 
@@ -175,8 +169,7 @@ impl FileWriter {
                 sum.load(Ordering::Relaxed)
             } else {
                 buffer.resize(usize::try_from(block.end - block.start).unwrap_or(0), 0);
-                let read = self.file.read_exact_at(&mut buffer, block.start);
-                read.map_err(Error::io(&self.path))?;
+                self.file.read_at(&mut buffer, block.start)?;
                 xxh3_64(&buffer)
             });
         }
@@ -186,12 +179,4 @@ impl FileWriter {
 
 fn too_large(path: &Path) -> Error {
     Error::Io { path: path.into(), source: io::Error::from(io::ErrorKind::FileTooLarge) }
-}
-
-fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        // Some file systems cannot reserve; writing will tell there.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(bytes),
-        result => Ok(result?),
-    }
 }

@@ -1,11 +1,14 @@
 //! The settings of a build.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
+use crate::file::Metadata;
 use crate::plan::{Order, Packing};
+use crate::read::MAX_ITEM_BYTES;
 use crate::tokenizer::{BosMode, TokenOptions};
 
 /// What becomes of special tokens that stand in raw text.
@@ -20,6 +23,10 @@ pub enum SpecialMode {
 }
 
 impl SpecialMode {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Parse, Self::Error].into_iter().find(|mode| mode.as_str() == name)
+    }
+
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -59,6 +66,11 @@ impl Overflow {
         }
     }
 
+    fn named(name: &str) -> Option<Self> {
+        let all = [Self::Auto, Self::Split, Self::Truncate, Self::Drop, Self::Error];
+        all.into_iter().find(|overflow| overflow.as_str() == name)
+    }
+
     /// What it comes to for one kind of document.
     pub(super) fn for_kind(self, kind: Kind, packing: Packing) -> Self {
         match (self, kind) {
@@ -77,6 +89,17 @@ pub enum OnError {
     Stop,
     /// The item is left out, counted and listed.
     Skip,
+}
+
+impl OnError {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+        }
+    }
 }
 
 /// The settings of a build.
@@ -108,6 +131,10 @@ pub struct BuildConfig {
     pub threads: Option<usize>,
     /// What becomes of the build when an item cannot be read.
     pub on_error: OnError,
+    /// Longer items are bad items.
+    pub max_item_bytes: u64,
+    /// Where the encoded documents are kept until rows are made; beside the output by default.
+    pub temp_dir: Option<PathBuf>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
     /// Whether an existing output is replaced.
@@ -115,12 +142,40 @@ pub struct BuildConfig {
 }
 
 impl BuildConfig {
+    /// The settings with which a file was built, as far as documents depend on them; `None` where this version
+    /// does not know them.
+    pub(super) fn of_file(metadata: &Metadata) -> Option<Self> {
+        let tokenizer = &metadata.tokenizer;
+        Some(Self {
+            seq_len: metadata.seq_len,
+            packing: metadata.packing,
+            template: metadata.template.name.clone(),
+            order: metadata.order,
+            seed: metadata.seed,
+            overflow: Overflow::named(&metadata.overflow)?,
+            special_tokens: SpecialMode::named(&metadata.special_tokens)?,
+            bos: if tokenizer.bos_id.is_some() { BosMode::Always } else { BosMode::Never },
+            eos: Some(tokenizer.eos_id.to_string()),
+            pad: Some(tokenizer.pad_id.to_string()),
+            bos_token: tokenizer.bos_id.map(|id| id.to_string()),
+            threads: None,
+            on_error: OnError::Skip,
+            max_item_bytes: MAX_ITEM_BYTES as u64,
+            temp_dir: None,
+            check_encoder: None,
+            force: false,
+        })
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         let seq_len = self.seq_len;
         if seq_len == 0 || !seq_len.is_multiple_of(8) || seq_len > 1 << 24 {
             return Err(Error::Config(format!(
                 "seq_len must be a multiple of 8 between 8 and 16777216, not {seq_len}"
             )));
+        }
+        if self.max_item_bytes == 0 {
+            return Err(Error::Config("max_item_bytes must be at least 1".into()));
         }
         match self.threads {
             Some(0) => Err(Error::Config("threads must be at least 1".into())),
@@ -132,6 +187,10 @@ impl BuildConfig {
     pub(super) fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.unwrap_or_else(all)
+    }
+
+    pub(super) fn max_item_bytes(&self) -> usize {
+        usize::try_from(self.max_item_bytes).unwrap_or(usize::MAX)
     }
 
     pub(super) fn token_options(&self) -> TokenOptions {

@@ -15,7 +15,7 @@ use crate::tokenizer::Tokenizer;
 pub(super) struct Encoded {
     /// The tokens of all fragments, with their masks (see [`crate::spool`]).
     pub(super) tokens: Vec<u32>,
-    /// The fragments; `at` counts from the beginning of `tokens`.
+    /// The fragments, in the order of their tokens.
     pub(super) fragments: Vec<Fragment>,
     /// The account of the items. `tokens_kept` is what the fragments hold; `loss_tokens` is left to the
     /// one who places them.
@@ -67,6 +67,16 @@ impl<'a> DocumentEncoder<'a> {
     /// The pieces of the last document, if it was to be kept.
     pub(super) fn take_sample(&mut self) -> Option<Vec<SamplePiece>> {
         self.sample.take()
+    }
+
+    /// The tokens of the whole document that was encoded last, with their masks.
+    pub(super) fn last_tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// There was no document.
+    pub(super) fn forget_tokens(&mut self) {
+        self.tokens.clear();
     }
 
     /// Appends what becomes of an item; the error says why it is a bad one.
@@ -121,7 +131,6 @@ impl<'a> DocumentEncoder<'a> {
             fragments += 1;
             out.fragments.push(Fragment {
                 item: index,
-                at: out.tokens.len() as u64,
                 // The length of an item is bounded, and a token is at least a byte of it.
                 length: u32::try_from(end - start).unwrap_or(u32::MAX),
                 start: u32::try_from(start).unwrap_or(u32::MAX),

@@ -27,8 +27,10 @@ pub(super) struct Placed {
     pub(super) loss_tokens: u64,
 }
 
+#[allow(clippy::too_many_arguments)] // what a row is made of
 pub(super) fn gather(
     spool: &Spool,
+    places: &[u64],
     rows: &Rows,
     tokenizer: &TokenizerInfo,
     config: &BuildConfig,
@@ -42,6 +44,7 @@ pub(super) fn gather(
     let worker = || -> Result<()> {
         let mut filler = Filler {
             spool,
+            places,
             rows,
             seq_len: config.seq_len as usize,
             pad_id: tokenizer.pad_id,
@@ -87,6 +90,8 @@ impl Gathered {
 
 struct Filler<'a> {
     spool: &'a Spool,
+    /// Where its fragments are.
+    places: &'a [u64],
     rows: &'a Rows,
     seq_len: usize,
     pad_id: u32,
@@ -110,16 +115,15 @@ impl Filler<'_> {
     }
 
     fn fill_row(&mut self, row: usize) -> Result<()> {
-        let Self { spool, rows, seq_len, block, counted, .. } = self;
+        let Self { spool, places, rows, seq_len, block, counted, .. } = self;
         let at = (row - block.first_row) * *seq_len;
         let tokens = &mut block.tokens[at..at + *seq_len];
         let mut column = 0;
         let mut loss = 0;
         for slice in &rows.slices[rows.first_slice(row)..rows.ends[row]] {
-            let fragment = &spool.fragments[slice.fragment as usize];
             let end = column + slice.length as usize;
             let segment = &mut tokens[column..end];
-            spool.read(fragment, slice.start, segment)?;
+            let fragment = spool.read(places[slice.fragment as usize], slice.start, segment)?;
             segment[0] &= !LOSS; // nothing of its own document stands before it
             let counting = segment.iter().map(|token| u64::from(token >> 31)).sum::<u64>();
             let placed = &mut counted.by_input[fragment.input as usize];

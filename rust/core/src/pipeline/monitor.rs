@@ -53,10 +53,16 @@ pub struct Progress {
     pub tokens: u64,
 }
 
+const RUNNING: u8 = 0;
+const CANCELLED: u8 = 1;
+const PUBLISHING: u8 = 2;
+
 /// Shared by a build and whoever watches it.
 #[derive(Debug, Default)]
 pub struct Monitor {
-    cancelled: AtomicBool,
+    /// Whether work goes on, was cancelled, or is past the point where it could be.
+    state: AtomicU8,
+    continuable: AtomicBool,
     stage: AtomicU8,
     done: AtomicU64,
     total: AtomicU64,
@@ -66,17 +72,36 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Asks the build to stop; it ends with [`Error::Interrupted`] soon.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    /// Asks the work to stop; it ends with [`Error::Interrupted`] soon. False if it is too late for that: the
+    /// result is being published.
+    #[must_use]
+    pub fn cancel(&self) -> bool {
+        let result = self.state.compare_exchange(RUNNING, CANCELLED, Ordering::SeqCst, Ordering::SeqCst);
+        result != Err(PUBLISHING)
     }
 
-    /// Fails when the build has been asked to stop.
+    /// Fails when the work has been asked to stop.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+        if self.state.load(Ordering::Relaxed) == CANCELLED { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// From here on the work cannot be asked to stop.
+    pub(super) fn publishing(&self) -> Result<()> {
+        let result = self.state.compare_exchange(RUNNING, PUBLISHING, Ordering::SeqCst, Ordering::SeqCst);
+        result.map(|_| ()).map_err(|_| Error::Interrupted)
+    }
+
+    /// Whether the same build, if it were stopped now, would go on from where it is.
+    #[must_use]
+    pub fn is_continuable(&self) -> bool {
+        self.continuable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn can_be_continued(&self) {
+        self.continuable.store(true, Ordering::Relaxed);
     }
 
     /// Where the build is.

@@ -10,7 +10,7 @@ use super::monitor::{Monitor, Stage};
 use crate::discover::{Corpus, Input, Kind, LeftOut};
 use crate::error::{InputError, Result};
 use crate::plan::{Order, Packing};
-use crate::read::{Batch, parse_item, read_batches};
+use crate::read::{Batch, Position, Reading, parse_item, read_batches};
 use crate::render::Template;
 use crate::tokenizer::{Tokenizer, TokenizerInfo};
 
@@ -124,19 +124,33 @@ pub(super) fn survey(
     monitor.start(Stage::Survey, inputs.iter().map(|input| input.bytes).sum());
     let next = AtomicUsize::new(0);
     let plans = Mutex::new(vec![None; inputs.len()]);
+    let failure = Mutex::new(None);
     let worker = || -> Result<()> {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = inputs.get(at) else { return Ok(()) };
-            monitor.check()?;
-            let plan = survey_file(input, config.on_error, depth, monitor)?;
-            plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan);
+            let plan = monitor.check().and_then(|()| survey_file(input, config, depth, monitor));
+            match plan {
+                Ok(plan) => plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan),
+                // Files are taken in order, so all before this one are looked at too, by whatever thread: the first
+                // error in the order of the corpus is known when all threads are done.
+                Err(error) => {
+                    next.store(inputs.len(), Ordering::Relaxed);
+                    let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    if failure.as_ref().is_none_or(|(other, _)| at < *other) {
+                        *failure = Some((at, error));
+                    }
+                }
+            }
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..config.threads()).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(super::encode::join)
     })?;
+    if let Some((_, error)) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
     let plans = plans.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(BuildPlan {
         inputs: plans.into_iter().flatten().collect(),
@@ -158,10 +172,16 @@ pub(super) fn survey(
     })
 }
 
-fn survey_file(input: &Input, on_error: OnError, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+fn survey_file(input: &Input, config: &BuildConfig, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+    let on_error = config.on_error;
+    let reading = Reading {
+        batch_bytes: BEGINNING,
+        max_item_bytes: config.max_item_bytes(),
+        from: Position::default(),
+    };
     let mut findings = Findings { input, kind: None, items: 0, bad: 0, problems: Vec::new() };
     let mut seen = 0; // stored bytes
-    let result = read_batches(input, BEGINNING, |batch| {
+    let result = read_batches(input, &reading, |batch| {
         monitor.check()?;
         monitor.advance(batch.stored - seen);
         seen = batch.stored;
@@ -211,22 +231,23 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     fn look_at(&mut self, batch: &Batch) {
-        for (index, range) in (batch.first_item..).zip(&batch.items) {
+        for item in batch.items() {
             self.items += 1;
-            let problem = match parse_item(&batch.bytes[range.clone()]) {
-                Ok(item) => {
+            let problem = match item.bytes.map(parse_item) {
+                None => Some((0, batch.too_long())),
+                Some(Ok(item)) => {
                     let kind = *self.kind.get_or_insert(item.kind());
                     mixed_kinds(kind, item.kind()).map(|problem| (0, problem))
                 }
-                Err(problem) => Some((problem.at, problem.problem)),
+                Some(Err(problem)) => Some((problem.at, problem.problem)),
             };
             if let Some((at, problem)) = problem {
                 self.bad += 1;
                 if self.problems.len() < PROBLEMS_LISTED {
                     self.problems.push(InputError {
                         file: self.input.path.clone(),
-                        item: Some(index),
-                        byte: Some(batch.offset + (range.start + at) as u64),
+                        item: Some(item.index),
+                        byte: Some(item.byte + at as u64),
                         problem,
                     });
                 }

@@ -41,26 +41,29 @@ impl Worker<'_> {
     ) -> Result<EncodedBatch> {
         let mut encoded = Encoded::default();
         let mut bad = Vec::new();
-        for ((index, range), number) in (batch.first_item..).zip(&batch.items).zip(0..) {
+        for (item, number) in batch.items().zip(0..) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             if number < checked {
                 self.documents.sample_next();
             }
-            let Err((at, problem)) = self.encode_item(index, &batch.bytes[range.clone()], kind, &mut encoded)
-            else {
+            let result = match item.bytes {
+                Some(bytes) => self.encode_item(item.index, bytes, kind, &mut encoded),
+                None => Err((0, batch.too_long())),
+            };
+            let Err((at, problem)) = result else {
                 if let Some(pieces) = self.documents.take_sample() {
                     // The check has failed, and the build with it, where nobody takes it.
-                    let _ = self.samples.send(Sample { file: input.path.clone(), item: index, pieces });
+                    let _ = self.samples.send(Sample { file: input.path.clone(), item: item.index, pieces });
                 }
                 continue;
             };
             drop(self.documents.take_sample());
             let error = InputError {
                 file: input.path.clone(),
-                item: Some(index),
-                byte: Some(batch.offset + (range.start + at) as u64),
+                item: Some(item.index),
+                byte: Some(item.byte + at as u64),
                 problem,
             };
             if self.on_error == OnError::Stop {

@@ -1,22 +1,40 @@
-//! The folder beside the output in which a build works, so that nothing half-made is ever seen.
+//! The folders in which a build works, so that nothing half-made is ever seen.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::checkpoint::CHECKPOINT;
 use crate::discover::Input;
+use crate::disk::{Disk, folder_of, free_bytes};
 use crate::error::{Error, Result};
+use crate::spool::{FRAGMENTS, TOKENS};
 
-/// Name of the lock in the folder.
+/// Name of the lock in a folder.
 const LOCK: &str = "lock";
 
-/// A folder that one build has for itself; it goes away with the build, however that ends.
+/// What is left of a build that can be continued.
+const KEPT: [&str; 3] = [CHECKPOINT, TOKENS, FRAGMENTS];
+
+/// What a build has for itself: a folder beside its output, and one for the spool, which may be the same. They go
+/// away with the build, unless it can be continued.
 pub(super) struct Workspace {
-    folder: PathBuf,
+    output: Folder,
+    spool: Option<Folder>,
+}
+
+/// A folder that one build has for itself.
+struct Folder {
+    path: PathBuf,
+    disk: Disk,
+    /// What stands in it is left for the next build.
+    keep: AtomicBool,
     /// Held for as long as the folder is used; the system lets go of it even if the process is killed.
     _lock: File,
 }
@@ -49,30 +67,88 @@ pub(super) fn check_output(out: &Path, force: bool) -> Result<()> {
     }
 }
 
-fn folder_of(out: &Path) -> &Path {
-    match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 impl Workspace {
-    /// Makes the folder, or takes over what a killed build has left.
-    pub(super) fn open(out: &Path) -> Result<Self> {
+    /// Makes the folders, or takes over what a build that was stopped has left.
+    pub(super) fn open(disk: &Disk, out: &Path, temp_dir: Option<&Path>) -> Result<Self> {
         let name = out.file_name().ok_or_else(|| {
             Error::Config(format!("{} has no file name; name a file to write", out.display()))
         })?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".building");
-        let folder = folder_of(out).join(hidden);
-        let lock_path = folder.join(LOCK);
+        let output = Folder::open(disk, folder_of(out).join(hidden(name, "")), out)?;
+        let spool = temp_dir.map(|temp_dir| {
+            // Outputs of one name in different folders may share a folder for their spools.
+            let place = std::path::absolute(out).map_err(Error::io(out))?;
+            let place = format!("-{:016x}", xxh3_64(place.as_os_str().as_bytes()));
+            fs::metadata(temp_dir).map_err(Error::io(temp_dir))?;
+            Folder::open(disk, temp_dir.join(hidden(name, &place)), out)
+        });
+        Ok(Self { output, spool: spool.transpose()? })
+    }
+
+    /// A file of the output, until it is whole.
+    pub(super) fn output(&self, name: &str) -> PathBuf {
+        self.output.path.join(name)
+    }
+
+    /// Where the spool and its checkpoint are.
+    pub(super) fn spool_folder(&self) -> &Path {
+        &self.spool.as_ref().unwrap_or(&self.output).path
+    }
+
+    /// What is left here is of no use.
+    pub(super) fn forget_checkpoint(&self) {
+        self.output.disk.remove(&self.spool_folder().join(CHECKPOINT));
+    }
+
+    /// Leaves the spool and its checkpoint, if there is one, for the build that goes on from here.
+    pub(super) fn keep_spool(&self) {
+        let folder = self.spool.as_ref().unwrap_or(&self.output);
+        folder.keep.store(folder.path.join(CHECKPOINT).exists(), Ordering::Relaxed);
+    }
+
+    /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: a
+    /// quarter of it in the spool and a quarter in the output (sixteen bytes of JSON a token).
+    pub(super) fn check_room(&self, corpus_bytes: u64, spooled_bytes: u64) -> Result<()> {
+        let output = corpus_bytes / 4;
+        let spool = output.saturating_sub(spooled_bytes);
+        let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
+        let shared = device(self.spool_folder()) == device(&self.output.path);
+        let needs = if shared {
+            vec![(self.output.path.as_path(), spool + output)]
+        } else {
+            vec![(self.spool_folder(), spool), (self.output.path.as_path(), output)]
+        };
+        for (folder, needed) in needs {
+            if let Some(free) = free_bytes(folder).filter(|free| *free < needed) {
+                return Err(Error::NoRoom { folder: folder_of(folder).into(), needed, free });
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a finished file to its place in one step.
+    /// Replaces what is there only if `force`.
+    pub(super) fn publish(&self, finished: &str, out: &Path, force: bool) -> Result<()> {
+        self.output.disk.rename(&self.output(finished), out, force)
+    }
+}
+
+fn hidden(name: &OsStr, place: &str) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden.push(place);
+    hidden.push(".building");
+    hidden
+}
+
+impl Folder {
+    fn open(disk: &Disk, path: PathBuf, out: &Path) -> Result<Self> {
+        let lock_path = path.join(LOCK);
         loop {
-            fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-            let options = File::options().write(true).create(true).truncate(false).open(&lock_path);
-            let lock = match options {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue, // just removed by another
-                result => result.map_err(Error::io(&lock_path))?,
+            disk.create_folder(&path)?;
+            let lock = match disk.open_lock(&lock_path) {
+                // Just removed by another.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
+                lock => lock?,
             };
             match lock.try_lock() {
                 Ok(()) => {}
@@ -82,44 +158,29 @@ impl Workspace {
             // Another build may have removed the folder between opening and locking.
             let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
             if inode(lock.metadata()).is_some() && inode(lock.metadata()) == inode(fs::metadata(&lock_path)) {
-                return Ok(Self { folder, _lock: lock });
+                return Ok(Self { path, disk: disk.clone(), keep: AtomicBool::new(false), _lock: lock });
             }
         }
-    }
-
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// Moves a finished file to its place in one step.
-    /// Replaces what is there only if `force`.
-    pub(super) fn publish(&self, finished: &str, out: &Path, force: bool) -> Result<()> {
-        let finished = self.file(finished);
-        let flags = if force { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-        match rustix::fs::renameat_with(CWD, &finished, CWD, out, flags) {
-            Ok(()) => {}
-            Err(Errno::EXIST) if !force => return Err(Error::OutputExists(out.into())),
-            // Some file systems cannot rename without replacing; what was there was looked at before.
-            Err(Errno::INVAL | Errno::NOSYS) => fs::rename(&finished, out).map_err(Error::io(out))?,
-            Err(error) => return Err(Error::io(out)(error.into())),
-        }
-        // The new name should reach the disk too; where folders cannot be flushed, nothing can be done.
-        let _ = File::open(folder_of(out)).and_then(|folder| folder.sync_all());
-        Ok(())
     }
 }
 
-impl Drop for Workspace {
+impl Drop for Folder {
     fn drop(&mut self) {
-        // The lock goes last, and the folder only if it is empty: from then on another build may use it.
-        // Nothing can be done about a failure here; the next build takes the folder over.
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name() != LOCK {
-                let _ = fs::remove_file(entry.path());
+        let kept: &[&str] = if self.keep.load(Ordering::Relaxed) { &KEPT } else { &[] };
+        // Without the spool a checkpoint is of no use, so it goes first. The lock goes last, and the folder only
+        // if it is empty: from then on another build may use it. Nothing can be done about a failure here; the
+        // next build takes the folder over.
+        if kept.is_empty() {
+            self.disk.remove(&self.path.join(CHECKPOINT));
+        }
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name != LOCK && name != CHECKPOINT && kept.iter().all(|kept| name != *kept) {
+                self.disk.remove(&entry.path());
             }
         }
-        let _ = fs::remove_file(self.folder.join(LOCK));
-        let _ = fs::remove_dir(&self.folder);
+        self.disk.remove(&self.path.join(LOCK));
+        self.disk.remove_folder(&self.path);
     }
 }
 
@@ -130,12 +191,12 @@ mod tests {
     #[test]
     fn one_build_at_a_time_and_nothing_left() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
-        let out = folder.path().join("out.bin");
-        let first = Workspace::open(&out)?;
-        assert!(matches!(Workspace::open(&out), Err(Error::OutputBusy(_))));
-        fs::write(first.file("output"), b"new")?;
+        let (out, disk) = (folder.path().join("out.bin"), Disk::default());
+        let first = Workspace::open(&disk, &out, None)?;
+        assert!(matches!(Workspace::open(&disk, &out, None), Err(Error::OutputBusy(_))));
+        fs::write(first.output("output"), b"new")?;
         first.publish("output", &out, false)?;
-        std::fs::write(first.file("output"), b"newer")?;
+        std::fs::write(first.output("output"), b"newer")?;
         assert!(matches!(first.publish("output", &out, false), Err(Error::OutputExists(_))));
         assert_eq!(std::fs::read(&out)?, b"new");
         first.publish("output", &out, true)?;
@@ -146,7 +207,7 @@ mod tests {
         assert!(check_output(&out, true).is_ok());
         assert!(check_output(folder.path(), true).is_err());
         assert!(check_output(&folder.path().join("no/out.bin"), true).is_err());
-        drop(Workspace::open(&out)?);
+        drop(Workspace::open(&disk, &out, None)?);
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod order;
 
 use serde::{Deserialize, Serialize};
 
-pub use order::{Order, document_order};
+pub use order::{DocumentOrder, Order};
 
 /// How documents share rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::spool::Fragment;
-
 /// The order in which documents come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -15,52 +13,64 @@ pub enum Order {
     Shuffle,
 }
 
-/// Lists the fragments in order; those of one document stay together.
+/// Puts fragments into order; those of one document stay together.
 ///
 /// Shuffling sorts documents by XXH3-64 of their file's path and item index, keyed by the seed: the
 /// order is the same on every machine, and does not depend on what else is in the corpus.
-pub fn document_order<S: AsRef<str>>(
-    order: Order,
+pub struct DocumentOrder {
     seed: u64,
-    fragments: &[Fragment],
-    paths: &[S],
-) -> Vec<u32> {
-    let all = 0..u32::try_from(fragments.len()).unwrap_or(u32::MAX);
-    if order == Order::Corpus {
-        return all.collect();
+    /// Of the inputs.
+    path_hashes: Vec<u64>,
+    /// With the index of the fragment; kept for a shuffle only.
+    keys: Vec<(u64, u32)>,
+    order: Order,
+    count: u32,
+}
+
+impl DocumentOrder {
+    /// `paths` are those of the inputs.
+    pub fn new<'a>(order: Order, seed: u64, paths: impl IntoIterator<Item = &'a str>) -> Self {
+        let path_hashes = paths.into_iter().map(|path| xxh3_64(path.as_bytes())).collect();
+        Self { seed, path_hashes, keys: Vec::new(), order, count: 0 }
     }
-    let path_hashes: Vec<u64> = paths.iter().map(|path| xxh3_64(path.as_ref().as_bytes())).collect();
-    let key = |fragment: &Fragment| {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&path_hashes[fragment.input as usize].to_le_bytes());
-        bytes[8..].copy_from_slice(&fragment.item.to_le_bytes());
-        xxh3_64_with_seed(&bytes, seed)
-    };
-    let mut keyed: Vec<(u64, u32)> = all.map(|i| (key(&fragments[i as usize]), i)).collect();
-    keyed.sort_unstable(); // fragments of a document share a key and follow each other by index
-    keyed.into_iter().map(|(_, i)| i).collect()
+
+    /// Takes the next fragment in the order of the corpus: its input, and the index of its item there.
+    pub fn push(&mut self, input: u32, item: u64) {
+        if self.order == Order::Shuffle {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&self.path_hashes[input as usize].to_le_bytes());
+            bytes[8..].copy_from_slice(&item.to_le_bytes());
+            self.keys.push((xxh3_64_with_seed(&bytes, self.seed), self.count));
+        }
+        self.count += 1;
+    }
+
+    /// The indices of all fragments, in order.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u32> {
+        if self.order == Order::Corpus {
+            return (0..self.count).collect();
+        }
+        self.keys.sort_unstable(); // fragments of a document share a key and follow each other by index
+        self.keys.into_iter().map(|(_, i)| i).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fragments(items: &[(u32, u64)]) -> Vec<Fragment> {
-        let fragment = |&(input, item)| Fragment { item, at: 0, length: 1, start: 0, input, cut: false };
-        items.iter().map(fragment).collect()
-    }
-
     #[test]
     fn a_shuffle_depends_on_seed_and_names_alone() {
         let items: Vec<(u32, u64)> = (0..100).map(|i| (0, i)).chain((0..100).map(|i| (1, i / 2))).collect();
         let order = |seed, paths: [&str; 2], items: &[(u32, u64)]| -> Vec<(String, u64)> {
-            let fragments = fragments(items);
-            let order = document_order(Order::Shuffle, seed, &fragments, &paths);
-            order
-                .iter()
-                .map(|i| fragments[*i as usize])
-                .map(|f| (paths[f.input as usize].into(), f.item))
-                .collect()
+            let mut order = DocumentOrder::new(Order::Shuffle, seed, paths);
+            for (input, item) in items {
+                order.push(*input, *item);
+            }
+            let order = order.finish();
+            let placed = order.iter().map(|i| items[*i as usize]);
+            placed.map(|(input, item)| (paths[input as usize].into(), item)).collect()
         };
         let one = order(1, ["a", "b"], &items);
         assert_ne!(one, order(2, ["a", "b"], &items));

@@ -4,9 +4,12 @@
 //! later, by whoever takes the batch ([`parse_item`]), so that parsing runs on all threads.
 
 mod batches;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod item;
 mod split;
 
-pub use batches::{Batch, FileSummary, read_batches};
+pub use batches::{
+    Batch, FileSummary, MAX_ITEM_BYTES, Position, RawItem, Reading, begins_as_before, read_batches,
+};
 pub use item::{Item, ItemProblem, parse_item};
-pub use split::MAX_ITEM_BYTES;

@@ -9,9 +9,6 @@ use memchr::{memchr, memchr2};
 
 use crate::discover::Layout;
 
-/// The largest item that is read: it has to fit in memory, several times over.
-pub const MAX_ITEM_BYTES: usize = 1 << 30;
-
 /// Where the stream stopped being a sequence of items.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SplitProblem {
@@ -47,6 +44,8 @@ pub(super) struct Splitter {
     state: State,
     /// Everything before this byte of the buffer has been scanned.
     at: usize,
+    /// The beginning of the item at hand has been let go of.
+    headless: bool,
 }
 
 impl Splitter {
@@ -55,7 +54,15 @@ impl Splitter {
             Layout::Array => State::Open,
             Layout::Lines => State::Line { start: 0 },
         };
-        Self { state, at: 0 }
+        Self { state, at: 0, headless: false }
+    }
+
+    /// A scan that goes on where an item ended.
+    pub(super) fn after_item(layout: Layout) -> Self {
+        match layout {
+            Layout::Array => Self { state: State::Comma, at: 0, headless: false },
+            Layout::Lines => Self::new(layout),
+        }
     }
 
     /// Scans on to the end of `buffer` and appends the items that end in it.
@@ -65,14 +72,14 @@ impl Splitter {
             match self.state {
                 State::Text { start } => match end_of_string(buffer, self.at) {
                     StringEnd::Closed(end) => self.finish_item(start..end, items),
-                    StringEnd::Open(at) => return self.pause(at, buffer.len()),
+                    StringEnd::Open(at) => return self.pause(at),
                 },
                 State::Nested { start, depth, in_string: true } => match end_of_string(buffer, self.at) {
                     StringEnd::Closed(end) => {
                         self.at = end;
                         self.state = State::Nested { start, depth, in_string: false };
                     }
-                    StringEnd::Open(at) => return self.pause(at, buffer.len()),
+                    StringEnd::Open(at) => return self.pause(at),
                 },
                 State::Nested { start, depth, in_string: false } => {
                     self.scan_nested(buffer, start, depth, items);
@@ -84,11 +91,15 @@ impl Splitter {
                         self.at += 1;
                     }
                 }
+                State::Line { start } if start == self.at && !self.headless && is_whitespace(byte) => {
+                    self.at += 1;
+                    self.state = State::Line { start: self.at };
+                }
                 State::Line { start } => {
                     let Some(length) = memchr(b'\n', &buffer[self.at..]) else {
-                        return self.pause(buffer.len(), buffer.len());
+                        return self.pause(buffer.len());
                     };
-                    push_line(buffer, start..self.at + length, items);
+                    self.finish_line(buffer, start..self.at + length, items);
                     self.at += length + 1;
                     self.state = State::Line { start: self.at };
                 }
@@ -98,7 +109,7 @@ impl Splitter {
                 }
             }
         }
-        self.check_length(buffer.len())
+        Ok(())
     }
 
     /// Between items: one byte that is no white space.
@@ -160,7 +171,7 @@ impl Splitter {
         let problem = match self.state {
             State::End => return Ok(()),
             State::Line { start } => {
-                push_line(buffer, start..at, items);
+                self.finish_line(buffer, start..at, items);
                 self.at = at;
                 self.state = State::Line { start: at };
                 return Ok(());
@@ -180,7 +191,7 @@ impl Splitter {
             State::Text { start }
             | State::Nested { start, .. }
             | State::Scalar { start }
-            | State::Line { start } => *start -= count,
+            | State::Line { start } => *start = start.saturating_sub(count),
             _ => {}
         }
     }
@@ -188,13 +199,24 @@ impl Splitter {
     fn finish_item(&mut self, item: Range<usize>, items: &mut Vec<Range<usize>>) {
         self.at = item.end;
         self.state = State::Comma;
+        self.headless = false;
         items.push(item);
     }
 
+    /// A line is an item if there is anything in it.
+    fn finish_line(&mut self, buffer: &[u8], mut line: Range<usize>, items: &mut Vec<Range<usize>>) {
+        line.end = line.start + trimmed(&buffer[line.clone()]);
+        if !line.is_empty() || self.headless {
+            items.push(line);
+        }
+        self.headless = false;
+    }
+
     /// The buffer ends inside an item; scanning goes on at `at`.
-    fn pause(&mut self, at: usize, end: usize) -> Result<(), SplitProblem> {
+    #[allow(clippy::unnecessary_wraps)] // returned from a scan
+    fn pause(&mut self, at: usize) -> Result<(), SplitProblem> {
         self.at = at;
-        self.check_length(end)
+        Ok(())
     }
 
     /// Where the item begins that the buffer ends in; what has been scanned, between items.
@@ -208,13 +230,22 @@ impl Splitter {
         }
     }
 
-    fn check_length(&self, end: usize) -> Result<(), SplitProblem> {
-        let start = self.keep_from();
-        if end - start > MAX_ITEM_BYTES {
-            let problem = format!("an item of more than {MAX_ITEM_BYTES} bytes; split it");
-            return Err(SplitProblem { at: start, problem });
+    /// How many bytes there are of the item that the buffer ends in, if it ends in one; white space that may turn
+    /// out to stand after it is not counted.
+    pub(super) fn unfinished(&self, buffer: &[u8]) -> Option<usize> {
+        match self.state {
+            State::Text { start } | State::Nested { start, .. } | State::Scalar { start } => {
+                Some(buffer.len() - start)
+            }
+            State::Line { start } => Some(trimmed(&buffer[start..])),
+            _ => None,
         }
-        Ok(())
+    }
+
+    /// The item at hand is too long to be kept: everything before the byte that is returned may be forgotten.
+    pub(super) fn behead(&mut self) -> usize {
+        self.headless = true;
+        self.at
     }
 
     fn unexpected(&self, byte: u8, expected: &str) -> SplitProblem {
@@ -244,16 +275,9 @@ fn end_of_string(buffer: &[u8], mut at: usize) -> StringEnd {
     StringEnd::Open(buffer.len())
 }
 
-fn push_line(buffer: &[u8], mut line: Range<usize>, items: &mut Vec<Range<usize>>) {
-    while line.start < line.end && is_whitespace(buffer[line.start]) {
-        line.start += 1;
-    }
-    while line.start < line.end && is_whitespace(buffer[line.end - 1]) {
-        line.end -= 1;
-    }
-    if line.start < line.end {
-        items.push(line);
-    }
+/// Length without the white space at the end.
+fn trimmed(line: &[u8]) -> usize {
+    line.iter().rposition(|byte| !is_whitespace(*byte)).map_or(0, |last| last + 1)
 }
 
 fn is_whitespace(byte: u8) -> bool {

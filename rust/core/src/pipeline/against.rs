@@ -1,0 +1,226 @@
+//! Proves a packed file against its corpus: what its rows say they hold is read and encoded again.
+
+use serde::Serialize;
+
+use std::path::Path;
+
+use super::config::BuildConfig;
+use super::document::{DocumentEncoder, Encoded};
+use super::monitor::{Monitor, Stage};
+use super::survey::mixed_kinds;
+use crate::discover::{Input, Kind, discover};
+use crate::error::{Error, Result};
+use crate::file::{InputRecord, PackedFile};
+use crate::ledger::{DropReason, Entry, Ledger};
+use crate::read::{Batch, Position, Reading, parse_item, read_batches};
+use crate::spool::LOSS;
+use crate::tokenizer::{Tokenizer, TokenizerSource};
+
+/// What was compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    /// Rows of which every token was compared.
+    pub rows: u64,
+    /// Their segments.
+    pub segments: u64,
+    /// Whether it was all of them, and nothing of the corpus is missing in them.
+    pub complete: bool,
+}
+
+/// A segment, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    input: u32,
+    item: u64,
+    epoch: u32,
+    /// Token of its document with which it begins.
+    start: u32,
+    column: u32,
+    end: u32,
+    row: usize,
+}
+
+/// Compares `rows` rows, spread over the file, or all (`None`) with their corpus. All of the corpus is read and its
+/// hashes are compared; the documents of the rows are encoded again. If all rows are compared, every item is
+/// encoded, no two segments hold the same tokens, and the ledger comes out the same: then nothing is missing.
+///
+/// # Errors
+/// Names the first thing that differs, or why it cannot be compared.
+pub fn check_against(
+    file: &PackedFile,
+    corpus: &Path,
+    tokenizer: TokenizerSource,
+    rows: Option<usize>,
+    monitor: &Monitor,
+) -> Result<Agreement> {
+    let metadata = file.metadata();
+    let config = BuildConfig::of_file(metadata)
+        .ok_or_else(|| file.differs("it was built with settings that this version does not know"))?;
+    let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
+    if tokenizer.info != metadata.tokenizer {
+        return Err(file.differs("it was built with another tokenizer; name that with --tokenizer"));
+    }
+    let inputs = discover(corpus)?.inputs;
+    let now = inputs.iter().map(|input| &input.path);
+    if !now.eq(metadata.inputs.iter().map(|input| &input.path)) {
+        return Err(file.differs("the corpus has other files than it was built from"));
+    }
+    let places = places(file, rows)?;
+    let complete = rows.is_none_or(|rows| rows >= file.rows());
+    monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
+    let documents = DocumentEncoder::new(&tokenizer, &metadata.template, &config);
+    let mut comparison =
+        Comparison { file, documents, complete, places: places.iter().peekable(), segments: 0 };
+    let mut entries = Vec::new();
+    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(&metadata.inputs)) {
+        entries.push(comparison.input(number, input, record, monitor)?);
+    }
+    if let Some(place) = comparison.places.next() {
+        return Err(file.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
+    }
+    let segments = comparison.segments;
+    if complete {
+        let named = inputs.iter().zip(&entries);
+        let ledger = Ledger::collect(
+            named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
+        );
+        let mut found = metadata.ledger.clone();
+        found.0.iter_mut().for_each(|entry| entry.entry.loss_tokens = 0); // the rows have been compared
+        if ledger != found {
+            return Err(file.differs("its ledger is not that of the corpus: something is missing"));
+        }
+    }
+    let compared = rows.map_or(file.rows(), |rows| rows.min(file.rows()));
+    Ok(Agreement { rows: compared as u64, segments, complete })
+}
+
+/// The segments of the chosen rows, in the order of the corpus.
+fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
+    let all = file.rows();
+    let chosen = rows.unwrap_or(all).min(all);
+    let mut places = Vec::new();
+    for i in 0..chosen {
+        let row = (i * all).checked_div(chosen).unwrap_or(0);
+        let mut column = 0;
+        for segment in file.segments(row)? {
+            let (input, item, epoch) = (segment.input, segment.item, segment.epoch);
+            places.push(Place { input, item, epoch, start: segment.start, column, end: segment.end, row });
+            column = segment.end;
+        }
+    }
+    places.sort_unstable();
+    for pair in places.windows(2) {
+        let same =
+            (pair[0].input, pair[0].item, pair[0].epoch) == (pair[1].input, pair[1].item, pair[1].epoch);
+        if same && pair[0].start + (pair[0].end - pair[0].column) > pair[1].start {
+            return Err(
+                file.differs(&format!("rows {} and {} hold the same tokens", pair[0].row, pair[1].row))
+            );
+        }
+    }
+    Ok(places)
+}
+
+struct Comparison<'a> {
+    file: &'a PackedFile,
+    documents: DocumentEncoder<'a>,
+    /// Whether every item is encoded, or only those of the rows that are compared.
+    complete: bool,
+    places: std::iter::Peekable<std::slice::Iter<'a, Place>>,
+    segments: u64,
+}
+
+impl Comparison<'_> {
+    /// Compares what comes from one input; gives its account.
+    fn input(
+        &mut self,
+        number: u32,
+        input: &Input,
+        record: &InputRecord,
+        monitor: &Monitor,
+    ) -> Result<Entry> {
+        let reading = Reading {
+            batch_bytes: 256 * 1024,
+            max_item_bytes: BuildConfig::of_file(self.file.metadata())
+                .map_or(usize::MAX, |config| config.max_item_bytes()),
+            from: Position::default(),
+        };
+        let (mut kind, mut entry, mut seen) = (None, Entry::default(), 0);
+        let summary = read_batches(input, &reading, |batch| {
+            monitor.check()?;
+            monitor.advance(batch.stored - seen);
+            seen = batch.stored;
+            self.batch(number, input, &batch, &mut kind, &mut entry)?;
+            Ok(true)
+        })?;
+        let Some(summary) = summary else { return Err(Error::Interrupted) };
+        if summary.damage.is_some() {
+            entry.items += 1;
+            entry.drop_item(DropReason::BadItem, 0);
+        }
+        let hash = format!("{:032x}", summary.end.hash);
+        if (hash, summary.end.bytes) != (record.xxh3_128.clone(), record.bytes) {
+            return Err(self.file.differs(&format!("{} is not the file that it was built from", input.path)));
+        }
+        Ok(entry)
+    }
+
+    fn batch(
+        &mut self,
+        number: u32,
+        input: &Input,
+        batch: &Batch,
+        kind: &mut Option<Kind>,
+        entry: &mut Entry,
+    ) -> Result<()> {
+        for raw in batch.items() {
+            let wanted =
+                self.places.peek().is_some_and(|place| (place.input, place.item) == (number, raw.index));
+            if !wanted && !self.complete {
+                continue;
+            }
+            let mut encoded = Encoded::default();
+            let item = raw.bytes.and_then(|bytes| parse_item(bytes).ok());
+            let item = item.filter(|item| {
+                mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
+            });
+            let result = item.map(|item| self.documents.encode(raw.index, &item, &mut encoded));
+            if let Some(Ok(())) = result {
+                entry.add(&encoded.entry);
+            } else {
+                entry.items += 1;
+                entry.drop_item(DropReason::BadItem, 0);
+                self.documents.forget_tokens();
+            }
+            let here = |place: &&Place| (place.input, place.item) == (number, raw.index);
+            while let Some(place) = self.places.next_if(here) {
+                self.compare(input, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the tokens of a segment, and whether they count, with those of its document.
+    fn compare(&mut self, input: &Input, place: &Place) -> Result<()> {
+        let Place { row, item, start, .. } = *place;
+        let (column, end) = (place.column as usize, place.end as usize);
+        let (tokens, mask) = (self.file.tokens(row)?, self.file.mask(row)?);
+        let length = end - column;
+        let expected = self.documents.last_tokens().get(start as usize..start as usize + length);
+        let same = expected.is_some_and(|expected| {
+            expected.iter().zip(column..end).all(|(expected, at)| {
+                let counts = mask[at / 8] >> (at % 8) & 1 == 1;
+                let counted = expected & LOSS != 0 && at > column; // the first of a segment never does
+                tokens[at] == expected & !LOSS && counts == counted
+            })
+        });
+        if !same {
+            return Err(self.file.differs(&format!(
+                "row {row}, columns {column} to {end}: not what {}, item {item}, comes to from token {start} on",
+                input.path
+            )));
+        }
+        self.segments += 1;
+        Ok(())
+    }
+}
