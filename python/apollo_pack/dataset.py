@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 from hashlib import sha256
@@ -89,7 +88,7 @@ class PackedDataset:
         self._access = access
         self._files = _core.PackedFiles(self._paths, access)
         self._shape = BatchShape(columns, format, dtype, self._files.seq_len)
-        self._metadata = [json.loads(raw) for raw in self._files.metadata_json()]
+        self._metadata = self._files.metadata()
 
     @property
     def seq_len(self) -> int:

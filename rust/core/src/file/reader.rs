@@ -24,7 +24,6 @@ pub struct PackedFile {
     storage: Storage,
     layout: Layout,
     metadata: Metadata,
-    metadata_json: Vec<u8>,
     root: [u8; 16],
     rows: usize,
     seq_len: usize,
@@ -82,14 +81,13 @@ impl PackedFile {
         if shape.seq_len == 0 || !shape.seq_len.is_multiple_of(8) {
             return Err(fail("damaged: the length of its rows is no multiple of 8"));
         }
-        let metadata_json = get(layout.range(Tensor::Metadata))?.into_owned();
-        let metadata: Metadata = serde_json::from_slice(&metadata_json)
+        let metadata: Metadata = serde_json::from_slice(&get(layout.range(Tensor::Metadata))?)
             .map_err(|error| fail(&format!("damaged: its metadata is not understood: {error}")))?;
         if metadata.format_version != FORMAT_VERSION || u64::from(metadata.seq_len) != shape.seq_len {
             return Err(fail("of another version of the format"));
         }
         let root = get(layout.range(Tensor::RootHash))?.first_chunk().copied().unwrap_or_default();
-        let file = Self { path: path.into(), storage, layout, metadata, metadata_json, root, rows, seq_len };
+        let file = Self { path: path.into(), storage, layout, metadata, root, rows, seq_len };
         file.check_index()?;
         Ok(file)
     }
@@ -110,12 +108,6 @@ impl PackedFile {
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
-    }
-
-    /// The metadata as it stands in the file: JSON.
-    #[must_use]
-    pub fn metadata_json(&self) -> &[u8] {
-        &self.metadata_json
     }
 
     /// How it is read: by a map or by positioned reads.
@@ -155,13 +147,11 @@ impl PackedFile {
         self.part(Tensor::LossMask, row * width..(row + 1) * width)
     }
 
-    /// Says that rows will be read soon, so that a disk or a network works on all of them at once.
-    pub fn will_need(&self, rows: &[usize]) {
+    /// Says that a row will be read soon, so that a disk or a network works on all of a batch at once.
+    pub fn will_need(&self, row: usize) {
         for (tensor, width) in [(Tensor::Tokens, self.seq_len * 4), (Tensor::LossMask, self.seq_len / 8)] {
             let start = self.layout.range(tensor).start;
-            for row in rows {
-                self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
-            }
+            self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
         }
     }
 
@@ -325,11 +315,6 @@ impl PackedFile {
             return Ok(());
         }
         Err(Error::Config(format!("there is no row {row}: {} has {}", self.path.display(), self.rows)))
-    }
-
-    /// Something about it is not as in what it is compared with.
-    pub(crate) fn differs(&self, problem: &str) -> Error {
-        Error::Format { path: self.path.clone(), problem: problem.into() }
     }
 
     pub(super) fn damaged(&self, problem: &str) -> Error {
