@@ -29,7 +29,7 @@ Access = Literal["auto", "map", "read"]
 
 
 class PackedDataset:
-    """A packed file, or several as one, as a sequence of rows.
+    """A packed file or set of shards, or several as one, as a sequence of rows.
 
     ``ds[i]`` is a row: a dict of arrays of shape ``(seq_len,)``; ``ds[i:j]`` and ``ds[[i, j]]`` are batches:
     arrays of shape ``(n, seq_len)``. The columns, of type `dtype` where nothing else is said:
@@ -59,7 +59,8 @@ class PackedDataset:
     another in between is refused. It starts no threads and may be used from many, and after a fork.
 
     Args:
-        path: a packed file, or a sequence of them with the same ``seq_len`` and tokenizer
+        path: a packed file, or the index of a set of shards (``out.bin.index.json``); or a sequence of them
+            with the same ``seq_len`` and tokenizer
         columns: which arrays a row has
         format: ``"numpy"``, ``"torch"`` for tensors, or ``"jax"``
         dtype: ``"int64"`` (default), ``"int32"`` (default for JAX), or ``"uint32"``: then ``input_ids`` are
@@ -70,7 +71,7 @@ class PackedDataset:
 
     Raises:
         FileNotFoundError: no such file.
-        FormatError: not a packed file, or a damaged one.
+        FormatError: not a packed file, or a damaged one, or a shard is missing or another.
 
     """
 
@@ -102,12 +103,12 @@ class PackedDataset:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file says about itself (of several files, the first)."""
-        return self._metadata[0]  # type: ignore[no-any-return]  # JSON
+        """What the file or set says about itself (of several, the first)."""
+        return self._metadata[0]
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """What came in and what became of it, by source and language (of all files, in turn)."""
+        """What came in and what became of it, by source and language (of all paths, in turn)."""
         return tuple(entry for metadata in self._metadata for entry in read_ledger(metadata["ledger"]))
 
     @property

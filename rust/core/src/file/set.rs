@@ -1,8 +1,9 @@
 //! What one build wrote: a packed file, or several, its shards, behind an index.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::index::{Index, is_index};
+use super::index::{INDEX_SUFFIX, Index, is_index};
 use super::metadata::Metadata;
 use super::reader::PackedFile;
 use super::storage::Access;
@@ -63,7 +64,8 @@ impl PackedSet {
                 shards.map(|number| open_shard(path, &index, number, access)).collect::<Result<_>>()?;
             (Some(index), files)
         } else {
-            (None, vec![PackedFile::open(path, access)?])
+            let file = PackedFile::open(path, access).map_err(|error| point_to_index(path, error));
+            (None, vec![file?])
         };
         let spans = Spans::of(files.iter().map(PackedFile::rows));
         Ok(Self { path: path.into(), index, files, spans })
@@ -128,6 +130,19 @@ impl PackedSet {
     }
 }
 
+/// Whoever names a set as it was built, without the ending of its index, is told.
+fn point_to_index(path: &Path, error: Error) -> Error {
+    let mut index = path.as_os_str().to_owned();
+    index.push(INDEX_SUFFIX);
+    match error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound && Path::new(&index).exists() => {
+            let problem = format!("there is no such file, but its shards: open {}", index.display());
+            Error::Format { path: path.into(), problem }
+        }
+        error => error,
+    }
+}
+
 /// Opens the file that an index means by a shard, or says what stands in its place.
 fn open_shard(path: &Path, index: &Index, number: usize, access: Access) -> Result<PackedFile> {
     let shard = &index.shards[number];
@@ -136,7 +151,7 @@ fn open_shard(path: &Path, index: &Index, number: usize, access: Access) -> Resu
         Err(Error::Format { path: path.into(), problem })
     };
     let file = match PackedFile::open(&folder_of(path).join(&shard.file), access) {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return fail("is missing");
         }
         file => file?,
