@@ -133,6 +133,43 @@ def test_pickling_a_set(corpus, tmp_path):
         pickle.loads(state)  # noqa: S301
 
 
+READER = """
+import sys
+from apollo_pack import FormatError, PackedDataset
+from apollo_pack._core import PackedFiles
+print("ready", flush=True)
+hashes, refused = {}, 0
+while not PackedDataset(sys.argv[2]).metadata["seed"]:
+    try:
+        ds = PackedDataset(sys.argv[1])
+    except (FileNotFoundError, FormatError):
+        refused += 1
+        continue
+    rows = ds[:]["input_ids"].tobytes()
+    assert hashes.setdefault(ds.fingerprint, rows) == rows
+print(len(hashes), refused)
+"""
+
+
+def test_readers_see_one_set_or_the_other_or_are_refused(corpus, tmp_path):
+    """A set is replaced while it is opened and read: its shards have the same names."""
+    out, end = tmp_path / "out.bin", tmp_path / "end.bin"
+    apollo_pack.build(corpus, end, seq_len=64)
+    index = apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB").path
+    reader = subprocess.Popen([sys.executable, "-c", READER, index, end], stdout=subprocess.PIPE, text=True)
+    reader.stdout.readline()
+    for i in range(6):
+        apollo_pack.build(
+            corpus, out, seq_len=64, shard_size="8KB", force=True, order="shuffle", seed=i % 2 + 1
+        )
+    apollo_pack.build(corpus, end, seq_len=64, seed=1, force=True)
+    said, _ = reader.communicate(timeout=60)
+    assert reader.returncode == 0
+    found, refused = map(int, said.split())
+    print(f"{found} sets seen, refused {refused} times")
+    assert found > 1
+
+
 def test_the_command_line(corpus, packed, tmp_path):
     out, index = tmp_path / "out.bin", tmp_path / "out.bin.index.json"
     built = run("build", corpus, out, "--seq-len", 64, "--shard-size", "8KB")

@@ -102,7 +102,8 @@ fn killed_at_every_call_a_set_is_the_old_one_the_new_one_or_none() -> Outcome {
         put_back(&scene, old.as_ref().map_or(&Files::new(), |(_, files)| files))?;
         let old_hash = old.as_ref().map(|(hash, _)| hash.clone());
         for at in [at, at / 2] {
-            let faults = Faults::new(at, Fault::Kill);
+            let fault = if round % 2 == 0 { Fault::Kill } else { Fault::Tear };
+            let faults = Faults::new(at, fault);
             let result = build(&scene, faults.clone());
             kills += u64::from(faults.died());
             let found = standing(&scene)?;
