@@ -108,7 +108,10 @@ class PackedDataset:
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """What came in and what became of it, by source and language (of all paths, in turn)."""
+        """What came in and what became of it, by source and language (of all paths, in turn).
+
+        A shard has that of its whole set.
+        """
         return tuple(entry for metadata in self._metadata for entry in read_ledger(metadata["ledger"]))
 
     @property

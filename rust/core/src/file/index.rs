@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 pub const INDEX_SUFFIX: &str = ".index.json";
 
 /// The most shards of a set: their numbers have five digits.
-pub const MAX_SHARDS: usize = 100_000;
+pub const MAX_SHARDS: usize = 99_999;
 
 /// An index: what the set says about itself, and its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

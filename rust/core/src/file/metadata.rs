@@ -2,6 +2,7 @@
 //! the same bytes.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +36,8 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
-    /// The files it was built from.
-    pub inputs: Vec<InputRecord>,
+    /// The files it was built from; there may be many, and the open shards of a set share them.
+    pub inputs: Arc<Vec<InputRecord>>,
     /// What came in and what became of it; in a shard, of the whole set.
     pub ledger: Ledger,
     /// Sums over its rows.

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::layout::{HEADER_BYTES, Layout, Tensor};
-use super::metadata::Metadata;
+use super::metadata::{InputRecord, Metadata};
 use super::storage::{Access, Storage};
 use super::{FORMAT_VERSION, Segment};
 use crate::error::{Error, Result};
@@ -104,10 +105,25 @@ impl PackedFile {
         self.seq_len
     }
 
+    /// Length of the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.layout.file_bytes()
+    }
+
     /// What the file says about itself.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Takes the inputs of the set that it belongs to, which are the same, for its own.
+    pub(super) fn share_inputs(&mut self, inputs: &Arc<Vec<InputRecord>>) -> Result<()> {
+        if self.metadata.inputs != *inputs {
+            return Err(self.damaged("its inputs are not those of its set"));
+        }
+        self.metadata.inputs = Arc::clone(inputs);
+        Ok(())
     }
 
     /// How it is read: by a map or by positioned reads.

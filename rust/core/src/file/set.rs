@@ -150,7 +150,7 @@ fn open_shard(path: &Path, index: &Index, number: usize, access: Access) -> Resu
         let problem = format!("its shard {} {problem}", shard.file);
         Err(Error::Format { path: path.into(), problem })
     };
-    let file = match PackedFile::open(&folder_of(path).join(&shard.file), access) {
+    let mut file = match PackedFile::open(&folder_of(path).join(&shard.file), access) {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             return fail("is missing");
         }
@@ -165,11 +165,12 @@ fn open_shard(path: &Path, index: &Index, number: usize, access: Access) -> Resu
         Some(_) => return fail("is of another set"),
         None => return fail("is no shard but a file of its own"),
     }
-    let seq_len = index.metadata.seq_len as usize;
-    if (file.rows() as u64, file.seq_len(), file.root_hash())
-        != (shard.rows, seq_len, shard.root_hash.clone())
+    let found = (file.rows() as u64, file.bytes(), file.root_hash());
+    if found != (shard.rows, shard.bytes, shard.root_hash.clone())
+        || file.seq_len() != index.metadata.seq_len as usize
     {
         return fail("is not the one that was built: its root hash is another");
     }
+    file.share_inputs(&index.metadata.inputs)?;
     Ok(file)
 }

@@ -73,7 +73,7 @@ pub fn check_against(
     let mut comparison =
         Comparison { set, documents, complete, places: places.iter().peekable(), segments: 0 };
     let mut entries = Vec::new();
-    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(&metadata.inputs)) {
+    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(metadata.inputs.iter())) {
         entries.push(comparison.input(number, input, record, monitor)?);
     }
     if let Some(place) = comparison.places.next() {

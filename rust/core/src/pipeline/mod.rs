@@ -17,6 +17,7 @@ mod worker;
 mod workspace;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -204,7 +205,7 @@ fn make(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
-        inputs: records,
+        inputs: Arc::new(records),
         ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
         totals: gathered.totals,
         shard: None,

@@ -1,9 +1,13 @@
 //! Builds of sets of shards: what is in them, and what is left when they are stopped.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::*;
 use crate::file::Index;
+use crate::read::fuzz::{Random, fuzz_time};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -114,7 +118,10 @@ fn killed_at_every_call_a_set_is_the_old_one_the_new_one_or_none() -> Outcome {
         build(&scene, Faults::default())?;
         assert!(files(&scene)? == new, "killed at {at}: other bytes, or files left: {:?}", scene.names()?);
     }
-    println!("{kills} kills, {without} of them between an old set and the new one");
+    println!(
+        "{kills} kills of builds of {} shards, {without} of them between an old set and the new one",
+        new.len() - 1
+    );
     assert!(kills >= 100 && without >= 3, "{kills}, {without}");
     Ok(())
 }
@@ -228,6 +235,7 @@ fn an_index_that_lies_is_refused() -> Outcome {
     refused(&|index| index.shards[0].file = format!("../{}", index.shards[0].file))?;
     refused(&|index| index.shards[0].file = "/etc/passwd".into())?;
     refused(&|index| index.shards[0].rows += 1)?;
+    refused(&|index| index.shards[0].bytes += 1)?;
     refused(&|index| index.shards[0].rows = u64::MAX)?;
     refused(&|index| index.shards.clear())?;
     refused(&|index| drop(index.shards.pop()))?;
@@ -242,6 +250,26 @@ fn an_index_that_lies_is_refused() -> Outcome {
     refused(&|index| index.metadata.format_version += 1)?;
     fs::write(index(&scene), original.render()?)?;
     assert!(standing(&scene)?.is_some());
+    Ok(())
+}
+
+/// Mutations of an index whose hash is made right again: it may be refused, but nothing panics.
+#[test]
+fn no_index_makes_it_panic() -> Outcome {
+    let scene = Scene::before(sharded(200))?;
+    let (_, files) = built(&scene)?;
+    let original = std::str::from_utf8(&files["out.bin.index.json"])?;
+    let hashed = original.rfind("  \"index_hash\"").unwrap_or(0);
+    let (mut random, started, mut runs, mut taken) = (Random::seeded(), Instant::now(), 0u32, 0u32);
+    while started.elapsed() < fuzz_time() || runs < 300 {
+        let mut content = original.as_bytes()[..hashed].to_vec();
+        random.mutate(&mut content, b"0129-.\"\\{}[],/eu\0");
+        content.extend(format!("  \"index_hash\": \"{:032x}\"\n}}\n", xxh3_128(&content)).bytes());
+        fs::write(index(&scene), content)?;
+        runs += 1;
+        taken += u32::from(standing(&scene).is_ok());
+    }
+    println!("{runs} indexes, {taken} of them taken");
     Ok(())
 }
 
