@@ -255,7 +255,7 @@ fn an_index_that_lies_is_refused() -> Outcome {
 
 /// Mutations of an index whose hash is made right again: it may be refused, but nothing panics.
 #[test]
-fn no_index_makes_it_panic() -> Outcome {
+fn fuzzed_indexes_are_refused_without_panic() -> Outcome {
     let scene = Scene::before(sharded(200))?;
     let (_, files) = built(&scene)?;
     let original = std::str::from_utf8(&files["out.bin.index.json"])?;
