@@ -6,9 +6,19 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "PackedFiles", "__version__", "build", "plan", "qwen_tokenizer_json", "rows_in_order"]
+__all__ = [
+    "INDEX_SUFFIX",
+    "Encoder",
+    "PackedFiles",
+    "__version__",
+    "build",
+    "plan",
+    "qwen_tokenizer_json",
+    "rows_in_order",
+]
 
 __version__: str
+INDEX_SUFFIX: str
 
 _Tokenizer: TypeAlias = tuple[str, bytes, bytes | None]
 
@@ -37,7 +47,7 @@ class PackedFiles:
     def __len__(self) -> int: ...
     @property
     def seq_len(self) -> int: ...
-    def metadata_json(self) -> list[bytes]: ...
+    def metadata(self) -> list[dict[str, Any]]: ...
     def root_hashes(self) -> list[str]: ...
     @property
     def mapped(self) -> bool: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,6 +45,7 @@ def build(
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
     temp_dir: StrPath | None = None,
+    shard_size: int | str | None = None,
     check_encoder: int | None = None,
     force: bool = False,
     on_plan: Callable[[BuildPlan], object] | None = None,
@@ -59,7 +61,7 @@ def build(
     Args:
         corpus: a folder (read recursively), a zip archive, or a file: JSON arrays (``.json``) of texts or
             of lists ``[question, answer, ...]``, or JSON Lines (``.jsonl``), plain, ``.gz`` or ``.zst``
-        out: the file to write
+        out: the file to write; of shards, the name that theirs are made of
         tokenizer: a ``tokenizer.json``, its folder, or a hub name; by default ``tokenizer.json`` in the
             corpus folder, else ``$APOLLO_PACK_TOKENIZER``, else the embedded Qwen vocabulary
         seq_len: tokens in a row, a multiple of 8
@@ -84,6 +86,10 @@ def build(
         max_item_bytes: items with more bytes of JSON than that are not kept in memory, and cannot be read
         temp_dir: an existing folder for what is encoded (about the size of the output) until rows are made of
             it; by default beside `out`
+        shard_size: write shards, each of as many rows as have this many bytes of tokens and masks (a number,
+            or ``"500MB"``, ``"2GiB"``), at least one; the rest of a shard is a few percent on top. With `out`
+            ``"out.bin"`` they are ``"out-00000-of-00012.bin"`` and so on, and ``"out.bin.index.json"``
+            stands for all of them
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
         force: replace an existing output, and begin anew where a build that was stopped cannot be continued
@@ -106,7 +112,8 @@ def build(
     found = find_tokenizer(tokenizer, corpus)
     announce = None if on_plan is None else lambda raw: on_plan(BuildPlan.from_raw(raw))
     raw = _core.build(corpus, out, found, settings, announce, on_progress)
-    return BuildReport.from_raw({**raw, "path": os.fspath(out)}, time.perf_counter() - started)
+    path = os.fspath(out) + (_core.INDEX_SUFFIX if raw["shards"] else "")
+    return BuildReport.from_raw({**raw, "path": path}, time.perf_counter() - started)
 
 
 def plan(
@@ -134,7 +141,8 @@ def plan(
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     """
-    settings = _settings({**locals(), "check_encoder": None, "force": False, "temp_dir": None})
+    of_output = {"check_encoder": None, "force": False, "temp_dir": None, "shard_size": None}
+    settings = _settings({**locals(), **of_output})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
 
@@ -149,11 +157,29 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    if settings["shard_size"] is not None:
+        settings["shard_size"] = _bytes(settings["shard_size"])
     for name in ("eos", "pad", "bos_token"):
         if settings[name] is not None:
             settings[name] = str(settings[name])  # the core takes digits as an id
     return settings
 
+
+def _bytes(size: Any) -> int:
+    """Read a size: a number of bytes, or one with a unit."""
+    found = _SIZE.fullmatch(str(size))
+    count = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not 1 <= count < 1 << 63:
+        raise ConfigError(f"shard_size must be bytes, or a size like 500MB or 2GiB, not {size!r}")
+    return count
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(|[KMGT]i?B)", re.ASCII | re.IGNORECASE)
+_UNITS = {"": 1} | {
+    prefix + unit: base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for unit, base in (("B", 1000), ("IB", 1024))
+}
 
 _SETTINGS = (
     "seq_len",
@@ -171,6 +197,7 @@ _SETTINGS = (
     "on_error",
     "max_item_bytes",
     "temp_dir",
+    "shard_size",
     "check_encoder",
     "force",
 )

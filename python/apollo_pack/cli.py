@@ -164,6 +164,12 @@ def choice(*names: str) -> click.Choice[str]:
     "[default: beside OUT]",
 )
 @click.option(
+    "--shard-size",
+    metavar="SIZE",
+    help="Write shards instead of one file, each of as many rows as have SIZE (500MB, 2GiB) of tokens and "
+    "masks: for OUT out.bin, out-00000-of-00012.bin and so on, and out.bin.index.json, which stands for all.",
+)
+@click.option(
     "--check-encoder",
     type=int,
     metavar="N",
@@ -194,9 +200,8 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     silent = quiet or as_json
     progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
-        settings.pop("force")
-        settings.pop("check_encoder")
-        settings.pop("temp_dir")
+        for of_output in ("force", "check_encoder", "temp_dir", "shard_size"):
+            settings.pop(of_output)
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
         if as_json:
@@ -228,7 +233,7 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool) -> None:
-    """Show what is in the packed file OUT: its settings and ledger, or one row with its documents."""
+    """Show what is in the packed file (or index of shards) OUT: settings and ledger, or a row's documents."""
     dataset = PackedDataset(out, columns=("input_ids", "loss_mask", "segment_ids"))
     if row is None:
         if as_json:
@@ -275,7 +280,7 @@ def verify(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check every bit of the packed files OUT, and that their rows mean what they should."""
+    """Check every bit of the packed files (or indexes of shards) OUT, and that rows mean what they should."""
     results, failures = [], []
     silent = quiet or as_json
     found = None if against is None else find_tokenizer(tokenizer, against)
@@ -307,7 +312,7 @@ def verify(
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def export_rows(format_name: str, packed: Path, out: Path, *, quiet: bool) -> None:
-    """Write the rows of the file PACKED to the folder OUT in the FORMAT of another project.
+    """Write the rows of PACKED (a file, or an index of shards) to the folder OUT, in another FORMAT.
 
     \b
     hf            datasets.load_from_disk: input_ids, labels

@@ -113,6 +113,7 @@ def print_report(report: BuildReport) -> None:
     seconds = report.seconds
     rate = _rate(report.input_bytes / seconds, report.totals["tokens"] / seconds)
     path, size = escape(str(report.path)), _size(report.file_bytes)
+    size += f" in {report.shards:,} shards" if report.shards else ""
     _out.print(f"wrote [bold]{path}[/] ({size}) in {seconds:.1f} s, {rate}\ncontent {report.content_hash}")
 
 
@@ -135,6 +136,11 @@ def print_dataset(dataset: PackedDataset) -> None:
     ):
         table.add_row(name, escape(str(value)))
     _out.print(table)
+    if shard := metadata.get("shard"):
+        rows = f"{len(dataset):,} of {shard['totals']['rows']:,} rows"
+        _out.print(
+            f"[yellow]note[/] shard {shard['number']} of {shard['count']}, {rows}; the ledger is of all"
+        )
     _print_ledger(dataset.ledger)
     _print_totals(metadata["totals"], dataset.seq_len)
 

@@ -114,11 +114,14 @@ class BuildReport:
 
     ``totals`` are sums over all rows: ``rows``, ``segments``, ``tokens``, ``loss_tokens``, ``padding``,
     ``rows_without_loss``. ``bad_items`` counts what could not be read and was left out
-    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``seconds`` is wall-clock time.
+    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``path`` is what is opened to read it, and
+    ``shards`` how many files that stands for (None where it is the file itself); ``file_bytes`` is their
+    length. ``seconds`` is wall-clock time.
     ``raw`` is all of it as plain dicts and lists.
     """
 
     path: Path
+    shards: int | None
     file_bytes: int
     content_hash: str
     seq_len: int

@@ -40,6 +40,7 @@ struct Settings {
     on_error: String,
     max_item_bytes: u64,
     temp_dir: Option<PathBuf>,
+    shard_size: Option<u64>,
     check_encoder: Option<u32>,
     force: bool,
 }
@@ -92,6 +93,7 @@ impl Settings {
             )?,
             max_item_bytes: self.max_item_bytes,
             temp_dir: self.temp_dir,
+            shard_size: self.shard_size,
             check_encoder: self.check_encoder,
             force: self.force,
         })

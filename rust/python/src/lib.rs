@@ -22,4 +22,7 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // the name that Python expects
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    /// How the name of an index of shards ends.
+    #[pymodule_export]
+    const INDEX_SUFFIX: &str = apollo_pack_core::file::INDEX_SUFFIX;
 }

@@ -1,4 +1,4 @@
-//! Proves a packed file against its corpus: what its rows say they hold is read and encoded again.
+//! Proves a packed file, or a set of shards, against its corpus: what its rows say they hold is read and encoded again.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind, discover};
 use crate::error::{Error, Result};
-use crate::file::{InputRecord, PackedFile};
+use crate::file::{InputRecord, PackedSet};
 use crate::ledger::{DropReason, Entry, Ledger};
 use crate::read::{Batch, Position, Reading, parse_item, read_batches};
 use crate::spool::LOSS;
@@ -47,36 +47,37 @@ struct Place {
 /// # Errors
 /// Names the first thing that differs, or why it cannot be compared.
 pub fn check_against(
-    file: &PackedFile,
+    set: &PackedSet,
     corpus: &Path,
     tokenizer: TokenizerSource,
     rows: Option<usize>,
     monitor: &Monitor,
 ) -> Result<Agreement> {
-    let metadata = file.metadata();
+    let metadata = set.metadata();
     let config = BuildConfig::of_file(metadata)
-        .ok_or_else(|| file.differs("it was built with settings that this version does not know"))?;
+        .ok_or_else(|| set.differs("it was built with settings that this version does not know"))?;
     let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
     if tokenizer.info != metadata.tokenizer {
-        return Err(file.differs("it was built with another tokenizer; name that with --tokenizer"));
+        return Err(set.differs("it was built with another tokenizer; name that with --tokenizer"));
     }
     let inputs = discover(corpus)?.inputs;
     let now = inputs.iter().map(|input| &input.path);
     if !now.eq(metadata.inputs.iter().map(|input| &input.path)) {
-        return Err(file.differs("the corpus has other files than it was built from"));
+        return Err(set.differs("the corpus has other files than it was built from"));
     }
-    let places = places(file, rows)?;
-    let complete = rows.is_none_or(|rows| rows >= file.rows());
+    let places = places(set, rows)?;
+    // What a shard has not, other shards may.
+    let complete = rows.is_none_or(|rows| rows >= set.rows()) && metadata.shard.is_none();
     monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
     let documents = DocumentEncoder::new(&tokenizer, &metadata.template, &config);
     let mut comparison =
-        Comparison { file, documents, complete, places: places.iter().peekable(), segments: 0 };
+        Comparison { set, documents, complete, places: places.iter().peekable(), segments: 0 };
     let mut entries = Vec::new();
-    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(&metadata.inputs)) {
+    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(metadata.inputs.iter())) {
         entries.push(comparison.input(number, input, record, monitor)?);
     }
     if let Some(place) = comparison.places.next() {
-        return Err(file.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
+        return Err(set.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
     }
     let segments = comparison.segments;
     if complete {
@@ -87,22 +88,23 @@ pub fn check_against(
         let mut found = metadata.ledger.clone();
         found.0.iter_mut().for_each(|entry| entry.entry.loss_tokens = 0); // the rows have been compared
         if ledger != found {
-            return Err(file.differs("its ledger is not that of the corpus: something is missing"));
+            return Err(set.differs("its ledger is not that of the corpus: something is missing"));
         }
     }
-    let compared = rows.map_or(file.rows(), |rows| rows.min(file.rows()));
+    let compared = rows.map_or(set.rows(), |rows| rows.min(set.rows()));
     Ok(Agreement { rows: compared as u64, segments, complete })
 }
 
 /// The segments of the chosen rows, in the order of the corpus.
-fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
-    let all = file.rows();
+fn places(set: &PackedSet, rows: Option<usize>) -> Result<Vec<Place>> {
+    let all = set.rows();
     let chosen = rows.unwrap_or(all).min(all);
     let mut places = Vec::new();
     for i in 0..chosen {
         let row = (i * all).checked_div(chosen).unwrap_or(0);
         let mut column = 0;
-        for segment in file.segments(row)? {
+        let (file, row_there) = set.locate(row)?;
+        for segment in file.segments(row_there)? {
             let (input, item, epoch) = (segment.input, segment.item, segment.epoch);
             places.push(Place { input, item, epoch, start: segment.start, column, end: segment.end, row });
             column = segment.end;
@@ -114,7 +116,7 @@ fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
             (pair[0].input, pair[0].item, pair[0].epoch) == (pair[1].input, pair[1].item, pair[1].epoch);
         if same && pair[0].start + (pair[0].end - pair[0].column) > pair[1].start {
             return Err(
-                file.differs(&format!("rows {} and {} hold the same tokens", pair[0].row, pair[1].row))
+                set.differs(&format!("rows {} and {} hold the same tokens", pair[0].row, pair[1].row))
             );
         }
     }
@@ -122,7 +124,7 @@ fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
 }
 
 struct Comparison<'a> {
-    file: &'a PackedFile,
+    set: &'a PackedSet,
     documents: DocumentEncoder<'a>,
     /// Whether every item is encoded, or only those of the rows that are compared.
     complete: bool,
@@ -141,7 +143,7 @@ impl Comparison<'_> {
     ) -> Result<Entry> {
         let reading = Reading {
             batch_bytes: 256 * 1024,
-            max_item_bytes: BuildConfig::of_file(self.file.metadata())
+            max_item_bytes: BuildConfig::of_file(self.set.metadata())
                 .map_or(usize::MAX, |config| config.max_item_bytes()),
             from: Position::default(),
         };
@@ -160,7 +162,7 @@ impl Comparison<'_> {
         }
         let hash = format!("{:032x}", summary.end.hash);
         if (hash, summary.end.bytes) != (record.xxh3_128.clone(), record.bytes) {
-            return Err(self.file.differs(&format!("{} is not the file that it was built from", input.path)));
+            return Err(self.set.differs(&format!("{} is not the file that it was built from", input.path)));
         }
         Ok(entry)
     }
@@ -204,7 +206,8 @@ impl Comparison<'_> {
     fn compare(&mut self, input: &Input, place: &Place) -> Result<()> {
         let Place { row, item, start, .. } = *place;
         let (column, end) = (place.column as usize, place.end as usize);
-        let (tokens, mask) = (self.file.tokens(row)?, self.file.mask(row)?);
+        let (file, row_there) = self.set.locate(row)?;
+        let (tokens, mask) = (file.tokens(row_there)?, file.mask(row_there)?);
         let length = end - column;
         let expected = self.documents.last_tokens().get(start as usize..start as usize + length);
         let same = expected.is_some_and(|expected| {
@@ -215,7 +218,7 @@ impl Comparison<'_> {
             })
         });
         if !same {
-            return Err(self.file.differs(&format!(
+            return Err(self.set.differs(&format!(
                 "row {row}, columns {column} to {end}: not what {}, item {item}, comes to from token {start} on",
                 input.path
             )));

@@ -189,7 +189,9 @@ impl Checkpointer<'_> {
         let next = self.disk.create(&self.folder.join(NEXT))?;
         next.write_at(&content, 0)?;
         next.sync()?;
-        self.disk.rename(next.path(), &self.folder.join(CHECKPOINT), true)
+        self.disk.rename(next.path(), &self.folder.join(CHECKPOINT), true)?;
+        self.disk.sync_names(&self.folder);
+        Ok(())
     }
 }
 

@@ -135,6 +135,8 @@ pub struct BuildConfig {
     pub max_item_bytes: u64,
     /// Where the encoded documents are kept until rows are made; beside the output by default.
     pub temp_dir: Option<PathBuf>,
+    /// Bytes of tokens and masks in a shard, at the most; one file without shards by default.
+    pub shard_size: Option<u64>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
     /// Whether an existing output is replaced.
@@ -162,6 +164,7 @@ impl BuildConfig {
             on_error: OnError::Skip,
             max_item_bytes: MAX_ITEM_BYTES as u64,
             temp_dir: None,
+            shard_size: None,
             check_encoder: None,
             force: false,
         })

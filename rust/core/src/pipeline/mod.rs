@@ -9,6 +9,7 @@ mod document;
 mod encode;
 mod gather;
 mod monitor;
+mod output;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod worker;
 mod workspace;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -28,7 +30,7 @@ pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
 use crate::error::{Error, InputError, Result};
-use crate::file::{FORMAT_VERSION, FileWriter, InputRecord, Metadata};
+use crate::file::{FORMAT_VERSION, InputRecord, Metadata};
 use crate::ledger::{Entry, Ledger};
 use crate::plan::{DocumentOrder, pack};
 use crate::render::Template;
@@ -37,12 +39,10 @@ use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::Basis;
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
-use gather::Gathered;
+use gather::{Gathered, Gathering};
+use output::Output;
 use survey::Depth;
 use workspace::Workspace;
-
-/// The output, until it is whole.
-const OUTPUT: &str = "output";
 
 /// What a build works with; tests choose other.
 pub(crate) struct Means {
@@ -62,9 +62,11 @@ impl Default for Means {
 /// What a build did.
 #[derive(Debug, Clone, Serialize)]
 pub struct BuildReport {
-    /// Its length.
+    /// Length of the file, or of all shards.
     pub file_bytes: u64,
-    /// What the file says about itself.
+    /// How many shards there are; `None` where the output is one file.
+    pub shards: Option<usize>,
+    /// What the output says about itself.
     #[serde(flatten)]
     pub metadata: Metadata,
     /// Uncompressed bytes of input.
@@ -118,9 +120,10 @@ pub(crate) fn build_with(
 ) -> Result<BuildReport> {
     config.validate()?;
     let template = Template::load(&config.template)?;
-    workspace::check_output(out, config.force)?;
+    let published = output::published(out, config)?;
+    workspace::check_output(&published, config.force)?;
     let corpus = discover(corpus_path)?;
-    workspace::keep_apart(out, &corpus.inputs)?;
+    workspace::keep_apart(&published, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
     let basis = Basis::new(&inputs, config, &template, &loaded.info)?;
@@ -142,12 +145,14 @@ pub(crate) fn build_with(
         monitor,
     };
     let made = make(&encoding, &workspace, &basis, corpus_path, out);
-    if matches!(made, Err(Error::Interrupted | Error::Io { .. } | Error::Unfinished { .. })) {
+    // What the same command goes on from, or one with another setting for the output.
+    if !matches!(made, Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_))) {
         workspace.keep_spool();
     }
-    let Made { file_bytes, metadata, encoded } = made?;
+    let Made { file_bytes, shards, metadata, encoded } = made?;
     Ok(BuildReport {
         file_bytes,
+        shards,
         input_bytes: encoded.files.iter().map(|file| file.bytes).sum(),
         metadata,
         bad_items: encoded.bad_items,
@@ -156,9 +161,10 @@ pub(crate) fn build_with(
     })
 }
 
-/// A published file.
+/// A published output.
 struct Made {
     file_bytes: u64,
+    shards: Option<usize>,
     metadata: Metadata,
     encoded: Encoded,
 }
@@ -183,14 +189,14 @@ fn make(
         }
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
-    let output = workspace.output(OUTPUT);
-    let (writer, gathered) = place(encoding, &spool, &output)?;
+    let (mut output, gathered) = place(encoding, &spool, workspace, out)?;
 
     monitor.start(Stage::Publish, 0);
-    let mut metadata = Metadata {
+    let records: Vec<_> = inputs.iter().zip(&encoded.files).map(input_record).collect();
+    let metadata = Metadata {
         format_version: FORMAT_VERSION,
         apollo_pack: env!("CARGO_PKG_VERSION").into(),
-        content_hash: String::new(), // the writer knows it
+        content_hash: output.content_hash(config.seq_len, &records),
         seq_len: config.seq_len,
         tokenizer: tokenizer.info.clone(),
         special_tokens: config.special_tokens.as_str().into(),
@@ -199,19 +205,24 @@ fn make(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
-        inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
+        inputs: Arc::new(records),
         ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
         totals: gathered.totals,
+        shard: None,
     };
-    let written = writer.finish(metadata.clone())?;
-    metadata.content_hash = written.content_hash;
+    let file_bytes = output.finish(&metadata)?;
     monitor.publishing()?;
-    workspace.publish(OUTPUT, out, config.force)?;
-    Ok(Made { file_bytes: written.bytes, metadata, encoded })
+    output.publish()?;
+    Ok(Made { file_bytes, shards: output.shards(), metadata, encoded })
 }
 
 /// Plans the rows and writes them.
-fn place(encoding: &Encoding, spool: &Spool, path: &Path) -> Result<(FileWriter, Gathered)> {
+fn place<'a>(
+    encoding: &Encoding<'a>,
+    spool: &Spool,
+    workspace: &'a Workspace,
+    out: &Path,
+) -> Result<(Output<'a>, Gathered)> {
     let Encoding { inputs, tokenizer, config, means, monitor, .. } = *encoding;
     monitor.start(Stage::Plan, 0);
     let paths = inputs.iter().map(|input| input.path.as_str());
@@ -226,10 +237,19 @@ fn place(encoding: &Encoding, spool: &Spool, path: &Path) -> Result<(FileWriter,
     let rows = pack(config.packing, &order, |i| lengths[i as usize], config.seq_len);
     let places = Spool::places(&lengths);
     drop((order, lengths));
-    let writer = FileWriter::create(&means.disk, path, rows.len(), config.seq_len, rows.slices.len())?;
-    let gathered =
-        gather::gather(spool, &places, &rows, &tokenizer.info, config, inputs.len(), &writer, monitor)?;
-    Ok((writer, gathered))
+    let mut output = Output::create(&means.disk, workspace, out, inputs, &rows, config)?;
+    monitor.start(Stage::Write, rows.len() as u64);
+    let gathering = Gathering {
+        spool,
+        places: &places,
+        rows: &rows,
+        inputs: inputs.len(),
+        tokenizer: &tokenizer.info,
+        config,
+        monitor,
+    };
+    let gathered = output.write(&gathering)?;
+    Ok((output, gathered))
 }
 
 /// Closes the account: what the rows hold, counted there, has to be what encoding handed over.
