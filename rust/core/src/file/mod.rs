@@ -35,7 +35,7 @@ pub use layout::HEADER_BYTES;
 pub use metadata::{InputRecord, Metadata, Totals};
 pub use reader::{PackedFile, SegmentRecord};
 pub use verify::{Verified, verify};
-pub use writer::{FileWriter, RowBlock, WrittenFile};
+pub use writer::{FileSize, FileWriter, RowBlock, WrittenFile};
 
 use serde::Serialize;
 

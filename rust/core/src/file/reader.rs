@@ -293,7 +293,7 @@ impl PackedFile {
     }
 
     /// Columns of a row whose label is not their own token, with that label.
-    pub(super) fn label_exceptions(&self, row: usize) -> Result<Vec<(u32, u32)>> {
+    pub(crate) fn label_exceptions(&self, row: usize) -> Result<Vec<(u32, u32)>> {
         let positions = self.tensor::<u64>(Tensor::LabelPositions)?;
         let values = self.tensor::<u32>(Tensor::LabelValues)?;
         let start = (row as u64).saturating_mul(self.layout.shape.seq_len);

@@ -76,7 +76,7 @@ fn check_row(
         if segment.item >= input.items {
             return fail("a segment is of an item that its file does not have");
         }
-        if counts(column) {
+        if counts(column) && !metadata.template.by_turn {
             return fail("the first token of a segment counts for the loss");
         }
         if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
@@ -97,8 +97,8 @@ fn check_row(
     }
     for (place, label) in exceptions {
         let place = *place as usize;
-        if place >= column || *label >= metadata.tokenizer.vocab_size {
-            return fail("a label stands on padding, or is not in the vocabulary");
+        if place >= column || !counts(place) || *label >= metadata.tokenizer.vocab_size {
+            return fail("a label stands where nothing counts, or is not in the vocabulary");
         }
     }
     totals.rows += 1;

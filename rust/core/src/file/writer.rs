@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -27,6 +28,8 @@ pub struct RowBlock {
     pub segments: Vec<Segment>,
     /// For each row, the end of its segments in `segments`.
     pub row_ends: Vec<usize>,
+    /// Labels that are not their own token, by row * `seq_len` + column, ascending.
+    pub labels: Vec<(u64, u32)>,
 }
 
 /// A file being written under a name of its own, to be renamed when it is whole.
@@ -37,6 +40,21 @@ pub struct FileWriter {
     /// Of the blocks of tokens and masks, which are hashed while they are at hand.
     token_sums: Vec<AtomicU64>,
     mask_sums: Vec<AtomicU64>,
+    /// What rows came with, in whatever order they came; 12 bytes a label, which only recipes by turn have.
+    labels: Mutex<Vec<(u64, u32)>>,
+}
+
+/// What a file will hold.
+#[derive(Debug, Clone, Copy)]
+pub struct FileSize {
+    /// Rows.
+    pub rows: usize,
+    /// Tokens in each.
+    pub seq_len: u32,
+    /// Segments of all rows.
+    pub segments: usize,
+    /// Labels that are not their own token.
+    pub labels: u64,
 }
 
 /// A finished file, not yet renamed.
@@ -53,25 +71,26 @@ impl FileWriter {
     ///
     /// # Errors
     /// When the file cannot be made or there is no room for it.
-    pub fn create(disk: &Disk, path: &Path, rows: usize, seq_len: u32, segments: usize) -> Result<Self> {
+    pub fn create(disk: &Disk, path: &Path, size: FileSize) -> Result<Self> {
         let shape = Shape {
-            rows: rows as u64,
-            seq_len: u64::from(seq_len),
-            segments: segments as u64,
-            exceptions: 0,
+            rows: size.rows as u64,
+            seq_len: u64::from(size.seq_len),
+            segments: size.segments as u64,
+            exceptions: size.labels,
             metadata: 0,
         };
         let layout = Layout::new(shape).ok_or_else(|| too_large(path))?;
         let file = disk.create(path)?;
         file.reserve(layout.file_bytes())?;
-        let blocks = rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
+        let blocks = size.rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
         let zeros = |count| std::iter::repeat_with(|| AtomicU64::new(0)).take(count).collect();
         Ok(Self {
             file,
             layout,
-            row_hashes: zeros(rows),
+            row_hashes: zeros(size.rows),
             token_sums: zeros(blocks),
             mask_sums: zeros(blocks),
+            labels: Mutex::default(),
         })
     }
 
@@ -88,17 +107,26 @@ impl FileWriter {
     pub fn write_rows(&self, block: &RowBlock) -> Result<()> {
         let seq_len = usize::try_from(self.layout.shape.seq_len).unwrap_or(usize::MAX);
         let tokens: &[u8] = bytemuck::cast_slice(&block.tokens);
-        let mut first = 0;
+        let (mut first, mut first_label) = (0, 0);
+        let mut exceptions: Vec<(u32, u32)> = Vec::new();
         for (i, &end) in block.row_ends.iter().enumerate() {
+            let start = ((block.first_row + i) * seq_len) as u64;
+            let in_row = block.labels[first_label..].iter();
+            let in_row = in_row.take_while(|(position, _)| *position < start + seq_len as u64);
+            let column = |position: u64| u32::try_from(position - start).unwrap_or(u32::MAX);
+            exceptions.clear();
+            exceptions.extend(in_row.map(|(position, label)| (column(*position), *label)));
+            first_label += exceptions.len();
             let hash = row_hash(
                 &tokens[i * seq_len * 4..(i + 1) * seq_len * 4],
                 &block.mask[i * seq_len / 8..(i + 1) * seq_len / 8],
                 &block.segments[first..end],
-                &[],
+                &exceptions,
             );
             self.row_hashes[block.first_row + i].store(hash, Ordering::Relaxed);
             first = end;
         }
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&block.labels);
         let index = block.first_row / self.block_rows();
         self.token_sums[index].store(xxh3_64(tokens), Ordering::Relaxed);
         self.mask_sums[index].store(xxh3_64(&block.mask), Ordering::Relaxed);
@@ -147,12 +175,25 @@ impl FileWriter {
         let header = self.layout.header();
         let header = header.ok_or_else(|| Error::Internal("the header is too long".into()))?;
         self.file.write_at(&header, 0)?;
+        self.write_labels()?;
         let sums = self.checksums()?;
         self.write(Tensor::Checksums, 0, bytemuck::cast_slice(&sums))?;
         let root = xxh3_128(bytemuck::cast_slice(&sums)).to_le_bytes();
         self.write(Tensor::RootHash, 0, &root)?;
         self.file.sync()?;
         Ok(WrittenFile { bytes: self.layout.file_bytes(), content_hash: hash })
+    }
+
+    fn write_labels(&mut self) -> Result<()> {
+        let labels = self.labels.get_mut().unwrap_or_else(PoisonError::into_inner);
+        labels.sort_unstable();
+        if labels.len() as u64 != self.layout.shape.exceptions {
+            let promised = self.layout.shape.exceptions;
+            return Err(Error::Internal(format!("{} labels came of {promised}", labels.len())));
+        }
+        let (positions, values): (Vec<u64>, Vec<u32>) = std::mem::take(labels).into_iter().unzip();
+        self.write(Tensor::LabelPositions, 0, bytemuck::cast_slice(&positions))?;
+        self.write(Tensor::LabelValues, 0, bytemuck::cast_slice(&values))
     }
 
     /// Checksums of all blocks; what was not hashed on its way out is small, and read back.

@@ -9,8 +9,8 @@ use super::encode::join;
 use super::monitor::{Monitor, Stage};
 use crate::error::Result;
 use crate::file::{FileWriter, RowBlock, Segment, Totals};
-use crate::plan::Rows;
-use crate::spool::{LOSS, Spool};
+use crate::plan::{Draws, Rows};
+use crate::spool::{END_LABEL, ID, LOSS, Places, Spool};
 use crate::tokenizer::TokenizerInfo;
 
 /// What stands in the rows, counted where it was placed.
@@ -30,7 +30,8 @@ pub(super) struct Placed {
 #[allow(clippy::too_many_arguments)] // what a row is made of
 pub(super) fn gather(
     spool: &Spool,
-    places: &[u64],
+    places: &Places,
+    draws: &Draws,
     rows: &Rows,
     tokenizer: &TokenizerInfo,
     config: &BuildConfig,
@@ -45,9 +46,12 @@ pub(super) fn gather(
         let mut filler = Filler {
             spool,
             places,
+            draws,
             rows,
-            seq_len: config.seq_len as usize,
+            seq_len: config.seq_len,
+            by_turn: config.template.by_turn,
             pad_id: tokenizer.pad_id,
+            eos_id: tokenizer.eos_id,
             block: RowBlock::default(),
             counted: Gathered { totals: Totals::default(), by_input: vec![Placed::default(); inputs] },
         };
@@ -91,22 +95,27 @@ impl Gathered {
 struct Filler<'a> {
     spool: &'a Spool,
     /// Where its fragments are.
-    places: &'a [u64],
+    places: &'a Places,
+    draws: &'a Draws,
     rows: &'a Rows,
-    seq_len: usize,
+    seq_len: u32,
+    /// Whether the masks of first tokens are as they should be.
+    by_turn: bool,
     pad_id: u32,
+    eos_id: u32,
     block: RowBlock,
     counted: Gathered,
 }
 
 impl Filler<'_> {
     fn fill(&mut self, first: usize, last: usize) -> Result<()> {
-        let block = &mut self.block;
+        let (block, seq_len) = (&mut self.block, self.seq_len as usize);
         block.first_row = first;
         block.first_segment = self.rows.first_slice(first);
-        block.tokens.resize((last - first) * self.seq_len, 0);
-        block.mask.resize((last - first) * self.seq_len / 8, 0);
+        block.tokens.resize((last - first) * seq_len, 0);
+        block.mask.resize((last - first) * seq_len / 8, 0);
         block.segments.clear();
+        block.labels.clear();
         block.row_ends.clear();
         for row in first..last {
             self.fill_row(row)?;
@@ -115,16 +124,19 @@ impl Filler<'_> {
     }
 
     fn fill_row(&mut self, row: usize) -> Result<()> {
-        let Self { spool, places, rows, seq_len, block, counted, .. } = self;
-        let at = (row - block.first_row) * *seq_len;
-        let tokens = &mut block.tokens[at..at + *seq_len];
+        let Self { spool, places, draws, rows, block, counted, .. } = self;
+        let seq_len = self.seq_len as usize;
+        let at = (row - block.first_row) * seq_len;
+        let tokens = &mut block.tokens[at..at + seq_len];
         let mut column = 0;
         let mut loss = 0;
-        for slice in &rows.slices[rows.first_slice(row)..rows.ends[row]] {
+        for slice in rows.slices(row, self.seq_len, |draw| places.length(draws.fragment(draw))) {
             let end = column + slice.length as usize;
             let segment = &mut tokens[column..end];
-            let fragment = spool.read(places[slice.fragment as usize], slice.start, segment)?;
-            segment[0] &= !LOSS; // nothing of its own document stands before it
+            let fragment = spool.read(places.of(draws.fragment(slice.piece)), slice.start, segment)?;
+            if !self.by_turn || slice.start > 0 {
+                segment[0] &= !LOSS; // nothing of its own document stands before it
+            }
             let counting = segment.iter().map(|token| u64::from(token >> 31)).sum::<u64>();
             let placed = &mut counted.by_input[fragment.input as usize];
             placed.tokens += u64::from(slice.length);
@@ -136,27 +148,33 @@ impl Filler<'_> {
                 end: u32::try_from(end).unwrap_or(u32::MAX),
                 input: fragment.input,
                 item: fragment.item,
-                epoch: 0,
+                epoch: draws.epoch(slice.piece),
                 start,
                 flags: if cut { Segment::CUT } else { 0 } | if start > 0 { Segment::CONTINUED } else { 0 },
             });
+            if fragment.end_labels > 0 {
+                let labelled = (column..).zip(segment.iter()).filter(|(_, token)| *token & END_LABEL != 0);
+                block
+                    .labels
+                    .extend(labelled.map(|(column, _)| ((row * seq_len + column) as u64, self.eos_id)));
+            }
             column = end;
         }
         block.row_ends.push(block.segments.len());
         tokens[column..].fill(self.pad_id);
-        let mask = &mut block.mask[at / 8..(at + *seq_len) / 8];
+        let mask = &mut block.mask[at / 8..(at + seq_len) / 8];
         for (mask, tokens) in mask.iter_mut().zip(tokens.chunks_exact_mut(8)) {
             *mask = 0;
             for (bit, token) in tokens.iter_mut().enumerate() {
                 *mask |= u8::from(*token & LOSS != 0) << bit;
-                *token &= !LOSS;
+                *token &= ID;
             }
         }
         let totals = &mut counted.totals;
         totals.rows += 1;
-        totals.segments += (rows.ends[row] - rows.first_slice(row)) as u64;
+        totals.segments += (rows.first_slice(row + 1) - rows.first_slice(row)) as u64;
         totals.tokens += column as u64;
-        totals.padding += (*seq_len - column) as u64;
+        totals.padding += (seq_len - column) as u64;
         totals.loss_tokens += loss;
         totals.rows_without_loss += u64::from(loss == 0);
         Ok(())

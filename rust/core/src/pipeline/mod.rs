@@ -3,12 +3,15 @@
 mod against;
 mod check;
 mod checkpoint;
+mod choices;
 mod collect;
 mod config;
 mod document;
 mod encode;
 mod gather;
 mod monitor;
+mod order_file;
+mod place;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -21,23 +24,21 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use against::{Agreement, check_against};
+pub use choices::{Choices, TemplateChoice};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
-pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
+pub use survey::{BuildPlan, FilePlan, MixPlan, Note, TokenizerPlan};
 
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
 use crate::error::{Error, InputError, Result};
-use crate::file::{FORMAT_VERSION, FileWriter, InputRecord, Metadata};
-use crate::ledger::{Entry, Ledger};
-use crate::plan::{DocumentOrder, pack};
-use crate::render::Template;
-use crate::spool::Spool;
+use crate::file::{FORMAT_VERSION, InputRecord, Metadata};
+use crate::recipe::Chosen;
 use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::Basis;
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
-use gather::Gathered;
+use place::place;
 use survey::Depth;
 use workspace::Workspace;
 
@@ -88,10 +89,14 @@ pub fn plan(
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
-    let corpus = discover(corpus)?;
+    let chosen = choose(corpus, config)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(corpus, &loaded, &template, config, Depth::Whole, monitor)
+    survey::survey(&chosen, &loaded, config, Depth::Whole, monitor)
+}
+
+/// What the recipe takes of a corpus.
+fn choose(path: &Path, config: &BuildConfig) -> Result<Chosen> {
+    config.recipe.choose(discover(path)?, path, |input| survey::kind_of(input, config))
 }
 
 /// Builds `out` from `corpus`, or goes on with a build of it that was stopped.
@@ -117,14 +122,13 @@ pub(crate) fn build_with(
     monitor: &Monitor,
 ) -> Result<BuildReport> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
     workspace::check_output(out, config.force)?;
-    let corpus = discover(corpus_path)?;
-    workspace::keep_apart(out, &corpus.inputs)?;
+    let chosen = choose(corpus_path, config)?;
+    workspace::keep_apart(out, &chosen.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    let inputs = corpus.inputs.clone();
-    let basis = Basis::new(&inputs, config, &template, &loaded.info)?;
-    let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
+    let treatments = config.treatments()?;
+    let basis = Basis::new(&chosen.inputs, config, &loaded.info)?;
+    let plan = survey::survey(&chosen, &loaded, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
@@ -133,10 +137,11 @@ pub(crate) fn build_with(
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
     let encoding = Encoding {
-        inputs: &inputs,
+        inputs: &chosen.inputs,
         kinds: &kinds,
+        rules: &chosen.rules,
+        treatments: &treatments,
         tokenizer: &loaded,
-        template: &template,
         config,
         means,
         monitor,
@@ -171,7 +176,7 @@ fn make(
     corpus_path: &Path,
     out: &Path,
 ) -> Result<Made> {
-    let Encoding { inputs, tokenizer, template, config, monitor, .. } = *encoding;
+    let Encoding { inputs, tokenizer, config, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
     let spooled = before.as_ref().map_or(0, |encoded| encoded.spool.bytes());
     workspace.check_room(inputs.iter().map(Input::least_bytes).sum(), spooled)?;
@@ -184,7 +189,7 @@ fn make(
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
     let output = workspace.output(OUTPUT);
-    let (writer, gathered) = place(encoding, &spool, &output)?;
+    let (writer, placed) = place(encoding, &spool, &output)?;
 
     monitor.start(Stage::Publish, 0);
     let mut metadata = Metadata {
@@ -194,58 +199,22 @@ fn make(
         seq_len: config.seq_len,
         tokenizer: tokenizer.info.clone(),
         special_tokens: config.special_tokens.as_str().into(),
-        template: template.clone(),
+        template: config.template.clone(),
         packing: config.packing,
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
+        recipe: config.recipe.given().cloned(),
+        order_file: placed.order_file.clone(),
         inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
-        ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
-        totals: gathered.totals,
+        ledger: placed.settle(inputs, encoded.entries.clone())?,
+        totals: placed.gathered.totals,
     };
     let written = writer.finish(metadata.clone())?;
     metadata.content_hash = written.content_hash;
     monitor.publishing()?;
     workspace.publish(OUTPUT, out, config.force)?;
     Ok(Made { file_bytes: written.bytes, metadata, encoded })
-}
-
-/// Plans the rows and writes them.
-fn place(encoding: &Encoding, spool: &Spool, path: &Path) -> Result<(FileWriter, Gathered)> {
-    let Encoding { inputs, tokenizer, config, means, monitor, .. } = *encoding;
-    monitor.start(Stage::Plan, 0);
-    let paths = inputs.iter().map(|input| input.path.as_str());
-    let mut order = DocumentOrder::new(config.order, config.seed, paths);
-    let mut lengths = Vec::new();
-    spool.each_fragment(|fragment| {
-        lengths.push(fragment.length);
-        order.push(fragment.input, fragment.item);
-        Ok(())
-    })?;
-    let order = order.finish();
-    let rows = pack(config.packing, &order, |i| lengths[i as usize], config.seq_len);
-    let places = Spool::places(&lengths);
-    drop((order, lengths));
-    let writer = FileWriter::create(&means.disk, path, rows.len(), config.seq_len, rows.slices.len())?;
-    let gathered =
-        gather::gather(spool, &places, &rows, &tokenizer.info, config, inputs.len(), &writer, monitor)?;
-    Ok((writer, gathered))
-}
-
-/// Closes the account: what the rows hold, counted there, has to be what encoding handed over.
-fn settle(inputs: &[Input], mut entries: Vec<Entry>, gathered: &Gathered) -> Result<Ledger> {
-    for (entry, placed) in entries.iter_mut().zip(&gathered.by_input) {
-        if entry.tokens_kept != placed.tokens {
-            return Err(Error::Internal(format!("{placed:?} were placed of {entry:?}")));
-        }
-        entry.loss_tokens = placed.loss_tokens;
-    }
-    let named = inputs.iter().zip(&entries);
-    let ledger = Ledger::collect(
-        named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
-    );
-    ledger.check()?;
-    Ok(ledger)
 }
 
 fn input_record((input, file): (&Input, &FileRecord)) -> InputRecord {

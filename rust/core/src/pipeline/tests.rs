@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::disk::faults::{Fault, Faults};
 use crate::file::{PackedFile, verify};
-use crate::plan::{Order, Packing};
+use crate::plan::Order;
 use crate::tokenizer::BosMode;
 
 const ENOSPC: i32 = 28;
@@ -50,22 +50,14 @@ fn tokenizer() -> TokenizerSource {
 fn config() -> BuildConfig {
     BuildConfig {
         seq_len: 64,
-        packing: Packing::BestFit,
-        template: "apollo".into(),
         order: Order::Shuffle,
         seed: 7,
-        overflow: Overflow::Auto,
-        special_tokens: SpecialMode::Text,
         bos: BosMode::Never,
-        eos: None,
-        pad: None,
-        bos_token: None,
         threads: Some(2),
         on_error: OnError::Skip,
         max_item_bytes: 1 << 20,
-        temp_dir: None,
-        check_encoder: None,
         force: true,
+        ..BuildConfig::default()
     }
 }
 
