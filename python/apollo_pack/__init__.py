@@ -8,6 +8,7 @@
 """
 
 from apollo_pack._core import __version__
+from apollo_pack.batch import collate
 from apollo_pack.building import build, plan
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.encoder import Encoder
@@ -25,6 +26,8 @@ from apollo_pack.errors import (
     TokenizerError,
     UnfinishedBuildError,
 )
+from apollo_pack.exports import ExportFormat, export
+from apollo_pack.loader import Loader
 from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
 
 __all__ = [
@@ -34,12 +37,14 @@ __all__ = [
     "ConfigError",
     "CorpusError",
     "Encoder",
+    "ExportFormat",
     "FileError",
     "FilePlan",
     "FormatError",
     "InputError",
     "InternalError",
     "LedgerEntry",
+    "Loader",
     "MissingFileError",
     "Note",
     "OutputBusyError",
@@ -49,5 +54,7 @@ __all__ = [
     "UnfinishedBuildError",
     "__version__",
     "build",
+    "collate",
+    "export",
     "plan",
 ]

@@ -1,4 +1,4 @@
-"""The command line: `build`, `inspect`, `verify`."""
+"""The command line: `build`, `inspect`, `verify`, `export`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
+from apollo_pack.exports import FORMATS, export
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def commands() -> None:
     apollo-pack build corpus/ out.bin      make a packed file
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
+    apollo-pack export hf out.bin folder   write it for other trainers
 
     In Python: from apollo_pack import PackedDataset
     """  # noqa: D301 - click wants the character itself
@@ -280,7 +282,7 @@ def verify(
     for path in out:
         try:
             files = _core.PackedFiles([path])
-            with nullcontext(None) if silent else console.VerifyProgress() as on_progress:
+            with nullcontext(None) if silent else console.RowProgress("verifying") as on_progress:
                 (result,) = files.verify(on_progress)
             if found is not None:
                 with nullcontext(None) if silent else console.BuildProgress() as watch:
@@ -297,3 +299,27 @@ def verify(
         console.print_error(str(failure))
     if failures:
         raise failures[-1]
+
+
+@commands.command("export")
+@click.argument("format_name", metavar="FORMAT", type=choice(*FORMATS))
+@click.argument("packed", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+def export_rows(format_name: str, packed: Path, out: Path, *, quiet: bool) -> None:
+    """Write the rows of the file PACKED to the folder OUT in the FORMAT of another project.
+
+    \b
+    hf            datasets.load_from_disk: input_ids, labels
+    parquet       any reader of Parquet: input_ids, labels
+    megatron      Megatron .bin/.idx, a row a document; no loss mask
+    megatron-sft  Megatron-Bridge packed Parquet: input_ids, loss_mask, seq_start_id
+    olmo          OLMo-core: tokens.npy, label_mask.npy
+    nanogpt       nanoGPT: train.bin, uint16 or uint32; no loss mask, no rows
+    mds           MosaicML StreamingDataset: input_ids, labels
+    litdata       LitData StreamingDataset: input_ids, labels
+    """  # noqa: D301 - click wants the character itself
+    with nullcontext(None) if quiet else console.RowProgress("exporting") as on_progress:
+        exported = export(packed, format_name, out, on_progress=on_progress)
+    if not quiet:
+        console.print_exported(out, exported)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from apollo_pack.dataset import PackedDataset
+    from apollo_pack.exports import ExportFormat
     from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry
 
 COUNTED = "green"
@@ -188,6 +189,12 @@ def print_verified(path: Path, result: Mapping[str, Any]) -> None:
         _out.print(f"   {segments:,} segments of {rows:,} rows are what the corpus comes to{whole}")
 
 
+def print_exported(out: Path, exported: ExportFormat) -> None:
+    """Print who reads an export, and what is not in it."""
+    _out.print(f"[green]ok[/] {escape(str(out))}: for {exported.reader}", soft_wrap=True)
+    _out.print(f"   not in it: {exported.loses}", soft_wrap=True)
+
+
 class _Bar:
     """A progress bar on stderr, gone when the work is done."""
 
@@ -252,8 +259,13 @@ class BuildProgress(_Bar):
         self.progress.update(self.task, completed=progress["done"], rate=rate)
 
 
-class VerifyProgress(_Bar):
-    """Shows how many rows have been checked."""
+class RowProgress(_Bar):
+    """Shows how many rows have been checked, or exported."""
+
+    def __init__(self, what: str) -> None:
+        """Name what is done with them."""
+        super().__init__()
+        self._what = what
 
     def __enter__(self) -> Self:
         """Show nothing yet."""
@@ -261,7 +273,7 @@ class VerifyProgress(_Bar):
 
     def __call__(self, done: int, total: int) -> None:
         """Take a look at the check."""
-        task = self.start("verifying", total) if self.task is None else self.task
+        task = self.start(self._what, total) if self.task is None else self.task
         self.progress.update(task, completed=done)
 
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! discover → read → render → encode → spool → plan → gather → file    pipeline::build
-//!                                                        file → rows  file::PackedFile
+//!                                                        file → rows  serve::RowSet
 //! ```
 //!
 //! Each step takes the named type of the step before it and can be called and tested alone. Encoding and
@@ -22,6 +22,7 @@ pub mod plan;
 pub mod read;
 pub mod recipe;
 pub mod render;
+pub mod serve;
 pub mod spool;
 pub mod tokenizer;
 

@@ -2,104 +2,110 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_pack_core::Error;
-use apollo_pack_core::file::{PackedFile, verify};
+use apollo_pack_core::file::{Access, PackedFile, verify};
 use apollo_pack_core::pipeline::{Monitor, check_against};
-use numpy::{Element, IntoPyArray, PyArrayMethods};
+use apollo_pack_core::serve::order::Permutation;
+use apollo_pack_core::serve::{Column, Numbers, RowSet};
+use numpy::{
+    IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArrayDyn,
+    PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pythonize::pythonize;
 
-use crate::build::{FoundTokenizer, report_progress, source};
+use crate::build::{FoundTokenizer, choose, report_progress, source};
 use crate::error::{ConfigError, to_python};
 use crate::job;
 
 /// One or more packed files as one sequence of rows.
 #[pyclass(frozen)]
 pub(crate) struct PackedFiles {
-    files: Vec<Arc<PackedFile>>,
-    /// For each file, the number of rows before it.
-    starts: Vec<usize>,
-    rows: usize,
-    seq_len: usize,
+    rows: Arc<RowSet>,
 }
 
 #[pymethods]
 impl PackedFiles {
     #[new]
-    fn new(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<Self> {
-        let open =
-            || paths.iter().map(|path| PackedFile::open(path).map(Arc::new)).collect::<Result<Vec<_>, _>>();
-        let files = py.detach(open).map_err(to_python)?;
-        let Some(first) = files.first() else {
-            return Err(ConfigError::new_err("name at least one packed file"));
-        };
-        let seq_len = first.seq_len();
-        let tokenizer = &first.metadata().tokenizer;
-        for file in &files {
-            if file.seq_len() != seq_len || file.metadata().tokenizer != *tokenizer {
-                return Err(ConfigError::new_err(format!(
-                    "{} and {} are not of one kind: seq_len and tokenizer have to be the same",
-                    first.path().display(),
-                    file.path().display()
-                )));
-            }
-        }
-        let mut starts = Vec::with_capacity(files.len());
-        let mut rows = 0;
-        for file in &files {
-            starts.push(rows);
-            rows += file.rows();
-        }
-        Ok(Self { files, starts, rows, seq_len })
+    #[pyo3(signature = (paths, access="auto"))]
+    fn new(py: Python<'_>, paths: Vec<PathBuf>, access: &str) -> PyResult<Self> {
+        let access = choose(
+            "access",
+            access,
+            &[("auto", Access::Auto), ("map", Access::Map), ("read", Access::Read)],
+        )?;
+        let rows = py.detach(|| RowSet::open(&paths, access)).map_err(to_python)?;
+        Ok(Self { rows: Arc::new(rows) })
     }
 
     fn __len__(&self) -> usize {
-        self.rows
+        self.rows.rows()
     }
 
     #[getter]
     fn seq_len(&self) -> usize {
-        self.seq_len
+        self.rows.seq_len()
+    }
+
+    /// Whether all files are mapped.
+    #[getter]
+    fn mapped(&self) -> bool {
+        self.rows.files().iter().all(|file| file.access() == Access::Map)
     }
 
     /// The metadata of each file, as JSON.
     fn metadata_json<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.files.iter().map(|file| PyBytes::new(py, file.metadata_json())).collect()
+        self.rows.files().iter().map(|file| PyBytes::new(py, file.metadata_json())).collect()
     }
 
     /// The root hash of each file.
     fn root_hashes(&self) -> Vec<String> {
-        self.files.iter().map(|file| file.root_hash()).collect()
+        self.rows.files().iter().map(PackedFile::root_hash).collect()
     }
 
-    /// The chosen columns of the chosen rows: arrays of shape (rows, `seq_len`).
-    fn read<'py>(
+    /// Writes columns of the rows into arrays by their names, without the interpreter's lock.
+    fn fill(
+        &self,
+        py: Python<'_>,
+        rows: PyReadonlyArray1<'_, i64>,
+        columns: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let rows = self.checked(&rows)?;
+        let mut arrays = Vec::with_capacity(columns.len());
+        for (name, array) in columns {
+            arrays.push((name.extract::<String>()?, Array::of(&array)?));
+        }
+        let mut columns =
+            arrays.iter_mut().map(|(name, array)| array.column(name)).collect::<PyResult<Vec<_>>>()?;
+        let filled = py.detach(|| self.rows.fill(&rows, &mut columns));
+        py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
+        filled.map_err(to_python)
+    }
+
+    /// The ends of all segments of a batch after a 0, int32, and the length of the longest.
+    fn boundaries<'py>(
         &self,
         py: Python<'py>,
-        rows: Vec<usize>,
-        columns: Vec<String>,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let batch = PyDict::new(py);
-        for column in columns {
-            let array = match column.as_str() {
-                "input_ids" => self.column::<i64>(py, &rows, PackedFile::input_ids),
-                "labels" => self.column::<i64>(py, &rows, PackedFile::labels),
-                "position_ids" => self.column::<i64>(py, &rows, PackedFile::position_ids),
-                "segment_ids" => self.column::<i64>(py, &rows, PackedFile::segment_ids),
-                "attention_mask" => self.column::<i64>(py, &rows, PackedFile::attention_mask),
-                "loss_mask" => self.column::<bool>(py, &rows, PackedFile::loss_mask),
-                _ => Err(ConfigError::new_err(format!("there is no column {column:?}"))),
-            };
-            batch.set_item(column, array?)?;
-        }
-        Ok(batch)
+        rows: PyReadonlyArray1<'py, i64>,
+    ) -> PyResult<(Bound<'py, PyArray1<i32>>, u32)> {
+        let rows = self.checked(&rows)?;
+        let found = py.detach(|| self.rows.boundaries(&rows)).map_err(to_python)?;
+        Ok((found.cu_seqlens.into_pyarray(py), found.max_seqlen))
+    }
+
+    /// How many labels of a batch count.
+    fn num_loss_tokens(&self, py: Python<'_>, rows: PyReadonlyArray1<'_, i64>) -> PyResult<u64> {
+        let rows = self.checked(&rows)?;
+        py.detach(|| self.rows.num_loss_tokens(&rows)).map_err(to_python)
     }
 
     /// The segments of a row, a dict each.
     fn documents<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyAny>> {
-        let (file, row) = self.locate(row)?;
+        let (file, row) = self.rows.locate(row).map_err(to_python)?;
         Ok(pythonize(py, &file.documents(row).map_err(to_python)?)?)
     }
 
@@ -111,27 +117,27 @@ impl PackedFiles {
         on_progress: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let monitor = Arc::new(Monitor::default());
-        let (files, starts) = (self.files.clone(), self.starts.clone());
-        let total = self.rows;
-        let checked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let rows = Arc::clone(&self.rows);
+        let total = rows.rows();
+        let checked = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&checked);
         let verified = job::run(
             py,
             &monitor,
             move |monitor| {
-                let verify_file = |before: &usize, file: &Arc<PackedFile>| {
-                    verify(file, |row| {
-                        seen.store(before + row, std::sync::atomic::Ordering::Relaxed);
+                let mut before = 0;
+                let verify_next = |file: &PackedFile| {
+                    let verified = verify(file, |row| {
+                        seen.store(before + row, Ordering::Relaxed);
                         monitor.check()
-                    })
+                    });
+                    before += file.rows();
+                    verified
                 };
-                let files = starts.iter().zip(&files);
-                files.map(|(before, file)| verify_file(before, file)).collect::<Result<Vec<_>, Error>>()
+                rows.files().iter().map(verify_next).collect::<Result<Vec<_>, Error>>()
             },
             |_| match &on_progress {
-                Some(callback) => {
-                    callback.call1((checked.load(std::sync::atomic::Ordering::Relaxed), total)).map(|_| ())
-                }
+                Some(callback) => callback.call1((checked.load(Ordering::Relaxed), total)).map(|_| ()),
                 None => Ok(()),
             },
         )?;
@@ -150,11 +156,11 @@ impl PackedFiles {
     ) -> PyResult<Bound<'py, PyAny>> {
         let monitor = Arc::new(Monitor::default());
         let watched = Arc::clone(&monitor);
-        let file = Arc::clone(&self.files[0]); // there is at least one
+        let set = Arc::clone(&self.rows);
         let agreement = job::run(
             py,
             &monitor,
-            move |monitor| check_against(&file, &corpus, source(tokenizer), rows, monitor),
+            move |monitor| check_against(&set.files()[0], &corpus, source(tokenizer), rows, monitor),
             |py| report_progress(py, &watched, on_progress.as_ref()),
         )?;
         Ok(pythonize(py, &agreement)?)
@@ -162,31 +168,100 @@ impl PackedFiles {
 }
 
 impl PackedFiles {
-    fn locate(&self, row: usize) -> PyResult<(&PackedFile, usize)> {
-        let after = self.starts.partition_point(|start| *start <= row);
-        match after.checked_sub(1).and_then(|i| Some((self.files.get(i)?, self.starts.get(i)?))) {
-            Some((file, start)) if row < self.rows => Ok((file, row - start)),
-            _ => Err(ConfigError::new_err(format!("there is no row {row}"))),
-        }
+    /// Rows as indices; negative ones count from the end.
+    fn checked(&self, rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
+        let all = self.rows.rows();
+        let check = |row: i64| {
+            let from_start = if row < 0 { row.checked_add_unsigned(all as u64) } else { Some(row) };
+            let index = from_start.and_then(|row| usize::try_from(row).ok()).filter(|row| *row < all);
+            index.ok_or_else(|| {
+                PyIndexError::new_err(format!(
+                    "there is no row {row}: the rows are numbered from 0 to {all} - 1"
+                ))
+            })
+        };
+        rows.as_array().iter().map(|row| check(*row)).collect()
+    }
+}
+
+/// An array to be written to.
+enum Array<'py> {
+    Wide(PyReadwriteArrayDyn<'py, i64>),
+    Narrow(PyReadwriteArrayDyn<'py, i32>),
+    Unsigned(PyReadwriteArrayDyn<'py, u32>),
+    /// Of bool, looked at as bytes: fresh memory may hold what is no bool.
+    Bytes(PyReadwriteArrayDyn<'py, u8>),
+}
+
+impl<'py> Array<'py> {
+    fn of(array: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let found = if let Ok(array) = array.cast::<PyArrayDyn<i64>>() {
+            array.try_readwrite().map(Self::Wide)
+        } else if let Ok(array) = array.cast::<PyArrayDyn<i32>>() {
+            array.try_readwrite().map(Self::Narrow)
+        } else if let Ok(array) = array.cast::<PyArrayDyn<u32>>() {
+            array.try_readwrite().map(Self::Unsigned)
+        } else if array.cast::<PyArrayDyn<bool>>().is_ok() {
+            array.call_method1("view", ("uint8",))?.cast::<PyArrayDyn<u8>>()?.try_readwrite().map(Self::Bytes)
+        } else {
+            return Err(ConfigError::new_err("a buffer is an array of int64, int32, uint32 or bool"));
+        };
+        found.map_err(|_| ConfigError::new_err("a buffer is writable, and in no other use"))
     }
 
-    fn column<'py, T: Element + Copy + Default + Send>(
-        &self,
-        py: Python<'py>,
-        rows: &[usize],
-        fill: impl Fn(&PackedFile, usize, &mut [T]) -> Result<(), Error> + Sync,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let places: Vec<(&PackedFile, usize)> =
-            rows.iter().map(|row| self.locate(*row)).collect::<PyResult<_>>()?;
-        let values = py.detach(|| {
-            let mut values = vec![T::default(); places.len() * self.seq_len];
-            for ((file, row), out) in places.iter().zip(values.chunks_exact_mut(self.seq_len)) {
-                fill(file, *row, out)?;
+    fn column<'a>(&'a mut self, name: &str) -> PyResult<Column<'a>> {
+        let numbers = match self {
+            Self::Wide(array) => Numbers::Wide(places(array)?),
+            Self::Narrow(array) => Numbers::Narrow(places(array)?),
+            Self::Unsigned(array) if name == "input_ids" => {
+                return Ok(Column::InputIdsUnsigned(places(array)?));
             }
-            Ok(values)
-        });
-        py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
-        let array = values.map_err(to_python)?.into_pyarray(py);
-        Ok(array.reshape([rows.len(), self.seq_len])?.into_any())
+            Self::Bytes(array) if matches!(name, "loss_mask" | "block_mask") => {
+                let places = places(array)?;
+                let block = name == "block_mask";
+                return Ok(if block { Column::BlockMask(places) } else { Column::LossMask(places) });
+            }
+            _ => return Err(ConfigError::new_err(format!("a buffer of another type than {name} has"))),
+        };
+        Ok(match name {
+            "input_ids" => Column::InputIds(numbers),
+            "labels" => Column::Labels(numbers),
+            "position_ids" => Column::PositionIds(numbers),
+            "segment_ids" => Column::SegmentIds(numbers),
+            "attention_mask" => Column::AttentionMask(numbers),
+            _ => return Err(ConfigError::new_err(format!("there is no column {name:?} of numbers"))),
+        })
     }
+}
+
+fn places<'a, T: numpy::Element>(array: &'a mut PyReadwriteArrayDyn<'_, T>) -> PyResult<&'a mut [T]> {
+    // `as_slice_mut` alone would take Fortran's order too.
+    let in_order = array.is_c_contiguous();
+    let places = array.as_slice_mut().ok().filter(|_| in_order);
+    places.ok_or_else(|| ConfigError::new_err("a buffer has to be contiguous, in C order"))
+}
+
+/// The rows at the positions `start`, `start + step`, … of an epoch, which begins again after its end;
+/// without a seed, as they stand.
+#[pyfunction]
+pub(crate) fn rows_in_order(
+    py: Python<'_>,
+    rows: u64,
+    seed: Option<u64>,
+    epoch: u64,
+    start: u64,
+    step: u64,
+    count: usize,
+) -> PyResult<Bound<'_, PyArray1<i64>>> {
+    let order = seed.map(|seed| Permutation::new(rows, seed, epoch));
+    let row = |position: u64| {
+        let position = position.checked_rem(rows)?;
+        let row = order.as_ref().map_or(Some(position), |order| order.row_at(position))?;
+        i64::try_from(row).ok()
+    };
+    let positions = std::iter::successors(Some(start), |position| position.checked_add(step));
+    let found: Option<Vec<i64>> = positions.take(count).map(row).collect();
+    Ok(found
+        .ok_or_else(|| PyIndexError::new_err(format!("no such positions in {rows} rows")))?
+        .into_pyarray(py))
 }

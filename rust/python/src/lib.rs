@@ -15,7 +15,7 @@ mod _core {
     #[pymodule_export]
     use super::build::{build, plan, qwen_tokenizer_json, recipes};
     #[pymodule_export]
-    use super::dataset::PackedFiles;
+    use super::dataset::{PackedFiles, rows_in_order};
     #[pymodule_export]
     use super::encoder::PyEncoder;
 

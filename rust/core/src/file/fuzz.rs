@@ -8,8 +8,9 @@ use std::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::layout::{HEADER_BYTES, Layout, Shape, Tensor};
-use super::{PackedFile, verify};
+use super::{Access, verify};
 use crate::read::fuzz::{Random, fuzz_time};
+use crate::serve::{Column, Numbers, RowSet};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -32,21 +33,34 @@ fn seal(file: &mut [u8], layout: &Layout) {
     file[place(Tensor::RootHash)].copy_from_slice(&xxh3_128(&sums).to_le_bytes());
 }
 
-/// Uses a file in every way; it may fail in any, but not panic.
+/// Uses a file in every way; it may fail in any, but not panic, and not otherwise when it is read than when mapped.
 fn use_it(path: &Path, length: usize) -> bool {
-    let Ok(file) = PackedFile::open(path) else { return false };
-    assert!(
-        file.rows().saturating_mul(file.seq_len()).saturating_mul(4) <= length,
-        "more than the file holds"
-    );
-    for row in (0..file.rows()).take(50).chain([file.rows(), usize::MAX]) {
-        let mut wide = vec![0; file.seq_len()];
-        let mut bits = vec![false; file.seq_len()];
-        let _ = (file.documents(row), file.input_ids(row, &mut wide), file.labels(row, &mut wide));
-        let _ = (file.position_ids(row, &mut wide), file.segment_ids(row, &mut wide));
-        let _ = (file.attention_mask(row, &mut wide), file.loss_mask(row, &mut bits));
+    let [mapped, read] = [Access::Map, Access::Read].map(|access| use_by(path, access, length));
+    assert_eq!(mapped, read);
+    mapped
+}
+
+fn use_by(path: &Path, access: Access, length: usize) -> bool {
+    let Ok(set) = RowSet::open(&[path.into()], access) else { return false };
+    let (rows, seq_len) = (set.rows(), set.seq_len());
+    assert!(rows.saturating_mul(seq_len).saturating_mul(4) <= length, "more than the file holds");
+    let mut numbers = vec![0; 5 * seq_len];
+    let mut bits = vec![0; seq_len];
+    for row in (0..rows).take(50).chain([rows, usize::MAX]) {
+        let kinds = [
+            Column::InputIds,
+            Column::Labels,
+            Column::PositionIds,
+            Column::SegmentIds,
+            Column::AttentionMask,
+        ];
+        let buffers = kinds.into_iter().zip(numbers.chunks_exact_mut(seq_len));
+        let mut columns: Vec<_> = buffers.map(|(kind, buffer)| kind(Numbers::Wide(buffer))).collect();
+        columns.push(Column::LossMask(&mut bits));
+        let _ = (set.fill(&[row], &mut columns), set.boundaries(&[row]), set.num_loss_tokens(&[row]));
+        let _ = set.locate(row).and_then(|(file, row)| file.documents(row));
     }
-    verify(&file, |_| Ok(())).is_ok()
+    verify(&set.files()[0], |_| Ok(())).is_ok()
 }
 
 #[test]

@@ -28,12 +28,14 @@ mod layout;
 mod map;
 mod metadata;
 mod reader;
+mod storage;
 mod verify;
 mod writer;
 
 pub use layout::HEADER_BYTES;
 pub use metadata::{InputRecord, Metadata, Totals};
 pub use reader::{PackedFile, SegmentRecord};
+pub use storage::Access;
 pub use verify::{Verified, verify};
 pub use writer::{FileSize, FileWriter, RowBlock, WrittenFile};
 

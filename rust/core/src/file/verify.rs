@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::reader::PackedFile;
-use super::{Segment, Totals, content_hash, row_hash};
+use super::{Metadata, Segment, Totals, content_hash, row_hash};
 use crate::error::Result;
 
 /// What a verified file holds.
@@ -35,11 +35,11 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
     let mut hashes = Vec::with_capacity(file.rows());
     for row in 0..file.rows() {
         goes_on(row)?;
-        let segments = file.segments(row)?;
-        let exceptions = file.label_exceptions(row)?;
-        check_row(file, row, &segments, &exceptions, &mut totals)?;
-        let tokens = bytemuck::cast_slice(file.tokens(row)?);
-        hashes.push(row_hash(tokens, file.mask(row)?, &segments, &exceptions));
+        let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
+        let (segments, exceptions) = (file.segments(row)?, file.label_exceptions(row)?);
+        let found = Row { tokens: &tokens, mask: &mask, segments: &segments, exceptions: &exceptions };
+        found.check(metadata, &mut totals).map_err(|what| file.damaged(&format!("row {row}: {what}")))?;
+        hashes.push(row_hash(bytemuck::cast_slice(&tokens), &mask, &segments, &exceptions));
     }
     let content_hash = content_hash(file.seq_len() as u64, &metadata.inputs, &hashes);
     if content_hash != metadata.content_hash {
@@ -57,55 +57,56 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
     Ok(Verified { totals, content_hash, root_hash: file.root_hash() })
 }
 
-fn check_row(
-    file: &PackedFile,
-    row: usize,
-    segments: &[Segment],
-    exceptions: &[(u32, u32)],
-    totals: &mut Totals,
-) -> Result<()> {
-    let metadata = file.metadata();
-    let fail = |what: &str| Err(file.damaged(&format!("row {row}: {what}")));
-    let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
-    let counts = |column: usize| mask[column / 8] >> (column % 8) & 1 == 1;
-    let (mut column, mut loss) = (0, 0);
-    for segment in segments {
-        let Some(input) = metadata.inputs.get(segment.input as usize) else {
-            return fail("a segment has an unknown input");
-        };
-        if segment.item >= input.items {
-            return fail("a segment is of an item that its file does not have");
+/// All of a row.
+struct Row<'a> {
+    tokens: &'a [u32],
+    mask: &'a [u8],
+    segments: &'a [Segment],
+    exceptions: &'a [(u32, u32)],
+}
+
+impl Row<'_> {
+    /// Checks what it means and adds it to the sums; or says what is wrong with it.
+    fn check(&self, metadata: &Metadata, totals: &mut Totals) -> Result<(), &'static str> {
+        let (tokens, vocab_size) = (self.tokens, metadata.tokenizer.vocab_size);
+        let counts = |column: usize| self.mask[column / 8] >> (column % 8) & 1 == 1;
+        let (mut column, mut loss) = (0, 0);
+        for segment in self.segments {
+            let Some(input) = metadata.inputs.get(segment.input as usize) else {
+                return Err("a segment has an unknown input");
+            };
+            if segment.item >= input.items {
+                return Err("a segment is of an item that its file does not have");
+            }
+            if counts(column) && !metadata.template.by_turn {
+                return Err("the first token of a segment counts for the loss");
+            }
+            if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
+                return Err("a segment's flags contradict its start");
+            }
+            let end = segment.end as usize;
+            if tokens[column..end].iter().any(|token| *token >= vocab_size) {
+                return Err("a token is not in the vocabulary");
+            }
+            loss += (column..end).filter(|column| counts(*column)).count();
+            column = end;
         }
-        if counts(column) && !metadata.template.by_turn {
-            return fail("the first token of a segment counts for the loss");
+        if tokens[column..].iter().any(|token| *token != metadata.tokenizer.pad_id) {
+            return Err("padding is not the padding token");
         }
-        if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
-            return fail("a segment's flags contradict its start");
+        if (column..tokens.len()).any(counts) {
+            return Err("padding counts for the loss");
         }
-        let end = segment.end as usize;
-        if tokens[column..end].iter().any(|token| *token >= metadata.tokenizer.vocab_size) {
-            return fail("a token is not in the vocabulary");
+        let wrong = |place: usize, label| place >= column || !counts(place) || label >= vocab_size;
+        if self.exceptions.iter().any(|(place, label)| wrong(*place as usize, *label)) {
+            return Err("a label stands where nothing counts, or is not in the vocabulary");
         }
-        loss += (column..end).filter(|column| counts(*column)).count();
-        column = end;
+        totals.rows += 1;
+        totals.segments += self.segments.len() as u64;
+        totals.tokens += column as u64;
+        totals.padding += (tokens.len() - column) as u64;
+        totals.loss_tokens += loss as u64;
+        totals.rows_without_loss += u64::from(loss == 0);
+        Ok(())
     }
-    if tokens[column..].iter().any(|token| *token != metadata.tokenizer.pad_id) {
-        return fail("padding is not the padding token");
-    }
-    if (column..tokens.len()).any(counts) {
-        return fail("padding counts for the loss");
-    }
-    for (place, label) in exceptions {
-        let place = *place as usize;
-        if place >= column || !counts(place) || *label >= metadata.tokenizer.vocab_size {
-            return fail("a label stands where nothing counts, or is not in the vocabulary");
-        }
-    }
-    totals.rows += 1;
-    totals.segments += segments.len() as u64;
-    totals.tokens += column as u64;
-    totals.padding += (tokens.len() - column) as u64;
-    totals.loss_tokens += loss as u64;
-    totals.rows_without_loss += u64::from(loss == 0);
-    Ok(())
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::disk::faults::{Fault, Faults};
-use crate::file::{PackedFile, verify};
+use crate::file::{Access, PackedFile, verify};
 use crate::plan::Order;
 use crate::tokenizer::BosMode;
 
@@ -172,7 +172,7 @@ fn kill_and_go_on(scene: &Scene, fault: Fault, step: usize) -> Outcome<(u64, u64
 fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
     let scene = Scene::new(config())?;
     fs::write(scene.out(), &scene.whole)?;
-    verify(&PackedFile::open(&scene.out())?, |_| Ok(()))?;
+    verify(&PackedFile::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
     let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(3))?;
     println!("{kills} kills, {gone_on} builds went on from a checkpoint");
     assert!(kills >= 500 && gone_on >= 150, "{kills} kills, {gone_on} continued");
@@ -278,7 +278,7 @@ fn by_force_it_begins_anew() -> Outcome {
     assert!(message(scene.build(Faults::default())).contains("seq_len 64, not 128"));
     scene.config.force = true;
     scene.build(Faults::default())?;
-    assert_eq!(PackedFile::open(&scene.out())?.seq_len(), 128);
+    assert_eq!(PackedFile::open(&scene.out(), Access::Auto)?.seq_len(), 128);
     assert_eq!(scene.names()?, ["corpus", "out.bin"]);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
 use super::byte_level::Alphabet;
-use super::chars::pack;
+use super::chars::Formed;
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
 use super::json::{self, File, Merges};
@@ -82,46 +82,33 @@ fn vocab_of<'f>(
 
 fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab) -> Result<Model, String> {
     let ignore_merges = model.ignore_merges == Some(true);
-    let symbols = if plan.byte_level {
-        Symbols::Bytes(byte_symbols(&vocab)?)
-    } else {
-        Symbols::Chars(Box::new(char_symbols(model, &vocab)?))
-    };
+    let chars = if plan.byte_level { None } else { Some(Box::new(char_symbols(model, &vocab)?)) };
     let mut joins = Joins::new();
-    let pairs = pairs_of(model, spelling, &vocab, &symbols, &mut joins)?;
+    let (pairs, first_use) = pairs_of(model, spelling, &vocab, chars.as_deref(), &mut joins)?;
     if ignore_merges {
         // A whole piece can become any entry, so none may have a cut inside.
         for (token, _) in vocab.iter() {
             joins.add_token(token);
         }
     }
+    let symbols = if let Some(chars) = chars {
+        Symbols::Chars(chars)
+    } else {
+        let bytes = byte_symbols(&vocab)?;
+        let formed = Formed::new(&bytes, &pairs, &first_use, joins.touched());
+        Symbols::Bytes(bytes, formed)
+    };
     let mut model = Model { vocab, pairs, symbols, joins, looks_up: false };
     if ignore_merges {
         let (mut merger, mut made) = (Merger::default(), Vec::new());
-        model.looks_up = model.vocab.iter().any(|(token, id)| {
+        // Only tokens that are text can be whole pieces.
+        let mut texts = model.vocab.iter().filter(|(token, _)| std::str::from_utf8(token).is_ok());
+        model.looks_up = texts.any(|(token, id)| {
             model.merge(&mut merger, &mut made, token);
             made != [id]
         });
     }
-    know_alone(&mut model);
     Ok(model)
-}
-
-/// What every character of the basic plane becomes on its own.
-fn know_alone(model: &mut Model) {
-    let (mut merger, mut made) = (Merger::default(), Vec::new());
-    let mut buffer = [0; 4];
-    for code in 0..0x1_0000 {
-        let Some(c) = char::from_u32(code) else {
-            continue;
-        };
-        let text = c.encode_utf8(&mut buffer).as_bytes();
-        model.merge(&mut merger, &mut made, text);
-        // Where a whole piece is looked up, only what merging makes of it too is known for both.
-        if !model.looks_up || model.vocab.id(text).is_none_or(|id| made == [id]) {
-            model.joins.chars.set_alone(code, pack(&made));
-        }
-    }
 }
 
 fn byte_symbols(vocab: &Vocab) -> Result<Box<[u32; 256]>, String> {
@@ -183,23 +170,25 @@ fn parts<'f>(merges: &'f Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
     }
 }
 
+/// All merges, and by id the lowest rank of those that take the token.
 fn pairs_of(
     model: &json::Model,
     spelling: &Spelling,
     vocab: &Vocab,
-    symbols: &Symbols,
+    chars: Option<&Chars>,
     joins: &mut Joins,
-) -> Result<Pairs, String> {
+) -> Result<(Pairs, Vec<u32>), String> {
     let parts = parts(&model.merges)?;
     let mut pairs = Pairs::with_capacity(parts.len());
     // Merging a token that stands for an unknown character would join what no table of characters
     // can tell.
     let mut apart: HashSet<u32> = HashSet::new();
-    if let Symbols::Chars(chars) = symbols {
+    let mut first_use = Vec::new();
+    if let Some(chars) = chars {
         apart.extend(chars.stand_ins());
     }
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    for (a, b) in parts {
+    for (rank, (a, b)) in (0..).zip(parts) {
         let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
         let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
         left.extend_from_slice(&right);
@@ -212,9 +201,15 @@ fn pairs_of(
         if !pairs.push(a_id, b_id, result) {
             return Err("more merges than fit".into());
         }
+        for id in [a_id, b_id] {
+            if first_use.len() <= id as usize {
+                first_use.resize(id as usize + 1, NONE);
+            }
+            first_use[id as usize] = first_use[id as usize].min(rank);
+        }
         joins.add_token(&left);
     }
-    Ok(pairs)
+    Ok((pairs, first_use))
 }
 
 /// Numbers the added tokens as the reference does and prepares to find them.

@@ -1,10 +1,12 @@
 //! What has been encoded before: piece to ids, bounded, one per session.
 //!
 //! Pieces of at most 15 bytes, nearly all there are, have their key (bytes and length in one `u128`)
-//! and up to four ids side by side, two entries to a cache line. Longer ones, and those of more ids,
-//! have a second table that points into a store of bytes and ids, which starts over when it is full.
+//! and up to four ids side by side, two entries to a cache line. Those of at most 31 bytes and eight ids
+//! have a line of a second table each. What is longer has a third table that points into a store of
+//! bytes and ids, which starts over when it is full.
 
 use super::memory::Words;
+use super::prefetch::ask_for;
 use super::vocab::hash_bytes;
 
 /// The longest piece whose bytes fit a key.
@@ -18,8 +20,8 @@ pub(super) const LONG: usize = 255;
 /// entries that stand close together share cache lines and pages.
 const LINES: usize = 1 << 18;
 const FIRST_LINES: usize = 1 << 12;
-/// Lines of the second table: 4 MiB.
-const MIDDLE_LINES: usize = 1 << 16;
+/// Lines of the second table: 8 MiB.
+const MIDDLE_LINES: usize = 1 << 17;
 /// Slots of the third table: 512 KiB.
 const LONG_SLOTS: usize = 1 << 15;
 /// Bytes and ids in the store of the third table: 2 MiB and 1 MiB.
@@ -154,36 +156,40 @@ impl Cache {
         Middle { lines: self.middle.get() }
     }
 
-    /// Remembers the ids of a piece of middle length; of more than seven only that they are in the third
-    /// table.
+    /// Remembers the ids of a piece of middle length, or of a short one of more than four ids; of more than
+    /// eight only that they are in the third table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
         if ids.is_empty() || ids[0] > ID_MASK {
             return;
         }
         let mut all = [0; 8];
-        if ids.len() < all.len() {
+        if ids.len() <= all.len() {
             all[..ids.len()].copy_from_slice(ids);
             all[0] |= (ids.len() as u32) << COUNT_SHIFT;
         } else {
             all[0] = MANY << COUNT_SHIFT;
         }
-        let Some(line) = line_at_mut(self.middle.get_mut(), hash) else {
-            return;
-        };
-        *line = [
-            keys.0 as u64,
-            (keys.0 >> 64) as u64,
-            keys.1 as u64,
-            (keys.1 >> 64) as u64,
-            u64::from(all[0]) | u64::from(all[1]) << 32,
-            u64::from(all[2]) | u64::from(all[3]) << 32,
-            u64::from(all[4]) | u64::from(all[5]) << 32,
-            u64::from(all[6]) | u64::from(all[7]) << 32,
-        ];
+        let lines = self.middle.get_mut();
+        let taken = |lines: &[u64], hash: usize| line_at(lines, hash).is_some_and(|line| line[4] != 0);
+        // Its own line, or the neighbour if only that is free.
+        let hash = if taken(lines, hash) && !taken(lines, hash ^ 1) { hash ^ 1 } else { hash };
+        if let Some(line) = line_at_mut(lines, hash) {
+            *line = [
+                keys.0 as u64,
+                (keys.0 >> 64) as u64,
+                keys.1 as u64,
+                (keys.1 >> 64) as u64,
+                u64::from(all[0]) | u64::from(all[1]) << 32,
+                u64::from(all[2]) | u64::from(all[3]) << 32,
+                u64::from(all[4]) | u64::from(all[5]) << 32,
+                u64::from(all[6]) | u64::from(all[7]) << 32,
+            ];
+        }
     }
 
-    /// Remembers the ids of a short piece; of more than four only that they are in the third table.
+    /// Remembers the ids of a short piece; of more than four only that they are in the
+    /// second table.
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
         if ids.is_empty() || ids[0] > ID_MASK {
@@ -196,7 +202,7 @@ impl Cache {
         } else {
             four[0] = MANY << COUNT_SHIFT;
         }
-        if self.filled > self.lines.get().len() / 8 && self.lines.get().len() < LINES * 8 {
+        if self.filled > self.lines.get().len() / 8 * 3 / 4 && self.lines.get().len() < LINES * 8 {
             self.grow();
         }
         self.filled += 1;
@@ -288,15 +294,24 @@ fn line_at_mut(lines: &mut [u64], hash: usize) -> Option<&mut Line> {
     lines.get_mut(at..at + 8)?.try_into().ok()
 }
 
-/// The newest of a line comes first; the older of the two goes.
+/// An entry goes to its own line or, if only that has room, to the neighbour; else the older of the two
+/// in its own line goes.
 fn insert(lines: &mut [u64], hash: usize, entry: [u64; 4]) {
-    let Some(line) = line_at_mut(lines, hash) else {
-        return;
-    };
-    if line[1] != 0 {
-        line.copy_within(0..4, 4);
+    for near in [hash, hash ^ 1] {
+        let Some(line) = line_at_mut(lines, near) else {
+            return;
+        };
+        for place in [0, 4] {
+            if line[place + 1] == 0 {
+                line[place..place + 4].copy_from_slice(&entry);
+                return;
+            }
+        }
     }
-    line[..4].copy_from_slice(&entry);
+    if let Some(line) = line_at_mut(lines, hash) {
+        line.copy_within(4..8, 0);
+        line[4..].copy_from_slice(&entry);
+    }
 }
 
 /// The first table, borrowed.
@@ -306,27 +321,37 @@ pub(super) struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// Looks at a line early, so that the memory is there when it is needed.
+    /// Asks for the memory of a line that will be looked at.
     #[inline]
-    pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash << 3 & (self.lines.len() - 1)]
+    pub(super) fn ask_for(self, hash: usize) {
+        ask_for(self.lines, hash << 3 & (self.lines.len().wrapping_sub(1)));
     }
 
     /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+        match self.find_in(key, hash, out) {
+            0 => self.find_in(key, hash ^ 1, out),
+            found => found,
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    fn find_in(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         let (low, high) = (key as u64, (key >> 64) as u64);
         let Some(line) = line_at(self.lines, hash) else {
             return 0;
         };
-        let ids = if line[0] == low && line[1] == high {
-            [line[2], line[3]]
-        } else if line[4] == low && line[5] == high {
-            [line[6], line[7]]
-        } else {
+        // Which of the two it is cannot be guessed, so both are asked, without a branch.
+        let first = ((line[0] ^ low) | (line[1] ^ high)) == 0;
+        let second = ((line[4] ^ low) | (line[5] ^ high)) == 0;
+        if !(first | second) {
             return 0;
-        };
+        }
+        let (first, second) = (0u64.wrapping_sub(u64::from(first)), 0u64.wrapping_sub(u64::from(second)));
+        let ids = [line[2] & first | line[6] & second, line[3] & first | line[7] & second];
         *out = [ids[0] as u32 & ID_MASK, (ids[0] >> 32) as u32, ids[1] as u32, (ids[1] >> 32) as u32];
         (ids[0] as u32 >> COUNT_SHIFT) as usize
     }
@@ -339,16 +364,25 @@ pub(super) struct Middle<'a> {
 }
 
 impl Middle<'_> {
-    /// Looks at a line early, so that the memory is there when it is needed.
+    /// Asks for the memory of a line that will be looked at.
     #[inline]
-    pub(super) fn touch(self, hash: usize) -> u64 {
-        self.lines[hash << 3 & (self.lines.len() - 1)]
+    pub(super) fn ask_for(self, hash: usize) {
+        ask_for(self.lines, hash << 3 & (self.lines.len().wrapping_sub(1)));
     }
 
     /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
     pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+        match self.find_in(keys, hash, out) {
+            0 => self.find_in(keys, hash ^ 1, out),
+            found => found,
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    fn find_in(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
         let Some(line) = line_at(self.lines, hash) else {
             return 0;
         };

@@ -1,78 +1,84 @@
-//! What is known of every character of the basic plane, side by side: what it alone becomes, and what it
-//! may join. Chinese text asks this of every character, and a few thousand of them make nearly all of it:
-//! their records stay near the core where a hashed table would be spread over memory.
+//! Characters whose bytes become what they become whatever stands around them, so that merging can begin
+//! with the whole character.
+//!
+//! No token may hold a part of the character together with bytes of another: then nothing but its own
+//! bytes can merge with its bytes before it is whole. And every merge that takes the whole character must
+//! rank after the merges that make it: then nothing that stands around it could have merged differently
+//! because it was whole too early.
 
-use super::pairs::MAX_ID;
+use super::pairs::{MAX_ID, NONE, Pairs};
 
-/// The ids of a piece that is one character: up to three of 20 bits, and their number above them.
-pub(super) type Alone = u64;
+/// Up to three ids of 20 bits, and their number above them; 0 for a character that is not formed.
+type Packed = u64;
 
 const COUNT_SHIFT: u32 = 60;
+const BASIC: usize = 0x1_0000;
 
-/// Packs ids; 0 where they do not fit.
-pub(super) fn pack(ids: &[u32]) -> Alone {
-    if ids.is_empty() || ids.len() > 3 || ids.iter().any(|&id| id > MAX_ID) {
-        return 0;
-    }
-    let packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id));
-    packed | (ids.len() as u64) << COUNT_SHIFT
+/// The characters of the basic plane.
+pub(super) struct Formed {
+    packed: Vec<Packed>,
 }
 
-/// Writes the ids and says how many.
-#[inline]
-#[allow(clippy::cast_possible_truncation)] // 20 bits each
-pub(super) fn unpack(alone: Alone, out: &mut [u32; 4]) -> usize {
-    let mask = u64::from(MAX_ID);
-    *out = [(alone & mask) as u32, (alone >> 20 & mask) as u32, (alone >> 40 & mask) as u32, 0];
-    (alone >> COUNT_SHIFT) as usize
-}
-
-/// One character.
-#[derive(Clone, Copy, Default)]
-struct Record {
-    alone: Alone,
-    /// A bit for every hash of a character that can follow it in a token.
-    followers: u64,
-}
-
-/// The records of the basic plane.
-pub(super) struct Chars {
-    records: Vec<Record>,
-}
-
-/// The bit of a character among the followers of another.
-#[inline]
-fn follower(code: u32) -> u64 {
-    1 << (code.wrapping_mul(0x9E37_79B1) >> 26)
-}
-
-impl Chars {
-    pub(super) fn new() -> Self {
-        Self { records: vec![Record::default(); 0x1_0000] }
-    }
-
-    pub(super) fn set_alone(&mut self, code: u32, alone: Alone) {
-        if let Some(record) = self.records.get_mut(code as usize) {
-            record.alone = alone;
+impl Formed {
+    /// `bytes`: the id of every byte; `first_use`: by id the lowest rank that takes it; `touched`: characters of which a token holds a part only.
+    pub(super) fn new(bytes: &[u32; 256], pairs: &Pairs, first_use: &[u32], touched: &[bool]) -> Self {
+        let mut packed = vec![0; BASIC];
+        let mut buffer = [0; 4];
+        for (code, packed) in (0..).zip(&mut packed) {
+            let Some(c) = char::from_u32(code).filter(|c| !c.is_ascii()) else {
+                continue;
+            };
+            if touched.get(code as usize).is_none_or(|touched| *touched) {
+                continue;
+            }
+            let mut ids: Vec<u32> =
+                c.encode_utf8(&mut buffer).bytes().map(|byte| bytes[usize::from(byte)]).collect();
+            let highest = form(pairs, &mut ids);
+            let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
+            let whole_too_early =
+                matches!(ids[..], [id] if highest.is_some_and(|highest| used(id) < highest));
+            if !whole_too_early && ids.iter().all(|&id| id <= MAX_ID) {
+                *packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id))
+                    | (ids.len() as u64) << COUNT_SHIFT;
+            }
         }
+        Self { packed }
     }
 
-    /// `right` can follow `left` in a token.
-    pub(super) fn add_follower(&mut self, left: u32, right: u32) {
-        if let Some(record) = self.records.get_mut(left as usize) {
-            record.followers |= follower(right);
+    /// Appends the symbols of a character; false if its bytes have to stand for it.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // 20 bits each
+    pub(super) fn push(&self, code: u32, symbols: &mut Vec<u32>) -> bool {
+        let Some(&packed) = self.packed.get(code as usize).filter(|packed| **packed != 0) else {
+            return false;
+        };
+        let mask = u64::from(MAX_ID);
+        symbols.push((packed & mask) as u32);
+        let count = packed >> COUNT_SHIFT;
+        if count > 1 {
+            symbols.push((packed >> 20 & mask) as u32);
+            if count > 2 {
+                symbols.push((packed >> 40 & mask) as u32);
+            }
         }
+        true
     }
+}
 
-    /// What a piece that is this character becomes; 0 if that is not known here.
-    #[inline]
-    pub(super) fn alone(&self, code: u32) -> Alone {
-        self.records.get(code as usize).map_or(0, |record| record.alone)
-    }
-
-    /// Whether `right` may follow `left` in a token; if not, that is certain.
-    #[inline]
-    pub(super) fn may_follow(&self, left: u32, right: u32) -> bool {
-        self.records.get(left as usize).is_none_or(|record| record.followers & follower(right) != 0)
+/// Merges the bytes of one character; the highest rank that took.
+fn form(pairs: &Pairs, ids: &mut Vec<u32>) -> Option<u32> {
+    let ranks = pairs.ranks();
+    let mut highest = None;
+    loop {
+        let lowest = (ids.windows(2).enumerate())
+            .map(|(at, two)| (ranks.rank(two[0], two[1]), at))
+            .min()
+            .filter(|lowest| lowest.0 != NONE);
+        let Some((rank, at)) = lowest else {
+            return highest;
+        };
+        ids[at] = pairs.result(rank);
+        ids.remove(at + 1);
+        highest = highest.max(Some(rank));
     }
 }

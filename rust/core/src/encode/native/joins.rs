@@ -5,15 +5,14 @@
 //! sides can be encoded on their own. The table holds the pairs of characters that can join; it is a
 //! filter that may say "can join" of a pair that cannot (a cut forgone), never the other way round.
 
-use super::chars::Chars;
 use super::memory::Words;
 use super::unicode::decode;
 
 /// A hashed bit for every pair of characters that can join.
 pub(super) struct Joins {
     pairs: Words,
-    /// What each character alone becomes, and a nearer, coarser filter of what may follow it.
-    pub(super) chars: Chars,
+    /// Characters of the basic plane of which some token holds a part beside bytes of others.
+    touched: Vec<bool>,
     /// Tokens that begin inside one character and end inside the next: the last six bits of the one,
     /// the first byte of the other.
     inside_both: [u64; 64],
@@ -22,32 +21,27 @@ pub(super) struct Joins {
     four_bytes_join: bool,
 }
 
-/// 2^21 bits: 256 KiB.
-const BITS: u32 = 21;
+/// 2^20 bits: 128 KiB, of which real vocabularies set three in a hundred.
+const BITS: u32 = 20;
 
 impl Joins {
     pub(super) fn new() -> Self {
         Self {
             pairs: Words::zeroed(1 << (BITS - 6)),
-            chars: Chars::new(),
+            touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
             four_bytes_join: false,
         }
     }
 
-    #[inline]
-    fn bit(left: u32, right: u32) -> u32 {
-        (left.wrapping_mul(0x9E37_79B1) ^ right.wrapping_mul(0x85EB_CA77).rotate_left(15))
-            .wrapping_mul(0xC2B2_AE3D)
-            >> (32 - BITS)
-    }
-
     /// These two characters can join.
-    pub(super) fn add(&mut self, left: u32, right: u32) {
-        self.chars.add_follower(left, right);
-        let bit = Self::bit(left, right);
-        self.pairs.get_mut()[bit as usize / 64] |= 1 << (bit % 64);
+    fn add(&mut self, left: u32, right: u32) {
+        let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
+            return; // surrogates stand in no text
+        };
+        let bit = bit(pair(spelling(left), spelling(right)));
+        self.pairs.get_mut()[bit / 64] |= 1 << (bit % 64);
     }
 
     /// Notes every boundary between characters inside a token, which may begin and end inside a
@@ -71,20 +65,22 @@ impl Joins {
             let right = decode(token, at).0;
             match (left_begins, right_ends) {
                 (true, true) => self.add(left, right),
-                (true, false) => self.add_beginning(left, &token[at..]),
-                (false, true) => self.add_ending(&token[start..at], right),
+                (true, false) => self.add_beginning(Some(left), &token[at..]),
+                (false, true) => self.add_ending(&token[start..at], Some(right)),
                 (false, false) => {
+                    self.add_beginning(None, &token[at..]);
+                    self.add_ending(&token[start..at], None);
                     self.has_both = true;
                     self.four_bytes_join = true;
                     let left_end = usize::from(token[at - 1] & 0x3F);
-                    self.inside_both[left_end] |= 1 << first_byte_class_of(token[at]);
+                    self.inside_both[left_end] |= 1 << (token[at] & 0x3F);
                 }
             }
         }
     }
 
     /// `left` can join every character that begins with these bytes.
-    fn add_beginning(&mut self, left: u32, beginning: &[u8]) {
+    fn add_beginning(&mut self, left: Option<u32>, beginning: &[u8]) {
         let length = length_of(beginning[0]);
         if length == 4 {
             self.four_bytes_join = true;
@@ -95,22 +91,33 @@ impl Joins {
         whole[..beginning.len()].copy_from_slice(beginning);
         let first = decode(&whole[..length], 0).0;
         for right in first..first + (1 << (6 * (length - beginning.len()))) {
-            self.add(left, right);
+            self.touched[right as usize] = true;
+            if let Some(left) = left {
+                self.add(left, right);
+            }
         }
     }
 
     /// Every character that ends with these bytes can join `right`.
-    fn add_ending(&mut self, ending: &[u8], right: u32) {
+    fn add_ending(&mut self, ending: &[u8], right: Option<u32>) {
         self.four_bytes_join = true;
         let low = (ending.iter().rev().take(2).rev()).fold(0, |low, &byte| low << 6 | u32::from(byte & 0x3F));
         let step = 1 << (6 * ending.len().min(2));
         let mut left = low;
         while left < 0x1_0000 {
             if left >= 0x80 {
-                self.add(left, right);
+                self.touched[left as usize] = true;
+                if let Some(right) = right {
+                    self.add(left, right);
+                }
             }
             left += step;
         }
+    }
+
+    /// By code point of the basic plane: whether some token holds a part of it beside bytes of others.
+    pub(super) fn touched(&self) -> &[bool] {
+        &self.touched
     }
 
     /// The table, ready for look-ups.
@@ -130,44 +137,82 @@ pub(super) struct View<'a> {
 impl View<'_> {
     /// Whether a merge might span the boundary between the two characters.
     #[inline]
-    pub(super) fn can_join(self, left: u32, right: u32) -> bool {
-        if self.joins.chars.may_follow(left, right) {
-            let bit = Joins::bit(left, right);
-            if self.pairs[bit as usize / 64] >> (bit % 64) & 1 != 0 {
-                return true;
-            }
-        }
-        if self.joins.four_bytes_join && (left | right) >= 0x1_0000 {
-            return true;
-        }
-        self.joins.has_both
-            && left >= 0x80
-            && right >= 0x80
-            && self.joins.inside_both[left as usize & 0x3F] >> first_byte_class(right) & 1 != 0
+    pub(super) fn can_join(self, left: Spelling, right: Spelling) -> bool {
+        // All asked, without a branch that could not be foreseen.
+        let four = self.joins.four_bytes_join & (left.max(right) > 0x00FF_FFFF);
+        let last = left >> (24 - (left.leading_zeros() / 8 * 8).min(24));
+        self.pair(left, right) | four | self.inside_both(last, right)
+    }
+
+    /// The same of two characters of three bytes each, in the order of the text, the first byte lowest.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // single bytes
+    pub(super) fn can_join_three(self, six: u64) -> bool {
+        self.bit(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
+    }
+
+    /// Whether some token holds the two characters side by side.
+    #[inline]
+    pub(super) fn pair(self, left: Spelling, right: Spelling) -> bool {
+        self.bit(pair(left, right))
+    }
+
+    #[inline]
+    fn bit(self, pair: u64) -> bool {
+        let bit = bit(pair);
+        self.pairs[bit / 64] >> (bit % 64) & 1 != 0
+    }
+
+    /// Whether some token ends inside the one and begins inside the other; by the last byte of the one and
+    /// the first of the other.
+    #[inline]
+    fn inside_both(self, last: u32, first: u32) -> bool {
+        self.joins.has_both & (self.joins.inside_both[last as usize & 0x3F] >> (first & 0x3F) & 1 != 0)
     }
 }
 
-/// The first byte of a character of two or three bytes, as one of 64 classes.
-#[inline]
-fn first_byte_class(code: u32) -> u32 {
-    if code < 0x800 { 16 + (code >> 6) } else { code >> 12 & 0xF }
+/// A character as its bytes in UTF-8, the first of them lowest.
+pub(super) type Spelling = u32;
+
+pub(super) fn spelling(c: char) -> Spelling {
+    let mut bytes = [0; 4];
+    c.encode_utf8(&mut bytes);
+    u32::from_le_bytes(bytes)
 }
 
-/// The same of the byte itself; four bytes are dealt with elsewhere.
-fn first_byte_class_of(first: u8) -> u32 {
-    let first = u32::from(first);
-    if first < 0xE0 { 16 + (first & 0x1F) } else { first & 0x0F }
+/// The character that begins at `at`, and its length.
+#[inline]
+pub(super) fn spelling_at(text: &[u8], at: usize) -> (Spelling, usize) {
+    let mut bytes = [0; 4];
+    if let Some(four) = text.get(at..at + 4) {
+        bytes.copy_from_slice(four);
+    } else if let Some(rest) = text.get(at..) {
+        bytes[..rest.len()].copy_from_slice(rest);
+    }
+    let length = length_of(bytes[0]);
+    (u32::from_le_bytes(bytes) & (u32::MAX >> (32 - 8 * length)), length)
+}
+
+/// Two characters in one number: of three bytes each, as they stand in the text.
+#[inline]
+fn pair(left: Spelling, right: Spelling) -> u64 {
+    u64::from(left).wrapping_add(u64::from(right) << 24)
+}
+
+/// Where the bit of a pair is (multiply-shift hashing, Dietzfelbinger 1996).
+#[inline]
+fn bit(pair: u64) -> usize {
+    #[allow(clippy::cast_possible_truncation)] // few bits remain
+    let bit = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BITS)) as usize;
+    bit
 }
 
 fn is_inside(byte: u8) -> bool {
     byte & 0xC0 == 0x80
 }
 
+/// The length of a character by its first byte.
+#[inline]
 fn length_of(first: u8) -> usize {
-    match first {
-        0..0x80 => 1,
-        0x80..0xE0 => 2,
-        0xE0..0xF0 => 3,
-        _ => 4,
-    }
+    1 + usize::from(first >= 0x80) + usize::from(first >= 0xE0) + usize::from(first >= 0xF0)
 }

@@ -8,11 +8,14 @@
 //! longest piece of the text at hand.
 
 mod added;
+mod bits;
+mod block;
 mod build;
 mod byte_level;
 mod cache;
 mod chars;
 mod config;
+mod cut;
 mod joins;
 mod json;
 mod memory;
@@ -21,6 +24,7 @@ mod model;
 mod normalize;
 mod pairs;
 mod path;
+mod prefetch;
 mod scan;
 mod session;
 mod stages;
@@ -54,10 +58,8 @@ pub struct NativeEncoder {
     special: SpecialTokens,
     /// No pattern cuts words out, so every boundary is looked at.
     cuts_words: bool,
-    /// Which ASCII characters can join which, as bits; spaces read as what they stand for.
-    ascii: Box<[u128; 128]>,
     /// What a space is read as.
-    space: u32,
+    space: joins::Spelling,
     /// Of sessions that have ended.
     caches: Mutex<Vec<cache::Cache>>,
 }
@@ -79,27 +81,8 @@ impl NativeEncoder {
 
     fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
-        let space = u32::from(path.space.unwrap_or(' '));
-        let mut encoder = Self {
-            model,
-            added,
-            path,
-            special,
-            cuts_words: chars,
-            ascii: Box::new([u128::MAX; 128]),
-            space,
-            caches: Mutex::default(),
-        };
-        let mut ascii = Box::new([0u128; 128]);
-        for left in 0..128 {
-            for right in 0..128 {
-                if encoder.cutter().can_join_any(left, right) {
-                    ascii[left as usize] |= 1 << right;
-                }
-            }
-        }
-        encoder.ascii = ascii;
-        encoder
+        let space = joins::spelling(path.space.unwrap_or(' '));
+        Self { model, added, path, special, cuts_words: chars, space, caches: Mutex::default() }
     }
 
     /// The cache of a session that has ended, or a new one.
@@ -119,85 +102,16 @@ impl NativeEncoder {
         if self.model.looks_up { cache::PART } else { 0 }
     }
 
-    /// What a piece that is this one character becomes; 0 if that is not known.
-    #[inline]
-    fn alone(&self, code: u32) -> chars::Alone {
-        self.model.joins.chars.alone(self.read(code))
-    }
-
-    /// A character as the model gets to see it.
-    #[inline]
-    fn read(&self, code: u32) -> u32 {
-        if code == 0x20 { self.space } else { code }
-    }
-
     /// What decides where pieces may be cut.
     #[inline]
-    fn cutter(&self) -> Cutter<'_> {
-        Cutter {
-            ascii: &self.ascii,
+    fn cutter(&self) -> cut::Cutter<'_> {
+        cut::Cutter {
             joins: self.model.joins.view(),
             space: self.space,
             fusing: match &self.model.symbols {
                 Symbols::Chars(chars) if chars.may_fuse() => Some(chars),
                 _ => None,
             },
-        }
-    }
-}
-
-/// Decides where pieces may be cut.
-#[derive(Clone, Copy)]
-struct Cutter<'a> {
-    /// Which ASCII characters can join which, as bits; spaces read as what they stand for.
-    ascii: &'a [u128; 128],
-    joins: joins::View<'a>,
-    space: u32,
-    /// Unknown neighbours become one token.
-    fusing: Option<&'a model::Chars>,
-}
-
-impl Cutter<'_> {
-    /// Whether a merge might span the boundary between the two characters.
-    #[inline]
-    fn can_join(self, left: u32, right: u32) -> bool {
-        if left < 128 && right < 128 {
-            return self.ascii[left as usize] >> right & 1 != 0;
-        }
-        self.can_join_any(left, right)
-    }
-
-    #[inline]
-    fn can_join_any(self, left: u32, right: u32) -> bool {
-        let read = |code: u32| if code == 0x20 { self.space } else { code };
-        let (left, right) = (read(left), read(right));
-        self.joins.can_join(left, right) || self.fusing.is_some_and(|chars| chars.fuses(left, right))
-    }
-
-    /// The end of the piece that begins with `left`, whose bytes end at `at`, and the last character
-    /// before that end.
-    ///
-    /// Runs of ASCII letters are passed without a question: hardly any two of them cannot join, and a
-    /// cut that is not made costs nothing but a chance.
-    #[inline]
-    fn piece_end(self, text: &[u8], mut left: u32, mut at: usize, end: usize) -> usize {
-        loop {
-            if left < 128 && u8::try_from(left).is_ok_and(|byte| byte.is_ascii_alphabetic()) {
-                let run = scan::ascii_letters_end(text, at).min(end);
-                if run > at {
-                    at = run;
-                    left = u32::from(text[at - 1]);
-                }
-            }
-            if at >= end {
-                return end;
-            }
-            let (right, length) = unicode::decode(text, at);
-            if !self.can_join(left, right) {
-                return at;
-            }
-            left = right;
-            at += length;
         }
     }
 }

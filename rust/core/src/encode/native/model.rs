@@ -1,5 +1,6 @@
 //! The merge model: the ids of one piece, from scratch.
 
+use super::chars::Formed;
 use super::joins::Joins;
 use super::merge::Merger;
 use super::pairs::{NONE, Pairs};
@@ -8,8 +9,8 @@ use super::vocab::Vocab;
 
 /// What merging begins with.
 pub(super) enum Symbols {
-    /// Bytes (byte-level): the id of each.
-    Bytes(Box<[u32; 256]>),
+    /// Bytes (byte-level): the id of each; and characters, where that makes no difference.
+    Bytes(Box<[u32; 256]>, Formed),
     /// Characters (`SentencePiece`), and bytes for those that the vocabulary lacks.
     Chars(Box<Chars>),
 }
@@ -129,8 +130,22 @@ impl Model {
     pub(super) fn merge(&self, merger: &mut Merger, symbols: &mut Vec<u32>, piece: &[u8]) {
         symbols.clear();
         match &self.symbols {
-            Symbols::Bytes(bytes) => {
-                symbols.extend(piece.iter().map(|&byte| bytes[usize::from(byte)]));
+            Symbols::Bytes(bytes, formed) => {
+                let mut at = 0;
+                while at < piece.len() {
+                    let mut length = 1;
+                    if piece[at] < 0x80 {
+                        symbols.push(bytes[usize::from(piece[at])]);
+                    } else {
+                        let code;
+                        (code, length) = decode(piece, at);
+                        if !formed.push(code, symbols) {
+                            let end = (at + length).min(piece.len());
+                            symbols.extend(piece[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
+                        }
+                    }
+                    at += length;
+                }
             }
             Symbols::Chars(chars) => chars.symbols(piece, symbols),
         }

@@ -1,13 +1,15 @@
 //! Normalization, with quick checks so that text that is normal already is never copied.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
 use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
 
+use super::block::{BLOCK, block_at, leads, mask, within};
 use super::config::Step;
-use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, decode, previous};
+use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
 
 /// Applies the steps one after the other.
 pub(super) fn normalize<'a>(steps: &[Step], text: &'a str) -> Cow<'a, str> {
@@ -119,12 +121,70 @@ fn is_jamo(c: char) -> bool {
     matches!(c, '\u{1160}'..='\u{11FF}')
 }
 
+/// Characters that normalization leaves alone, by their first two bytes: a bit is set if all that begin
+/// so are sure.
+struct Sure {
+    begin: [u64; 64],
+    unsure: u16,
+}
+
+static SURE: [LazyLock<Sure>; 2] =
+    [LazyLock::new(|| Sure::new(NFC_UNSURE)), LazyLock::new(|| Sure::new(NFKC_UNSURE))];
+
+impl Sure {
+    fn of(unsure: u16) -> &'static Self {
+        &SURE[usize::from(unsure == NFKC_UNSURE)]
+    }
+
+    fn new(unsure: u16) -> Self {
+        let mut sure = [!0; 64];
+        let mut buffer = [0; 4];
+        for c in '\u{80}'..=char::MAX {
+            if CLASSES.of(u32::from(c)) & (unsure | COMBINING) != 0 {
+                let bytes = c.encode_utf8(&mut buffer).as_bytes();
+                sure[usize::from(bytes[0] & 0x3F)] &= !(1 << (bytes[1] & 0x3F));
+            }
+        }
+        Self { begin: sure, unsure }
+    }
+
+    /// Passes blocks of characters that are all sure.
+    fn skip(&self, bytes: &[u8], mut at: usize) -> usize {
+        while at < bytes.len() {
+            let block = block_at(bytes, at);
+            // U+4000 to U+9FFF are sure in every form.
+            let mut leads = leads(&block) & !mask(&block, |bytes| within(bytes, 0xE4, 0xE9));
+            while leads != 0 {
+                let place = at + leads.trailing_zeros() as usize;
+                leads &= leads - 1;
+                let second = bytes.get(place + 1).map_or(0, |byte| byte & 0x3F);
+                if self.begin[usize::from(bytes[place] & 0x3F)] >> second & 1 == 0
+                    && CLASSES.at(bytes, place).0 & (self.unsure | COMBINING) != 0
+                {
+                    return char_end(bytes, at);
+                }
+            }
+            at += BLOCK;
+        }
+        char_end(bytes, at)
+    }
+}
+
+/// So many bytes without a doubtful character promise more of them.
+const QUIET: usize = 256;
+
 /// The next character from `at` on that normalization may change, join or move.
 fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
+    let sure = Sure::of(unsure);
+    let mut look = if at == 0 { 0 } else { at + QUIET };
     let classes = &*CLASSES;
     // A mark right after a sure character that it does not join stays where it is.
     let mut after_mark = false;
     loop {
+        if at >= look && !after_mark {
+            at = sure.skip(bytes, at);
+            look = at + QUIET;
+        }
         let byte = *bytes.get(at)?;
         if byte < 0x80 {
             // ASCII is sure in every form.

@@ -2,9 +2,12 @@
 
 use memchr::memmem;
 
+use super::bits::Bits;
 use super::config::{Known, Stage};
 use super::json::Behavior;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
+use super::unicode::char_end;
+use super::work::STRETCH;
 
 /// Where the pieces of all stages end.
 pub(super) fn ends(stages: &[Stage], text: &[u8]) -> Vec<usize> {
@@ -44,10 +47,15 @@ fn scan_known(known: Known, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
 }
 
 fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
+    let (mut bits, mut places) = (Bits::default(), Vec::new());
     let mut at = 0;
     while at < piece.len() {
-        at = scanner.next(piece, at);
-        ends.push(start + at);
+        let stop = char_end(piece, at + STRETCH);
+        let seen = scanner.mark(piece, at, stop, &mut bits);
+        places.clear();
+        bits.places(0..bits.words().len(), &mut places);
+        ends.extend(places.iter().map(|&place| start + at + place as usize));
+        at = seen;
     }
 }
 

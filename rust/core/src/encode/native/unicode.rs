@@ -29,6 +29,8 @@ pub(super) const NFC_UNSURE: u16 = 1 << 10;
 /// NFKC may change it or join it to what stands before.
 pub(super) const NFKC_UNSURE: u16 = 1 << 11;
 
+/// Code points of at most two bytes.
+const SHORT: usize = 0x800;
 const BLOCK: usize = 64;
 const BLOCKS: usize = 0x11_0000 / BLOCK;
 
@@ -36,8 +38,8 @@ const BLOCKS: usize = 0x11_0000 / BLOCK;
 pub(super) struct Classes {
     blocks: Box<[u16; BLOCKS]>,
     flags: Box<[u16]>,
-    /// The first 128 again, for one look-up instead of two.
-    ascii: [u16; 128],
+    /// Those of one and two bytes again, for one look-up instead of two.
+    short: Box<[u16; SHORT]>,
 }
 
 /// The one table of the process.
@@ -62,9 +64,9 @@ impl Classes {
             });
             *place = at;
         }
-        let mut ascii = [0; 128];
-        ascii.copy_from_slice(&all[..128]);
-        Self { blocks, flags: flags.into_boxed_slice(), ascii }
+        let mut short = Box::new([0; SHORT]);
+        short.copy_from_slice(&all[..SHORT]);
+        Self { blocks, flags: flags.into_boxed_slice(), short }
     }
 
     /// The flags of a code point.
@@ -77,7 +79,7 @@ impl Classes {
     /// The flags of a byte below 128.
     #[inline]
     pub(super) fn ascii(&self, byte: u8) -> u16 {
-        self.ascii[usize::from(byte & 0x7F)]
+        self.short[usize::from(byte & 0x7F)]
     }
 
     /// The flags of the character that begins at `at` and its length; (0, 0) at the end.
@@ -90,11 +92,24 @@ impl Classes {
         }
     }
 
+    /// The flags of a character beyond ASCII and its length.
     #[inline]
-    fn beyond_ascii(&self, text: &[u8], at: usize) -> (u16, usize) {
+    pub(super) fn beyond_ascii(&self, text: &[u8], at: usize) -> (u16, usize) {
         let (code, length) = decode(text, at);
+        if length == 2 {
+            return (self.short[code as usize % SHORT], 2);
+        }
         (self.of(code), length)
     }
+}
+
+/// `at`, or where the character around it ends; at most the text's length.
+#[inline]
+pub(super) fn char_end(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        at += 1;
+    }
+    at.min(text.len())
 }
 
 /// The character that begins at `at` in valid UTF-8, and its length.

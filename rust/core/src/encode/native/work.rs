@@ -1,17 +1,19 @@
 //! From the pieces of one text to their ids, through the cache.
 
 use super::NativeEncoder;
+use super::bits::{Bits, WORD};
 use super::cache::{Cache, LONG, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
-use super::chars::unpack;
 use super::config::Known;
 use super::merge::Merger;
 use super::path::Splitting;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
-use super::unicode::decode;
+use super::unicode::char_end;
 
 /// Pieces that are looked up together, so that their memory arrives together.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
+/// Bytes of text that go through one station before the next, to stay in the nearest cache.
+pub(super) const STRETCH: usize = 4096;
 /// Scratch buffers beyond this are given back after a text.
 pub(super) const KEEP: usize = 1 << 20;
 
@@ -23,14 +25,23 @@ pub(super) struct Work<'a> {
     symbols: Vec<u32>,
     fresh: Vec<u32>,
     spelled: Vec<u8>,
-    batch: Box<Batch>,
+    /// Where the scanner has pieces begin, and where cuts are made besides.
+    pattern: Bits,
+    cuts: Bits,
+    places: Vec<u32>,
+    /// The last pieces had some of many ids.
+    many: bool,
+    /// New pieces with bytes from this on are cut further.
+    cut_further: u8,
 }
 
-struct Batch {
-    keys: [u128; BATCH],
-    hashes: [usize; BATCH],
-    places: [(usize, usize); BATCH],
-    count: usize,
+/// A piece on its way through the cache.
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    key: u128,
+    hash: usize,
+    start: usize,
+    length: usize,
 }
 
 impl Drop for Work<'_> {
@@ -48,12 +59,11 @@ impl<'a> Work<'a> {
             symbols: Vec::new(),
             fresh: Vec::new(),
             spelled: Vec::new(),
-            batch: Box::new(Batch {
-                keys: [0; BATCH],
-                hashes: [0; BATCH],
-                places: [(0, 0); BATCH],
-                count: 0,
-            }),
+            pattern: Bits::default(),
+            cuts: Bits::default(),
+            places: Vec::new(),
+            many: false,
+            cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
         }
     }
 
@@ -82,112 +92,103 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Marks where pieces begin, stretch by stretch, and takes them.
     fn drive<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
-        let always_cut = self.encoder.cuts_words;
-        let mut at = 0;
+        let (mut at, mut look) = (0, STRETCH);
+        let mut begins_piece = true;
         while at < text.len() {
-            let end = scanner.next(text, at);
-            if end - at == 1 {
-                self.push_char(text, at, end, u32::from(text[at]), 0, ids);
-            } else if always_cut || end - at > MIDDLE || runs_on(text, at) {
-                self.cut(text, at, end, ids);
-            } else {
-                self.push(text, at, end, 0, ids);
+            let stop = char_end(text, at + look);
+            let seen = scanner.mark(text, at, stop, &mut self.pattern);
+            if seen == text.len() {
+                self.pattern.set(seen - at);
             }
-            at = end;
-        }
-        self.flush(text, ids);
-    }
-
-    /// Cuts a piece wherever no merge can cross.
-    fn cut(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
-        let encoder = self.encoder;
-        let part = encoder.part_mark();
-        let cutter = encoder.cutter();
-        let mut piece = start;
-        while piece < end {
-            let (first, length) = decode(text, piece);
-            let first_end = piece + length;
-            let to = cutter.piece_end(text, first, first_end, end);
-            let part = if piece == start && to == end { 0 } else { part };
-            // A piece that is one character is looked up by that.
-            if to == first_end {
-                self.push_char(text, piece, to, first, part, ids);
+            self.cuts.copy_from(&self.pattern);
+            let cutter = self.encoder.cutter();
+            if self.encoder.cuts_words {
+                cutter.words(text, at, seen, &mut self.cuts);
             } else {
-                self.push(text, piece, to, part, ids);
+                cutter.unspaced(text, at, seen, &mut self.cuts);
             }
-            piece = to;
+            let Some(last) = self.cuts.last() else {
+                // Nothing ends within what was looked at.
+                look *= 2;
+                continue;
+            };
+            if begins_piece {
+                self.pattern.set(0);
+            }
+            self.take(text, at, ids);
+            begins_piece = self.pattern.has(last);
+            at += last;
+            look = STRETCH;
+        }
+        if self.places.capacity() > KEEP {
+            (self.pattern, self.cuts, self.places) = Default::default();
         }
     }
 
-    /// Queues a piece of one character.
+    /// Encodes the pieces of a stretch that are marked.
+    fn take(&mut self, text: &[u8], at: usize, ids: &mut Vec<u32>) {
+        let mut places = std::mem::take(&mut self.places);
+        let mut start = at;
+        let words = self.cuts.words().len();
+        for first in (0..words).step_by(STRETCH / WORD) {
+            places.clear();
+            self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places);
+            for ends in places.chunks(BATCH) {
+                start = self.batch(text, at, start, ends, ids);
+            }
+        }
+        self.places = places;
+    }
+
+    /// Looks up some pieces: the first begins at `start`, each ends at `at` plus one of `ends`.
     #[inline]
-    fn push_char(
-        &mut self,
-        text: &[u8],
-        start: usize,
-        end: usize,
-        code: u32,
-        part: u128,
-        ids: &mut Vec<u32>,
-    ) {
-        let alone = self.encoder.alone(code);
-        if alone == 0 {
-            self.push(text, start, end, part, ids);
-            return;
+    fn batch(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
+        let looks_up = self.encoder.model.looks_up;
+        let mut pieces = [Piece::default(); BATCH];
+        let (lines, middle) = (self.cache.lines(), self.cache.middle());
+        let many = std::mem::take(&mut self.many);
+        let mut start = start;
+        for (piece, &end) in pieces.iter_mut().zip(ends) {
+            let end = at + end as usize;
+            let length = end - start;
+            // A piece that a cut made is marked where that makes a difference.
+            let whole = !looks_up || self.pattern.has(start - at) && self.pattern.has(end - at);
+            let part = if whole { 0 } else { PART };
+            let (key, hash);
+            if length <= SHORT {
+                key = key_of(text, start, length) | part;
+                hash = hash_of(key);
+                lines.ask_for(hash);
+                if many {
+                    middle.ask_for(hash);
+                }
+            } else {
+                let keys = keys_of(text, start, length.min(MIDDLE));
+                key = keys.1 | part;
+                hash = middle_hash_of((keys.0, key));
+                middle.ask_for(hash);
+            }
+            *piece = Piece { key, hash, start, length };
+            start = end;
         }
-        if self.batch.count >= BATCH {
-            self.flush(text, ids);
-        }
-        let batch = &mut *self.batch;
-        let at = batch.count % BATCH;
-        batch.keys[at] = u128::from(alone);
-        batch.hashes[at] = 0;
-        // An empty place stands for a piece that needs no look-up.
-        batch.places[at] = (start, start);
-        batch.count += 1;
+        self.find(text, &pieces[..ends.len().min(BATCH)], ids);
+        start
     }
 
-    /// Queues a piece for look-up; `part` marks its key if it is part of a larger one.
     #[inline]
-    fn push(&mut self, text: &[u8], start: usize, end: usize, part: u128, ids: &mut Vec<u32>) {
-        if self.batch.count >= BATCH {
-            self.flush(text, ids);
-        }
-        let batch = &mut *self.batch;
-        let at = batch.count % BATCH;
-        if end - start <= SHORT {
-            let key = key_of(text, start, end - start) | part;
-            batch.keys[at] = key;
-            batch.hashes[at] = hash_of(key);
-        } else {
-            let keys = keys_of(text, start, (end - start).min(MIDDLE));
-            batch.keys[at] = keys.1 | part;
-            batch.hashes[at] = middle_hash_of((keys.0, keys.1 | part));
-        }
-        batch.places[at] = (start, end);
-        batch.count += 1;
-    }
-
-    fn flush(&mut self, text: &[u8], ids: &mut Vec<u32>) {
-        let count = self.batch.count.min(BATCH);
-        self.batch.count = 0;
+    fn find(&mut self, text: &[u8], pieces: &[Piece], ids: &mut Vec<u32>) {
         let mut found = [0u32; BATCH * 8 + 8];
         let mut filled = 0;
-        self.touch(count);
-        for index in 0..count {
-            let (start, end) = self.batch.places[index];
-            let (key, hash) = (self.batch.keys[index], self.batch.hashes[index]);
+        for &piece in pieces {
+            let Piece { key, hash, start, length } = piece;
             let place = &mut found[filled..filled + 8];
-            let hit = if end == start {
-                #[allow(clippy::cast_possible_truncation)] // the packed ids are the lower half
-                let alone = key as u64;
-                <&mut [u32; 4]>::try_from(&mut place[..4]).map_or(0, |place| unpack(alone, place))
-            } else if end - start <= SHORT {
+            let hit = if length <= SHORT {
                 <&mut [u32; 4]>::try_from(&mut place[..4])
                     .map_or(0, |place| self.cache.lines().find(key, hash, place))
-            } else if end - start <= MIDDLE {
-                let keys = (keys_of(text, start, end - start).0, key);
+            } else if length <= MIDDLE {
+                let keys = (keys_of(text, start, length).0, key);
                 <&mut [u32; 8]>::try_from(place)
                     .map_or(0, |place| self.cache.middle().find(keys, hash, place))
             } else {
@@ -197,29 +198,27 @@ impl<'a> Work<'a> {
                 filled += hit;
                 continue;
             }
+            if hit != 0 && length <= SHORT {
+                self.many = true;
+                let more = <&mut [u32; 8]>::try_from(&mut found[filled..filled + 8])
+                    .map_or(0, |place| self.cache.middle().find((key, 0), hash, place));
+                if more != 0 && more != MANY as usize {
+                    filled += more;
+                    continue;
+                }
+            }
             ids.extend_from_slice(&found[..filled]);
             filled = 0;
-            let piece = &text[start..end];
-            if (hit != 0 || piece.len() > MIDDLE)
-                && let Some(known) = self.cache.long(piece, key & PART != 0)
+            let bytes = &text[start..start + length];
+            if (hit != 0 || length > MIDDLE)
+                && let Some(known) = self.cache.long(bytes, key & PART != 0)
             {
                 ids.extend_from_slice(known);
             } else {
-                self.miss(piece, key, hash, ids);
+                self.miss(bytes, key, hash, ids);
             }
         }
         ids.extend_from_slice(&found[..filled]);
-    }
-
-    /// Looks at the memory of all pieces of the batch, so that it arrives at the same time.
-    #[inline]
-    fn touch(&self, count: usize) {
-        let (lines, middle) = (self.cache.lines(), self.cache.middle());
-        let mut touched = 0;
-        for (&hash, &(start, end)) in self.batch.hashes[..count].iter().zip(&self.batch.places) {
-            touched ^= if end - start <= SHORT { lines.touch(hash) } else { middle.touch(hash) };
-        }
-        std::hint::black_box(touched);
     }
 
     /// A long piece, or one that is not in its table.
@@ -232,35 +231,32 @@ impl<'a> Work<'a> {
             self.encode(piece, part, &mut fresh);
         }
         ids.extend_from_slice(&fresh);
-        let room = if piece.len() <= SHORT {
+        if piece.len() <= SHORT {
             self.cache.remember_short(key, hash, &fresh);
-            4
+            if fresh.len() > 4 {
+                self.cache.remember_middle((key, 0), hash, &fresh);
+            }
         } else if piece.len() <= MIDDLE {
             let keys = (keys_of(piece, 0, piece.len()).0, key);
             self.cache.remember_middle(keys, hash, &fresh);
-            7
-        } else {
-            0
-        };
-        if fresh.len() > room {
+        }
+        if piece.len() > MIDDLE || fresh.len() > 8 {
             self.cache.remember_long(piece, part, &fresh);
         }
         fresh.shrink_to(KEEP);
         self.fresh = fresh;
     }
 
-    /// A piece that has not been cut yet, by its parts, which are likely to be known; false if it has
-    /// none.
+    /// A piece by its parts, which are likely to be known; false if it has none.
     fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
         let encoder = self.encoder;
-        if part || encoder.cuts_words || !piece.iter().any(|&byte| byte >= 0xE0) {
+        if part || !piece.iter().any(|&byte| byte >= self.cut_further) {
             return false;
         }
         let cutter = encoder.cutter();
         let mut start = 0;
         while start < piece.len() {
-            let (first, length) = decode(piece, start);
-            let end = cutter.piece_end(piece, first, start + length, piece.len());
+            let end = cutter.next(piece, start);
             if start == 0 && end == piece.len() {
                 return false;
             }
@@ -302,14 +298,6 @@ impl<'a> Work<'a> {
         self.symbols.shrink_to(KEEP);
         self.spelled.shrink_to(KEEP);
     }
-}
-
-/// Whether the piece that begins here is of a script without spaces, Chinese or Japanese, where whole
-/// pieces rarely repeat.
-#[inline]
-fn runs_on(text: &[u8], at: usize) -> bool {
-    let is = |byte: u8| matches!(byte, 0xE3..=0xE9 | 0xEF);
-    is(text[at]) || text.get(at + 1).is_some_and(|&byte| is(byte))
 }
 
 /// A piece with its spaces made visible.

@@ -3,6 +3,7 @@
 //! A scanner answers one question: where does the piece that begins here end? It is handed the whole
 //! text that the reference would hand to its regex engine, so look-ahead ends where the text ends.
 
+mod blocks;
 mod cased;
 mod deepseek;
 mod plain;
@@ -11,8 +12,8 @@ mod runs;
 pub(super) use cased::{Cased, O200k, Tekken};
 pub(super) use deepseek::DeepSeek;
 pub(super) use plain::{Gpt2, Llama3, Plain, Qwen2, Qwen35};
-pub(super) use runs::ascii_letters_end;
 
+use super::bits::Bits;
 use super::unicode::{CLASSES, Classes};
 
 /// Cuts text into the pieces of one pattern.
@@ -20,6 +21,29 @@ pub(super) trait Scan {
     /// Where the piece that begins at `start` ends; `start` is less than the length of `text`, the
     /// answer is greater than `start`.
     fn next(&mut self, text: &[u8], start: usize) -> usize;
+
+    /// Marks the beginnings of pieces in `text[start..]`, places from `start` on, up to about `stop`, and
+    /// says how far it looked: where a piece ends that is marked too, unless the text has no pieces.
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
+        mark_each(self, text, start, stop, ends)
+    }
+}
+
+/// Marks one piece after the other.
+fn mark_each<S: Scan + ?Sized>(
+    scanner: &mut S,
+    text: &[u8],
+    start: usize,
+    stop: usize,
+    ends: &mut Bits,
+) -> usize {
+    ends.clear(stop - start);
+    let mut at = start;
+    while at < stop {
+        at = scanner.next(text, at);
+        ends.set(at - start);
+    }
+    at
 }
 
 /// Everything is one piece: there is no pattern.
@@ -29,6 +53,12 @@ impl Scan for Whole {
     #[inline]
     fn next(&mut self, text: &[u8], _start: usize) -> usize {
         text.len()
+    }
+
+    #[inline]
+    fn mark(&mut self, _text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
+        ends.clear(stop - start);
+        stop
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::marker::PhantomData;
 
+use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, SPACE};
+use super::blocks::{self, MOST};
 use super::runs::{contraction, few_end, letters_end, line_breaks_end, run_end, run_end_without, space_end};
-use super::{Scan, classes};
+use super::{Scan, classes, mark_each};
 
 /// How one pattern of the family differs from the others.
 pub(in super::super) trait Shape {
@@ -128,5 +130,14 @@ impl<S: Shape> Scan for Plain<S> {
             }
         }
         self.others(text, start, flags, length)
+    }
+
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
+        let certain = if stop - start <= MOST {
+            blocks::mark::<S>(self.classes, text, start, stop, ends)
+        } else {
+            None
+        };
+        certain.unwrap_or_else(|| mark_each(self, text, start, stop, ends))
     }
 }

@@ -17,7 +17,7 @@ fn no_letter(word: u64) -> u64 {
 
 /// The end of the run of ASCII letters from `at` on.
 #[inline]
-pub(in super::super) fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
+fn ascii_letters_end(text: &[u8], mut at: usize) -> usize {
     while let Some(bytes) = text.get(at..at + 8) {
         let mut word = [0; 8];
         word.copy_from_slice(bytes);

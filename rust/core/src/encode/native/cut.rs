@@ -1,0 +1,172 @@
+//! Cuts wherever no merge can cross.
+
+use super::bits::Bits;
+use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, preceding, unspaced};
+use super::joins::{self, Spelling, spelling_at};
+use super::model;
+use super::unicode::{decode, previous};
+
+/// Decides where pieces may be cut.
+#[derive(Clone, Copy)]
+pub(super) struct Cutter<'a> {
+    pub(super) joins: joins::View<'a>,
+    /// What a space is read as.
+    pub(super) space: Spelling,
+    /// Unknown neighbours become one token.
+    pub(super) fusing: Option<&'a model::Chars>,
+}
+
+impl Cutter<'_> {
+    /// The character that begins at `at` as the model sees it, and its length in the text.
+    #[inline]
+    fn read(self, text: &[u8], at: usize) -> (Spelling, usize) {
+        let (spelling, length) = spelling_at(text, at);
+        (if spelling == u32::from(b' ') { self.space } else { spelling }, length)
+    }
+
+    /// The character that ends at `at`, which is not the text's beginning, as the model sees it.
+    #[inline]
+    fn read_before(self, text: &[u8], at: usize) -> Spelling {
+        let byte = u32::from(text[at - 1]);
+        if byte == u32::from(b' ') {
+            self.space
+        } else if byte < 0x80 {
+            byte
+        } else {
+            spelling_at(text, previous(text, at)).0
+        }
+    }
+
+    /// Whether a merge might span the boundary between the two characters.
+    #[inline]
+    fn can_join(self, left: Spelling, right: Spelling) -> bool {
+        self.joins.can_join(left, right) || self.fuses(left, right)
+    }
+
+    #[inline]
+    fn fuses(self, left: Spelling, right: Spelling) -> bool {
+        self.fusing.is_some_and(|chars| {
+            let code = |spelling: Spelling| decode(&spelling.to_le_bytes(), 0).0;
+            chars.fuses(code(left), code(right))
+        })
+    }
+
+    /// Marks cuts in `text[start..stop]`, places from `start` on: between words and what is around them, and
+    /// inside what is written without spaces. Words are left whole, since they repeat; a new one can be
+    /// cut further ([`Self::next`]).
+    pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+        if self.fusing.is_some() {
+            self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
+        } else {
+            // Characters are never taken apart, so a pair is all there is to ask.
+            self.words_if(text, start, stop, cuts, |left, right| self.joins.pair(left, right));
+        }
+    }
+
+    #[inline]
+    fn words_if(
+        self,
+        text: &[u8],
+        start: usize,
+        stop: usize,
+        cuts: &mut Bits,
+        can_join: impl Fn(Spelling, Spelling) -> bool,
+    ) {
+        // Bytes that belong to words, and first bytes of unspaced characters, in the block before.
+        let (mut words_before, mut unspaced_before) = (0, 0);
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+            let block = block_at(text, at);
+            let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
+            let (mut words, mut neighbours) = (letters(&block), 0);
+            let beyond = beyond_ascii(&block);
+            let mut begins = !0;
+            if beyond | unspaced_before != 0 {
+                let unspaced = unspaced(&block);
+                // They have three bytes each, so neighbours are three places apart.
+                neighbours = unspaced & (unspaced << 3 | unspaced_before >> (BLOCK - 3));
+                let bytes = unspaced
+                    | unspaced << 1
+                    | unspaced << 2
+                    | unspaced_before >> (BLOCK - 1)
+                    | unspaced_before >> (BLOCK - 2);
+                unspaced_before = unspaced;
+                words |= beyond & !bytes;
+                begins = !inside(&block);
+            }
+            let mut asked = begins & !neighbours & !(words & preceding(words, words_before)) & within;
+            words_before = words;
+            if at == start {
+                asked &= !1;
+            }
+            let mut cut = self.between_neighbours(text, at, neighbours & within);
+            while asked != 0 {
+                let place = asked.trailing_zeros();
+                asked &= asked - 1;
+                let here = at + place as usize;
+                let left = self.read_before(text, here);
+                let (right, _) = self.read(text, here);
+                cut |= u64::from(!can_join(left, right)) << place;
+            }
+            *cuts |= cut;
+        }
+    }
+
+    /// Marks the cuts between neighbours of scripts without spaces, where what a pattern takes for a word
+    /// rarely repeats.
+    pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+        let mut before = 0;
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+            let block = block_at(text, at);
+            if before == 0 && beyond_ascii(&block) == 0 {
+                continue;
+            }
+            let unspaced = unspaced(&block);
+            let neighbours = unspaced & (unspaced << 3 | before >> (BLOCK - 3));
+            before = unspaced;
+            let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
+            *cuts |= self.between_neighbours(text, at, neighbours & within);
+        }
+    }
+
+    /// The cuts among the places, from `at` on, that stand between two characters of three bytes.
+    #[inline]
+    fn between_neighbours(self, text: &[u8], at: usize, mut places: u64) -> u64 {
+        let mut cut = 0;
+        while places != 0 {
+            let place = places.trailing_zeros();
+            places &= places - 1;
+            let pair = six_at(text, at + place as usize - 3);
+            cut |= u64::from(!self.joins.can_join_three(pair)) << place;
+        }
+        cut
+    }
+
+    /// The end of the piece that begins at `start`: where the first cut is, or `text`'s end.
+    pub(super) fn next(self, text: &[u8], start: usize) -> usize {
+        let (mut left, length) = self.read(text, start);
+        let mut at = start + length;
+        while at < text.len() {
+            let (right, length) = self.read(text, at);
+            if !self.can_join(left, right) {
+                return at;
+            }
+            left = right;
+            at += length;
+        }
+        text.len()
+    }
+}
+
+/// Six bytes of the text in one number, the first of them lowest.
+#[inline]
+fn six_at(text: &[u8], at: usize) -> u64 {
+    let eight = if let Some(Ok(eight)) = text.get(at..at + 8).map(<[u8; 8]>::try_from) {
+        eight
+    } else {
+        let mut eight = [0; 8];
+        let rest = &text[at..];
+        eight[..rest.len()].copy_from_slice(rest);
+        eight
+    };
+    u64::from_le_bytes(eight) & 0xFFFF_FFFF_FFFF
+}

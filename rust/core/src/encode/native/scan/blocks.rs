@@ -1,0 +1,322 @@
+//! The patterns of [`Plain`](super::Plain) by bits: a stretch of text is classified byte by byte, and
+//! where pieces begin follows from the classes of neighbours, sixty-four bytes in a few instructions.
+//!
+//! All bytes of a character have its class. A rule speaks of the first byte of a character, and of the
+//! byte before it, which is of the character before.
+
+use wide::u8x16;
+
+use super::super::bits::{Bits, WORD};
+use super::super::block::{BLOCK, block_at, following, inside, leads, letters, mask, preceding, within};
+use super::super::unicode::{Classes, NUMBER, SPACE};
+use super::super::work::STRETCH;
+use super::plain::Shape;
+use super::runs::contraction;
+
+/// Bytes that are looked at in one go: a stretch, and what completes its last character.
+pub(super) const MOST: usize = STRETCH + BLOCK;
+const BLOCKS: usize = MOST / BLOCK;
+
+/// The classes of a stretch; words 0 and the one behind the last stand for what is around it.
+struct Stretch {
+    blocks: usize,
+    /// First bytes of characters.
+    begins: [u64; BLOCKS + 2],
+    letters: [u64; BLOCKS + 2],
+    numbers: [u64; BLOCKS + 2],
+    spaces: [u64; BLOCKS + 2],
+    /// `\r` and `\n`.
+    breaks: [u64; BLOCKS + 2],
+    /// The space itself.
+    blanks: [u64; BLOCKS + 2],
+    /// `'`.
+    quotes: [u64; BLOCKS + 2],
+}
+
+/// Marks where pieces begin behind `start` and says up to where that is certain: a place where a piece
+/// ends whatever follows. None if there is no such place in the stretch.
+pub(super) fn mark<S: Shape>(
+    classes: &Classes,
+    text: &[u8],
+    start: usize,
+    stop: usize,
+    ends: &mut Bits,
+) -> Option<usize> {
+    let length = stop - start;
+    let stretch = Stretch::of::<S>(classes, text, start, length, stop == text.len());
+    // Runs of letters and of numbers end where the next character is neither, in every pattern.
+    let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
+    ends.clear(length);
+    let any_quote = stretch.rules::<S>(classes, &text[start..], ends);
+    if any_quote {
+        stretch.contractions::<S>(classes, &text[start..], ends);
+    }
+    let words = ends.words_mut();
+    words[certain / WORD] &= (1 << (certain % WORD)) - 1;
+    words[certain / WORD + 1..].fill(0);
+    ends.set(certain);
+    Some(start + certain)
+}
+
+impl Stretch {
+    fn of<S: Shape>(classes: &Classes, text: &[u8], start: usize, length: usize, is_end: bool) -> Self {
+        let blocks = length.div_ceil(BLOCK);
+        let none = [0; BLOCKS + 2];
+        let mut stretch = Self {
+            blocks,
+            begins: none,
+            letters: none,
+            numbers: none,
+            spaces: none,
+            breaks: none,
+            blanks: none,
+            quotes: none,
+        };
+        for index in 1..=blocks {
+            let at = start + (index - 1) * BLOCK;
+            let block = block_at(text, at);
+            stretch.begins[index] = !inside(&block);
+            stretch.letters[index] = letters(&block);
+            stretch.numbers[index] = mask(&block, |bytes| within(bytes, b'0', b'9'));
+            stretch.blanks[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b' ')));
+            stretch.spaces[index] = stretch.blanks[index] | mask(&block, |bytes| within(bytes, 9, 13));
+            stretch.breaks[index] =
+                mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\n')) | bytes.simd_eq(u8x16::splat(b'\r')));
+            stretch.quotes[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\'')));
+            let lead = leads(&block);
+            let inside = !stretch.begins[index];
+            if lead | inside != 0 {
+                let beyond = Beyond::of::<S>(classes, text, at, &block, lead);
+                for (class, firsts) in [
+                    (&mut stretch.letters, beyond.letters),
+                    (&mut stretch.numbers, beyond.numbers),
+                    (&mut stretch.spaces, beyond.spaces),
+                ] {
+                    class[index] |= firsts;
+                    // The bytes of a character follow its first, up to three of them.
+                    for _ in 0..3 {
+                        class[index] |= preceding(class[index], class[index - 1]) & inside;
+                    }
+                }
+            }
+        }
+        if is_end {
+            // The end of the text is to white space as more of it.
+            let rest = length % BLOCK;
+            if rest != 0 {
+                stretch.spaces[blocks] |= !0 << rest;
+            }
+            stretch.spaces[blocks + 1] = !0;
+        }
+        stretch
+    }
+
+    /// The last place before `length` where a run of letters or numbers ends.
+    fn last_end(&self, length: usize) -> Option<usize> {
+        for index in (1..=self.blocks).rev() {
+            let (letters, numbers) = (self.letters[index], self.numbers[index]);
+            let mut ends = self.begins[index]
+                & (preceding(letters, self.letters[index - 1]) & !letters
+                    | preceding(numbers, self.numbers[index - 1]) & !numbers);
+            if index == self.blocks && length % BLOCK != 0 {
+                ends &= (1 << (length % BLOCK)) - 1;
+            }
+            if ends != 0 {
+                return Some((index - 1) * BLOCK + (BLOCK - 1 - ends.leading_zeros() as usize));
+            }
+        }
+        None
+    }
+
+    /// All rules but contractions; whether a piece may be one.
+    #[inline]
+    fn rules<S: Shape>(&self, classes: &Classes, text: &[u8], ends: &mut Bits) -> bool {
+        let mut any_quote = 0;
+        let mut before = Before::default();
+        for index in 1..=self.blocks {
+            let (begins, letters, numbers) = (self.begins[index], self.letters[index], self.numbers[index]);
+            let (spaces, breaks, blanks) = (self.spaces[index], self.breaks[index], self.blanks[index]);
+            let others = !(letters | numbers | spaces);
+            let after_letter = preceding(letters, self.letters[index - 1]);
+            let after_number = preceding(numbers, self.numbers[index - 1]);
+            let after_space = preceding(spaces, self.spaces[index - 1]);
+            let after_break = preceding(breaks, self.breaks[index - 1]);
+            let after_blank = preceding(blanks, self.blanks[index - 1]);
+            let after_other = preceding(others, before.others);
+            before.others = others;
+
+            // `[^\s\p{L}\p{N}]+`, with a space before it.
+            let other_starts = others & begins & !after_other & !after_blank;
+            let mut starts = other_starts;
+
+            // `\p{L}+`, with what may stand before it.
+            let mut letter_starts = letters & begins & !after_letter;
+            if S::ANY_PREFIX {
+                // One character that is no letter, number, space or line break, when a piece begins with
+                // it: all its bytes, so that the letter behind them sees them.
+                let mut prefix = other_starts;
+                for _ in 0..3 {
+                    prefix |= preceding(prefix, before.prefix) & others & !begins;
+                }
+                letter_starts &= !(after_space & !after_break) & !preceding(prefix, before.prefix);
+                before.prefix = prefix;
+            } else {
+                letter_starts &= !after_blank;
+            }
+            starts |= letter_starts;
+
+            // `\p{N}`, in the lengths that the pattern has.
+            let mut number_starts = numbers & begins;
+            if S::DIGITS == usize::MAX {
+                number_starts &= !after_number & !after_blank;
+            } else if S::DIGITS > 1 && number_starts != 0 {
+                number_starts = before.every::<S>(number_starts, after_number);
+            }
+            starts |= number_starts;
+
+            // White space: line breaks right behind punctuation belong to that.
+            let mut rest = spaces;
+            if S::LINE_BREAKS {
+                let first = breaks & (after_other | before.absorbed >> 63);
+                let absorbed = breaks & !(breaks.wrapping_add(first));
+                rest &= !if first == 0 { 0 } else { absorbed };
+                before.absorbed = if first == 0 { 0 } else { absorbed };
+            }
+            let mut space_starts = rest & begins & !preceding(rest, before.rest);
+            before.rest = rest;
+            // The last one belongs to what follows.
+            let next_space = following(spaces, self.spaces[index + 1]);
+            let mut last = rest & !next_space;
+            if S::LINE_BREAKS {
+                last &= !breaks;
+                // `\s*[\r\n]+` ends at the last line break of a run.
+                let mut candidates = spaces & !breaks & begins & after_break;
+                while candidates != 0 {
+                    let place = candidates.trailing_zeros();
+                    candidates &= candidates - 1;
+                    if self.ends_line(classes, text, (index - 1) * BLOCK + place as usize) {
+                        space_starts |= 1 << place;
+                    }
+                }
+            }
+            space_starts |= last & begins;
+            starts |= space_starts;
+            ends.words_mut()[index - 1] |= starts;
+            let mut wide = last & !begins;
+            while wide != 0 {
+                // The last byte of a character: it begins before.
+                let mut at = (index - 1) * BLOCK + wide.trailing_zeros() as usize;
+                wide &= wide - 1;
+                while at > 0 && text[at] & 0xC0 == 0x80 {
+                    at -= 1;
+                }
+                ends.set(at);
+            }
+            any_quote |= self.quotes[index] & starts;
+        }
+        any_quote != 0
+    }
+
+    /// Whether no further line break follows in the white space from `at` on.
+    #[cold]
+    fn ends_line(&self, classes: &Classes, text: &[u8], mut at: usize) -> bool {
+        loop {
+            let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
+            let (flags, length) = classes.at(text, at);
+            if flags & SPACE == 0 {
+                return true;
+            }
+            if is_break(text[at]) {
+                return false;
+            }
+            at += length;
+        }
+    }
+
+    /// `'s` and the like, where a piece begins with the quote.
+    #[cold]
+    fn contractions<S: Shape>(&self, classes: &Classes, text: &[u8], ends: &mut Bits) {
+        for index in 1..=self.blocks {
+            let mut quotes = self.quotes[index]
+                & ends.words()[index - 1]
+                & following(self.letters[index], self.letters[index + 1]);
+            while quotes != 0 {
+                let at = (index - 1) * BLOCK + quotes.trailing_zeros() as usize;
+                quotes &= quotes - 1;
+                let length = contraction(text, at, S::ANY_CASE);
+                if length != 0 {
+                    ends.unset(at + 1);
+                    if classes.at(text, at + length).0 & S::LETTERS != 0 {
+                        ends.set(at + length);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the previous word leaves for the next.
+#[derive(Default)]
+struct Before {
+    others: u64,
+    prefix: u64,
+    absorbed: u64,
+    rest: u64,
+    /// Digits of the run so far.
+    digits: usize,
+}
+
+impl Before {
+    /// Of the numbers in every run the first, and every one after `S::DIGITS` more.
+    fn every<S: Shape>(&mut self, mut numbers: u64, after_number: u64) -> u64 {
+        let mut starts = 0;
+        while numbers != 0 {
+            let place = numbers.trailing_zeros();
+            numbers &= numbers - 1;
+            if after_number >> place & 1 == 0 {
+                self.digits = 0;
+            }
+            if self.digits.is_multiple_of(S::DIGITS) {
+                starts |= 1 << place;
+            }
+            self.digits += 1;
+        }
+        starts
+    }
+}
+
+/// The first bytes of the characters beyond ASCII in one block, by class.
+#[derive(Default)]
+struct Beyond {
+    letters: u64,
+    numbers: u64,
+    spaces: u64,
+}
+
+impl Beyond {
+    #[inline]
+    fn of<S: Shape>(classes: &Classes, text: &[u8], at: usize, block: &[u8; BLOCK], leads: u64) -> Self {
+        let letters = leads & certain_letters(block);
+        let mut beyond = Self { letters, numbers: 0, spaces: 0 };
+        let mut unknown = leads & !letters;
+        while unknown != 0 {
+            let place = unknown.trailing_zeros();
+            unknown &= unknown - 1;
+            let flags = classes.beyond_ascii(text, at + place as usize).0;
+            beyond.letters |= u64::from(flags & S::LETTERS != 0) << place;
+            beyond.numbers |= u64::from(flags & NUMBER != 0) << place;
+            beyond.spaces |= u64::from(flags & SPACE != 0) << place;
+        }
+        beyond
+    }
+}
+
+/// Most Chinese characters, U+4E00 to U+9FBF, which are letters without a look.
+#[inline]
+fn certain_letters(block: &[u8; BLOCK]) -> u64 {
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    mask(block, |bytes| within(bytes, 0xE5, 0xE8))
+        | first(0xE4) & second(0xB8, 0xBF)
+        | first(0xE9) & second(0x80, 0xBE)
+}
