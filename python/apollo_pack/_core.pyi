@@ -6,7 +6,16 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "PackedFiles", "__version__", "build", "plan", "qwen_tokenizer_json", "rows_in_order"]
+__all__ = [
+    "Encoder",
+    "PackedFiles",
+    "__version__",
+    "build",
+    "plan",
+    "qwen_tokenizer_json",
+    "recipes",
+    "rows_in_order",
+]
 
 __version__: str
 
@@ -26,6 +35,7 @@ def plan(
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
+def recipes() -> list[tuple[str, str]]: ...
 def qwen_tokenizer_json(tiktoken: bytes) -> bytes: ...
 def rows_in_order(
     rows: int, seed: int | None, epoch: int, start: int, step: int, count: int
