@@ -121,9 +121,7 @@ pub fn times(item: u64, epochs: f64) -> u32 {
 /// A fragment that comes at a place of the order, or would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    /// Those with a smaller one come first,
-    round: u32,
-    /// and of these, those with a smaller key.
+    /// Smaller ones come first.
     key: u64,
     epoch: u32,
     fragment: u32,
@@ -254,9 +252,7 @@ impl<'a> Sampler<'a> {
                 Order::Shuffle | Order::Proportions => hash(),
                 Order::Priority => waiting_time(hash(), share.priority),
             };
-            // Whole repetitions come one after the other where the order is to tell nothing else.
-            let round = if matches!(self.order, Order::Corpus | Order::Proportions) { epoch } else { 0 };
-            self.keys[group].push(Key { round, key, epoch, fragment });
+            self.keys[group].push(Key { key, epoch, fragment });
         }
     }
 
@@ -314,13 +310,13 @@ impl<'a> Sampler<'a> {
             groups.iter().enumerate().map(|(group, _)| sizes[group] as f64 * self.epochs_of(group)).collect();
         let wanted = target.tokens_by_group(&sizes, &most)?;
         for (keys, wanted) in groups.iter_mut().zip(wanted) {
-            keys.sort_unstable();
+            // Whole repetitions come one after the other.
+            keys.sort_unstable_by_key(|key| (key.epoch, key.key, key.fragment));
             let (mut taken, mut tokens) = (0, 0.0);
             while taken < keys.len() && tokens < wanted {
                 let end = taken + self.run(keys[taken..].iter().map(|key| (key.fragment, key.epoch)));
                 let document = keys[taken..end].iter().map(length).sum::<u64>() as f64;
                 for key in &mut keys[taken..end] {
-                    key.round = 0;
                     key.key = ((tokens + document / 2.0) / wanted).to_bits(); // positive: sorted as numbers are
                 }
                 tokens += document;
