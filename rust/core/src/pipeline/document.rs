@@ -250,14 +250,13 @@ impl<'a> DocumentEncoder<'a> {
         let Self { session, ways, tokens, eos_id, sample, .. } = self;
         let Way { renderer, reply_length, loss, .. } = &mut ways[rule];
         let row = self.seq_len as usize;
-        let reply_length = match *reply_length {
-            Some(length) => length,
-            None => {
-                let mut ids = Vec::new();
-                let reply = renderer.turn(1, "", false);
-                session.encode(reply.text, reply.marks, &mut ids)?;
-                *reply_length.insert(ids.len())
-            }
+        let reply_length = if let Some(length) = *reply_length {
+            length
+        } else {
+            let mut ids = Vec::new();
+            let reply = renderer.turn(1, "", false);
+            session.encode(reply.text, reply.marks, &mut ids)?;
+            *reply_length.insert(ids.len())
         };
         let mut cut = 0;
         for (number, turn) in turns.iter().enumerate() {
@@ -279,7 +278,9 @@ impl<'a> DocumentEncoder<'a> {
         self.whole = tokens.len() + cut;
         tokens.truncate(row);
         if !*loss {
-            tokens.iter_mut().for_each(|token| *token &= !(LOSS | END_LABEL));
+            for token in tokens.iter_mut() {
+                *token &= !(LOSS | END_LABEL);
+            }
         }
         Ok(())
     }

@@ -122,7 +122,7 @@ pub fn times(item: u64, epochs: f64) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     /// Smaller ones come first.
-    key: u64,
+    value: u64,
     epoch: u32,
     fragment: u32,
 }
@@ -252,7 +252,7 @@ impl<'a> Sampler<'a> {
                 Order::Shuffle | Order::Proportions => hash(),
                 Order::Priority => waiting_time(hash(), share.priority),
             };
-            self.keys[group].push(Key { key, epoch, fragment });
+            self.keys[group].push(Key { value: key, epoch, fragment });
         }
     }
 
@@ -283,7 +283,9 @@ impl<'a> Sampler<'a> {
                 self.keep_proportions(&mut keys, lengths, target)?;
             }
             let mut all = keys.pop().unwrap_or_default();
-            keys.into_iter().for_each(|mut keys| all.append(&mut keys));
+            for mut keys in keys {
+                all.append(&mut keys);
+            }
             all.sort_unstable();
             if all.len() >= u32::MAX as usize {
                 return Err(too_many(all.len() as u64));
@@ -311,13 +313,13 @@ impl<'a> Sampler<'a> {
         let wanted = target.tokens_by_group(&sizes, &most)?;
         for (keys, wanted) in groups.iter_mut().zip(wanted) {
             // Whole repetitions come one after the other.
-            keys.sort_unstable_by_key(|key| (key.epoch, key.key, key.fragment));
+            keys.sort_unstable_by_key(|key| (key.epoch, key.value, key.fragment));
             let (mut taken, mut tokens) = (0, 0.0);
             while taken < keys.len() && tokens < wanted {
                 let end = taken + self.run(keys[taken..].iter().map(|key| (key.fragment, key.epoch)));
                 let document = keys[taken..end].iter().map(length).sum::<u64>() as f64;
                 for key in &mut keys[taken..end] {
-                    key.key = ((tokens + document / 2.0) / wanted).to_bits(); // positive: sorted as numbers are
+                    key.value = ((tokens + document / 2.0) / wanted).to_bits(); // positive: sorted as numbers are
                 }
                 tokens += document;
                 taken = end;
@@ -398,15 +400,11 @@ mod tests {
         Target { tokens: None, temperature: 1.0, weights: Vec::new() }
     }
 
+    type Given<'a> = (&'a str, Share, Vec<(u64, u32)>);
     type Drawn = Vec<(String, u64, u32)>;
 
     /// Draws from inputs with these shares and items of these lengths; fragments are items, unless listed twice.
-    fn draw(
-        order: Order,
-        seed: u64,
-        inputs: &[(&str, Share, Vec<(u64, u32)>)],
-        target: &Target,
-    ) -> Result<Drawn> {
+    fn draw(order: Order, seed: u64, inputs: &[Given], target: &Target) -> Result<Drawn> {
         let shares: Vec<Share> = inputs.iter().map(|(_, share, _)| share.clone()).collect();
         let mut sampler = Sampler::new(order, seed, &shares, inputs.iter().map(|(path, ..)| *path));
         let (mut lengths, mut names) = (Vec::new(), Vec::new());

@@ -20,7 +20,8 @@ pub(super) fn ln(x: f64) -> f64 {
 }
 
 /// The exponential of a number between -700 and 700, to a few ulps.
-pub(crate) fn exp(x: f64) -> f64 {
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most 1010
+pub(super) fn exp(x: f64) -> f64 {
     let x = x.clamp(-700.0, 700.0);
     let power = (x / LN_2).round_ties_even();
     let rest = x - power * LN_2;

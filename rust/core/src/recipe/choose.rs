@@ -35,15 +35,12 @@ impl Recipe {
                     break;
                 }
             }
-            match found {
-                Some(rule) => {
-                    chosen.inputs.push(input);
-                    chosen.rules.push(rule);
-                }
-                None => {
-                    let reason = format!("not in the recipe {}", self.name);
-                    chosen.left_out.push(LeftOut { path: input.path, reason });
-                }
+            if let Some(rule) = found {
+                chosen.inputs.push(input);
+                chosen.rules.push(rule);
+            } else {
+                let reason = format!("not in the recipe {}", self.name);
+                chosen.left_out.push(LeftOut { path: input.path, reason });
             }
         }
         chosen.left_out.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
