@@ -197,6 +197,7 @@ _UNITS = {"": 1} | {
     for unit, base in (("B", 1000), ("IB", 1024))
 }
 
+
 def recipe_names() -> tuple[str, ...]:
     """Name the recipes that come along; ``"apollo"`` alone is the first."""
     return tuple(name for name, _ in _core.recipes())
