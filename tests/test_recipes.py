@@ -274,3 +274,24 @@ def test_recipes_are_printed_as_they_are():
         assert run("recipe", name).stdout == apollo_pack.recipe_text(name)
     assert apollo_pack.recipe_text("apollo") == apollo_pack.recipe_text("apollo-qwen")
     assert run("recipe", "nobody").returncode == 1
+
+
+def test_a_recipe_by_turn_in_shards(tmp_path):
+    """Labels that are not their own token are where they are in the one file, in whichever shard."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    dialogues = [[f"q{i}", f"a{i}", "and then?", "that " * (1 + i % 5)] for i in range(60)]
+    (corpus / "general_en.json").write_text(json.dumps(dialogues), encoding="utf-8")
+    recipe = tmp_path / "turns.toml"
+    recipe.write_text('[build]\nby_turn = true\npacking = "concat"\n[[mix]]\nepochs = 2\n', encoding="utf-8")
+    settings = {"seq_len": 64, "recipe": recipe}
+    one = apollo_pack.build(corpus, tmp_path / "one.bin", **settings)
+    many = apollo_pack.build(corpus, tmp_path / "many.bin", shard_size=3 * 64 * 4, **settings)
+    assert many.shards > 3
+    assert many.content_hash == one.content_hash
+    _core.PackedFiles([many.path]).verify()
+    whole, parts = PackedDataset(one.path), PackedDataset(many.path)
+    labels = np.stack([whole[i]["labels"] for i in range(len(whole))])
+    assert np.array_equal(labels, [parts[i]["labels"] for i in range(len(parts))])
+    tokens = np.stack([whole[i]["input_ids"] for i in range(len(whole))])
+    assert ((labels != -100) & (labels != tokens)).any(), "some label is not its own token"
