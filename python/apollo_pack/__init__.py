@@ -9,7 +9,7 @@
 
 from apollo_pack._core import __version__
 from apollo_pack.batch import collate
-from apollo_pack.building import build, plan
+from apollo_pack.building import build, plan, recipe_names, recipe_text
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.encoder import Encoder
 from apollo_pack.errors import (
@@ -28,7 +28,7 @@ from apollo_pack.errors import (
 )
 from apollo_pack.exports import ExportFormat, export
 from apollo_pack.loader import Loader
-from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
+from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
 
 __all__ = [
     "ApolloPackError",
@@ -46,6 +46,7 @@ __all__ = [
     "LedgerEntry",
     "Loader",
     "MissingFileError",
+    "Mix",
     "Note",
     "OutputBusyError",
     "OutputExistsError",
@@ -57,4 +58,6 @@ __all__ = [
     "collate",
     "export",
     "plan",
+    "recipe_names",
+    "recipe_text",
 ]

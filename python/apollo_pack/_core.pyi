@@ -14,6 +14,7 @@ __all__ = [
     "build",
     "plan",
     "qwen_tokenizer_json",
+    "recipes",
     "rows_in_order",
 ]
 
@@ -36,6 +37,7 @@ def plan(
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
+def recipes() -> list[tuple[str, str]]: ...
 def qwen_tokenizer_json(tiktoken: bytes) -> bytes: ...
 def rows_in_order(
     rows: int, seed: int | None, epoch: int, start: int, step: int, count: int

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     StrPath = str | os.PathLike[str]
 
-Packing = Literal["best-fit", "in-order", "concat"]
-Order = Literal["corpus", "shuffle"]
+Packing = Literal["best-fit", "in-order", "groups-of-256", "concat"]
+Order = Literal["corpus", "shuffle", "priority", "proportions"]
 Overflow = Literal["auto", "split", "truncate", "drop", "error"]
 SpecialTokens = Literal["text", "parse", "error"]
 Bos = Literal["auto", "never", "always"]
@@ -30,17 +30,20 @@ def build(
     out: StrPath,
     *,
     tokenizer: StrPath | None = None,
-    seq_len: int = 4096,
-    packing: Packing = "best-fit",
-    template: StrPath = "apollo",
-    order: Order = "corpus",
-    seed: int = 0,
-    overflow: Overflow = "auto",
-    special_tokens: SpecialTokens = "text",
-    bos: Bos = "auto",
+    recipe: StrPath | None = None,
+    seq_len: int | None = None,
+    packing: Packing | None = None,
+    template: StrPath | None = None,
+    order: Order | None = None,
+    seed: int | None = None,
+    overflow: Overflow | None = None,
+    special_tokens: SpecialTokens | None = None,
+    bos: Bos | None = None,
     eos: str | int | None = None,
     pad: str | int | None = None,
     bos_token: str | int | None = None,
+    order_file: StrPath | None = None,
+    write_order: StrPath | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
@@ -64,14 +67,18 @@ def build(
         out: the file to write; of shards, the name that theirs are made of
         tokenizer: a ``tokenizer.json``, its folder, or a hub name; by default ``tokenizer.json`` in the
             corpus folder, else ``$APOLLO_PACK_TOKENIZER``, else the embedded Qwen vocabulary
-        seq_len: tokens in a row, a multiple of 8
+        recipe: which files are taken, how often, in which order, and how they are treated: ``"apollo"`` (and
+            what else `recipe_names` lists), or a ``.toml`` file. All settings below go before what it says
+        seq_len: tokens in a row, a multiple of 8; by default that of the recipe, else 4096
         packing: ``"best-fit"`` cuts no document that fits a row; ``"in-order"`` keeps the order strictly;
-            ``"concat"`` lets documents run on and cuts them at row ends
+            ``"groups-of-256"`` does so in groups, as Apollo's original script; ``"concat"`` lets documents
+            run on and cuts them at row ends. By default that of the recipe, else ``"best-fit"``
         template: how dialogues are written: ``"apollo"``, ``"apollo-yi"``, ``"medjamba"``, ``"phi3"``,
             ``"chatml"``, or a ``.toml`` file with ``user``, ``assistant``, ``separator`` and, if wanted,
             ``follow_up`` and ``end``
-        order: of the documents: as in the corpus, or shuffled by `seed`
-        seed: of the shuffle
+        order: of the documents: as in the corpus, shuffled by `seed`, drawn by the recipe's priorities, or so
+            that its proportions are kept all along. By default that of the recipe, else ``"corpus"``
+        seed: of the order; by default that of the recipe, else 0
         overflow: of documents longer than a row: ``"auto"`` splits texts and truncates dialogues
             (and lets both run on under ``"concat"``); ``"split"``, ``"truncate"``, ``"drop"``, or
             ``"error"``, which makes them bad items
@@ -81,6 +88,8 @@ def build(
         eos: the end-of-text token, by text or id, where the tokenizer does not say it
         pad: the padding token, likewise
         bos_token: the BOS token, likewise
+        order_file: draw the documents that this file lists, in its order: lines of ``["path", item]``
+        write_order: write such a list of what was drawn
         threads: that encode and write; all cores by default
         on_error: an item that cannot be read stops the build, or is skipped, counted and listed
         max_item_bytes: items with more bytes of JSON than that are not kept in memory, and cannot be read
@@ -120,17 +129,19 @@ def plan(
     corpus: StrPath,
     *,
     tokenizer: StrPath | None = None,
-    seq_len: int = 4096,
-    packing: Packing = "best-fit",
-    template: StrPath = "apollo",
-    order: Order = "corpus",
-    seed: int = 0,
-    overflow: Overflow = "auto",
-    special_tokens: SpecialTokens = "text",
-    bos: Bos = "auto",
+    recipe: StrPath | None = None,
+    seq_len: int | None = None,
+    packing: Packing | None = None,
+    template: StrPath | None = None,
+    order: Order | None = None,
+    seed: int | None = None,
+    overflow: Overflow | None = None,
+    special_tokens: SpecialTokens | None = None,
+    bos: Bos | None = None,
     eos: str | int | None = None,
     pad: str | int | None = None,
     bos_token: str | int | None = None,
+    order_file: StrPath | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
@@ -140,9 +151,10 @@ def plan(
 
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
+    How many tokens there will be, and of what along the training order (`mix`), is estimated from samples.
     """
-    of_output = {"check_encoder": None, "force": False, "temp_dir": None, "shard_size": None}
-    settings = _settings({**locals(), **of_output})
+    unused = ("check_encoder", "force", "temp_dir", "shard_size", "write_order")
+    settings = _settings({**locals(), **dict.fromkeys(unused), "force": False})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
 
@@ -150,10 +162,14 @@ def plan(
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Pick the core's settings from the arguments of a call."""
     settings = {name: arguments[name] for name in _SETTINGS}
-    settings["template"] = str(settings["template"])
+    for name in ("template", "recipe"):
+        if settings[name] is not None:
+            settings[name] = os.fspath(settings[name])
+    if settings["order_file"] is not None and settings["order"] is not None:
+        raise ConfigError("order and order_file exclude each other")
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
-        if value is None and name in {"threads", "check_encoder"}:
+        if value is None and name != "max_item_bytes":
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
@@ -181,7 +197,30 @@ _UNITS = {"": 1} | {
     for unit, base in (("B", 1000), ("IB", 1024))
 }
 
+
+def recipe_names() -> tuple[str, ...]:
+    """Name the recipes that come along; ``"apollo"`` alone is the first."""
+    return tuple(name for name, _ in _core.recipes())
+
+
+def recipe_text(name: str) -> str:
+    """Give the TOML of a recipe that comes along.
+
+    Raises:
+        ConfigError: when there is none of that name.
+
+    """
+    texts = dict(_core.recipes())
+    chosen = next(iter(texts)) if name == "apollo" else name
+    if chosen not in texts:
+        raise ConfigError(f"there is no recipe {name!r}; choose one of apollo, {', '.join(texts)}")
+    return texts[chosen]
+
+
 _SETTINGS = (
+    "recipe",
+    "order_file",
+    "write_order",
     "seq_len",
     "packing",
     "template",

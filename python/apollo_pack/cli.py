@@ -1,4 +1,4 @@
-"""The command line: `build`, `inspect`, `verify`, `export`."""
+"""The command line: `build`, `plan`, `recipe`, `inspect`, `verify`, `export`."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ def commands() -> None:
 
     \b
     apollo-pack build corpus/ out.bin      make a packed file
+    apollo-pack plan corpus/               say what that would do
+    apollo-pack recipe apollo              print a recipe to begin with
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
     apollo-pack export hf out.bin folder   write it for other trainers
@@ -74,87 +76,109 @@ def choice(*names: str) -> click.Choice[str]:
     return click.Choice(names)
 
 
+_SETTINGS = [
+    click.option(
+        "--tokenizer",
+        metavar="PATH|NAME",
+        help="A tokenizer.json, its folder, or a name on the "
+        "Hugging Face hub. [default: tokenizer.json in CORPUS, else $APOLLO_PACK_TOKENIZER, else the "
+        "embedded Qwen vocabulary]",
+    ),
+    click.option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="Which files are taken, how often, in which order, and how they are treated: apollo "
+        "(apollo-qwen, apollo-gemma, apollo-yi, apollo-moe, medjamba), or a .toml file (`apollo-pack recipe` "
+        "prints one). Options given beside it go before what it says. [default: all files, once]",
+    ),
+    click.option("--seq-len", type=int, help="Tokens in a row, a multiple of 8. [default: 4096]"),
+    click.option(
+        "--packing",
+        type=choice("best-fit", "in-order", "groups-of-256", "concat"),
+        help="best-fit: each document goes where it fills a row best, and none that fits a row is cut. "
+        "in-order: documents keep their order, a row is padded when the next one does not fit. "
+        "groups-of-256: the same in groups, as Apollo's original script. "
+        "concat: documents run on and are cut at row ends. [default: best-fit]",
+    ),
+    click.option(
+        "--template",
+        metavar="NAME|FILE",
+        help="How dialogues are "
+        "written: apollo, apollo-yi, medjamba, phi3, chatml, or a .toml file with user, assistant and "
+        "separator (and follow_up, end). [default: apollo]",
+    ),
+    click.option(
+        "--order",
+        type=choice("corpus", "shuffle", "priority", "proportions"),
+        help="Of the documents: as they stand, shuffled by --seed, drawn by the recipe's priorities, or so "
+        "that its proportions are kept all along. [default: corpus]",
+    ),
+    click.option("--seed", type=int, help="Of the order. [default: 0]"),
+    click.option(
+        "--overflow",
+        type=choice("auto", "split", "truncate", "drop", "error"),
+        help="Of documents longer than a row. auto: split texts, truncate dialogues; "
+        "under --packing concat both run on. [default: auto]",
+    ),
+    click.option(
+        "--special-tokens",
+        type=choice("text", "parse", "error"),
+        help="What <|endoftext|> and the like are where they stand in raw text: characters, their ids, "
+        "or a reason to refuse the item. [default: text]",
+    ),
+    click.option(
+        "--bos",
+        type=choice("auto", "never", "always"),
+        help="Whether documents start with BOS. auto: when the tokenizer's post-processor adds one. "
+        "[default: auto]",
+    ),
+    click.option("--eos", metavar="TOKEN|ID", help="End-of-text, where the tokenizer does not say it."),
+    click.option("--pad", metavar="TOKEN|ID", help="Padding, likewise."),
+    click.option("--bos-token", metavar="TOKEN|ID", help="BOS, likewise."),
+    click.option(
+        "--threads",
+        type=int,
+        help="Threads that encode and write; the output does not depend on them. [default: all cores]",
+    ),
+    click.option(
+        "--on-error",
+        type=choice("stop", "skip"),
+        default="stop",
+        show_default=True,
+        help="An item that cannot be read stops the build, or is left out, counted and listed.",
+    ),
+    click.option(
+        "--max-item-bytes",
+        type=int,
+        default=1 << 30,
+        show_default=True,
+        help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
+    ),
+    click.option(
+        "--order-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help='Draw the documents that FILE lists, in its order; a line is ["path within CORPUS", item].',
+    ),
+]
+
+
+def settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a build."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
 @commands.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@settings
 @click.option(
-    "--tokenizer",
-    metavar="PATH|NAME",
-    help="A tokenizer.json, its folder, or a name on the "
-    "Hugging Face hub. [default: tokenizer.json in CORPUS, else $APOLLO_PACK_TOKENIZER, else the "
-    "embedded Qwen vocabulary]",
-)
-@click.option("--seq-len", default=4096, show_default=True, help="Tokens in a row, a multiple of 8.")
-@click.option(
-    "--packing",
-    type=choice("best-fit", "in-order", "concat"),
-    default="best-fit",
-    show_default=True,
-    help="best-fit: each document goes where it fills a row best, and none that fits a row is cut. "
-    "in-order: documents keep their order, a row is padded when the next one does not fit. "
-    "concat: documents run on and are cut at row ends.",
-)
-@click.option(
-    "--template",
-    default="apollo",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="How dialogues are "
-    "written: apollo, apollo-yi, medjamba, phi3, chatml, or a .toml file with user, assistant and "
-    "separator (and follow_up, end).",
-)
-@click.option(
-    "--order",
-    type=choice("corpus", "shuffle"),
-    default="corpus",
-    show_default=True,
-    help="Of the documents: as they stand, or shuffled by --seed.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of the shuffle.")
-@click.option(
-    "--overflow",
-    type=choice("auto", "split", "truncate", "drop", "error"),
-    default="auto",
-    show_default=True,
-    help="Of documents longer than a row. auto: split texts, truncate dialogues; "
-    "under --packing concat both run on.",
-)
-@click.option(
-    "--special-tokens",
-    type=choice("text", "parse", "error"),
-    default="text",
-    show_default=True,
-    help="What <|endoftext|> and the like are where they stand in raw text: characters, their ids, "
-    "or a reason to refuse the item.",
-)
-@click.option(
-    "--bos",
-    type=choice("auto", "never", "always"),
-    default="auto",
-    show_default=True,
-    help="Whether documents start with BOS. auto: when the tokenizer's post-processor adds one.",
-)
-@click.option("--eos", metavar="TOKEN|ID", help="End-of-text, where the tokenizer does not say it.")
-@click.option("--pad", metavar="TOKEN|ID", help="Padding, likewise.")
-@click.option("--bos-token", metavar="TOKEN|ID", help="BOS, likewise.")
-@click.option(
-    "--threads",
-    type=int,
-    help="Threads that encode and write; the output does not depend on them. [default: all cores]",
-)
-@click.option(
-    "--on-error",
-    type=choice("stop", "skip"),
-    default="stop",
-    show_default=True,
-    help="An item that cannot be read stops the build, or is left out, counted and listed.",
-)
-@click.option(
-    "--max-item-bytes",
-    type=int,
-    default=1 << 30,
-    show_default=True,
-    help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
+    "--write-order",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the list of the documents that were drawn, in order, as --order-file takes it.",
 )
 @click.option(
     "--temp-dir",
@@ -197,29 +221,54 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     alone. A build that was stopped after more than a few seconds goes on when the same command is given
     again.
     """
-    silent = quiet or as_json
-    progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
-        for of_output in ("force", "check_encoder", "temp_dir", "shard_size"):
-            settings.pop(of_output)
-        with progress as on_progress:
-            plan = building.plan(corpus, on_progress=on_progress, **settings)
-        if as_json:
-            click.echo(json.dumps(plan.raw))
-        elif not quiet:
-            console.print_plan(plan)
-        if plan.has_problems and settings["on_error"] == "stop":
-            raise ApolloPackError(
-                "the build would stop at the first item that cannot be read (see the notes)"
-            )
+        for name in ("force", "check_encoder", "temp_dir", "shard_size", "write_order"):
+            settings.pop(name)
+        _plan(corpus, quiet=quiet, as_json=as_json, **settings)
         return
+    silent = quiet or as_json
     on_plan: Callable[[Any], None] | None = None if silent else console.print_plan
-    with progress as on_progress:
+    with nullcontext(None) if silent else console.BuildProgress() as on_progress:
         report = building.build(corpus, out, on_plan=on_plan, on_progress=on_progress, **settings)
     if as_json:
         click.echo(json.dumps(report.raw))
     elif not quiet:
         console.print_report(report)
+
+
+@commands.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@settings
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on stdout.")
+def plan(corpus: Path, *, quiet: bool, as_json: bool, **settings: Any) -> None:
+    """Say what a build of CORPUS would do, and write nothing.
+
+    Reads all of it and counts; a few items all over each file are encoded, to say about how many tokens there
+    will be, of which source and language, and how they are mixed along the training order.
+    """
+    _plan(corpus, quiet=quiet, as_json=as_json, **settings)
+
+
+def _plan(corpus: Path, *, quiet: bool, as_json: bool, **settings: Any) -> None:
+    with nullcontext(None) if quiet or as_json else console.BuildProgress() as on_progress:
+        found = building.plan(corpus, on_progress=on_progress, **settings)
+    if as_json:
+        click.echo(json.dumps(found.raw))
+    elif not quiet:
+        console.print_plan(found)
+    if found.has_problems and settings["on_error"] == "stop":
+        raise ApolloPackError("the build would stop at the first item that cannot be read (see the notes)")
+
+
+@commands.command()
+@click.argument("name", required=False)
+def recipe(name: str | None) -> None:
+    """Print the recipe NAME, a TOML file to read or to change; without NAME, which there are."""
+    if name is None:
+        click.echo("\n".join(["apollo", *building.recipe_names()]))
+    else:
+        click.echo(building.recipe_text(name), nl=False)
 
 
 @commands.command()

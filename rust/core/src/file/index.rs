@@ -26,7 +26,7 @@ pub const INDEX_SUFFIX: &str = ".index.json";
 pub const MAX_SHARDS: usize = 99_999;
 
 /// An index: what the set says about itself, and its files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Index {
     pub(crate) metadata: Metadata,
     pub(crate) shards: Vec<ShardFile>,

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::plan::{Order, Packing};
+use crate::recipe::Recipe;
 use crate::render::Template;
 use crate::tokenizer::TokenizerInfo;
 
 /// The metadata of a packed file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Version of the format.
     pub format_version: u32,
@@ -36,6 +37,12 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
+    /// The recipe, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// XXH3-128 of the list of documents to draw, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_file: Option<String>,
     /// The files it was built from; there may be many, and the open shards of a set share them.
     pub inputs: Arc<Vec<InputRecord>>,
     /// What came in and what became of it; in a shard, of the whole set.

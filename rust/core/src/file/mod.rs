@@ -46,7 +46,7 @@ pub use set::PackedSet;
 pub(crate) use set::Spans;
 pub use storage::Access;
 pub use verify::{Verified, verify};
-pub use writer::{FileWriter, RowBlock, RowWriter, WrittenFile};
+pub use writer::{FileSize, FileWriter, RowBlock, RowWriter, WrittenFile};
 
 use serde::Serialize;
 

@@ -114,7 +114,7 @@ impl Row<'_> {
             if segment.item >= input.items {
                 return Err("a segment is of an item that its file does not have");
             }
-            if counts(column) {
+            if counts(column) && !metadata.template.by_turn {
                 return Err("the first token of a segment counts for the loss");
             }
             if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
@@ -133,8 +133,9 @@ impl Row<'_> {
         if (column..tokens.len()).any(counts) {
             return Err("padding counts for the loss");
         }
-        if self.exceptions.iter().any(|(place, label)| *place as usize >= column || *label >= vocab_size) {
-            return Err("a label stands on padding, or is not in the vocabulary");
+        let wrong = |place: usize, label| place >= column || !counts(place) || label >= vocab_size;
+        if self.exceptions.iter().any(|(place, label)| wrong(*place as usize, *label)) {
+            return Err("a label stands where nothing counts, or is not in the vocabulary");
         }
         totals.rows += 1;
         totals.segments += self.segments.len() as u64;

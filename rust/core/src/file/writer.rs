@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -27,6 +28,8 @@ pub struct RowBlock {
     pub segments: Vec<Segment>,
     /// For each row, the end of its segments in `segments`.
     pub row_ends: Vec<usize>,
+    /// Labels that are not their own token, by row * `seq_len` + column, ascending.
+    pub labels: Vec<(u64, u32)>,
 }
 
 /// A file being written under a name of its own, to be renamed when it is whole.
@@ -40,6 +43,21 @@ pub struct FileWriter {
     /// Of the blocks of tokens and masks, which are hashed while they are at hand.
     token_sums: Vec<AtomicU64>,
     mask_sums: Vec<AtomicU64>,
+    /// What rows came with, in whatever order they came; 12 bytes a label, which only recipes by turn have.
+    labels: Mutex<Vec<(u64, u32)>>,
+}
+
+/// What a file will hold.
+#[derive(Debug, Clone, Copy)]
+pub struct FileSize {
+    /// Rows.
+    pub rows: usize,
+    /// Tokens in each.
+    pub seq_len: u32,
+    /// Segments of all rows.
+    pub segments: usize,
+    /// Labels that are not their own token.
+    pub labels: u64,
 }
 
 /// A file whose rows are being written.
@@ -62,25 +80,26 @@ impl FileWriter {
     ///
     /// # Errors
     /// When the file cannot be made or there is no room for it.
-    pub fn create(disk: &Disk, path: PathBuf, rows: usize, seq_len: u32, segments: usize) -> Result<Self> {
+    pub fn create(disk: &Disk, path: PathBuf, size: FileSize) -> Result<Self> {
         let shape = Shape {
-            rows: rows as u64,
-            seq_len: u64::from(seq_len),
-            segments: segments as u64,
-            exceptions: 0,
+            rows: size.rows as u64,
+            seq_len: u64::from(size.seq_len),
+            segments: size.segments as u64,
+            exceptions: size.labels,
             metadata: 0,
         };
         let layout = Layout::new(shape).ok_or_else(|| too_large(&path))?;
         disk.create(&path)?.reserve(layout.file_bytes())?;
-        let blocks = rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
+        let blocks = size.rows.div_ceil(usize::try_from(layout.block_rows()).unwrap_or(1));
         let zeros = |count| std::iter::repeat_with(|| AtomicU64::new(0)).take(count).collect();
         Ok(Self {
             disk: disk.clone(),
             path,
             layout,
-            row_hashes: zeros(rows),
+            row_hashes: zeros(size.rows),
             token_sums: zeros(blocks),
             mask_sums: zeros(blocks),
+            labels: Mutex::default(),
         })
     }
 
@@ -122,6 +141,7 @@ impl FileWriter {
         open.file.set_length(self.layout.file_bytes())?;
         open.write(Tensor::Metadata, 0, &json)?;
         open.file.write_at(&header, 0)?;
+        open.write_labels()?;
         let sums = open.checksums()?;
         open.write(Tensor::Checksums, 0, bytemuck::cast_slice(&sums))?;
         let root = xxh3_128(bytemuck::cast_slice(&sums));
@@ -145,17 +165,26 @@ impl RowWriter<'_> {
     pub fn write_rows(&self, block: &RowBlock) -> Result<()> {
         let seq_len = usize::try_from(self.writer.layout.shape.seq_len).unwrap_or(usize::MAX);
         let tokens: &[u8] = bytemuck::cast_slice(&block.tokens);
-        let mut first = 0;
+        let (mut first, mut first_label) = (0, 0);
+        let mut exceptions: Vec<(u32, u32)> = Vec::new();
         for (i, &end) in block.row_ends.iter().enumerate() {
+            let start = ((block.first_row + i) * seq_len) as u64;
+            let in_row = block.labels[first_label..].iter();
+            let in_row = in_row.take_while(|(position, _)| *position < start + seq_len as u64);
+            let column = |position: u64| u32::try_from(position - start).unwrap_or(u32::MAX);
+            exceptions.clear();
+            exceptions.extend(in_row.map(|(position, label)| (column(*position), *label)));
+            first_label += exceptions.len();
             let hash = row_hash(
                 &tokens[i * seq_len * 4..(i + 1) * seq_len * 4],
                 &block.mask[i * seq_len / 8..(i + 1) * seq_len / 8],
                 &block.segments[first..end],
-                &[],
+                &exceptions,
             );
             self.writer.row_hashes[block.first_row + i].store(hash, Ordering::Relaxed);
             first = end;
         }
+        self.writer.labels.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&block.labels);
         let index = block.first_row / self.block_rows();
         self.writer.token_sums[index].store(xxh3_64(tokens), Ordering::Relaxed);
         self.writer.mask_sums[index].store(xxh3_64(&block.mask), Ordering::Relaxed);
@@ -181,6 +210,18 @@ impl RowWriter<'_> {
     fn write(&self, tensor: Tensor, at: usize, bytes: &[u8]) -> Result<()> {
         let at = self.writer.layout.range(tensor).start + at as u64;
         self.file.write_at(bytes, at)
+    }
+
+    fn write_labels(&self) -> Result<()> {
+        let mut labels = self.writer.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        labels.sort_unstable();
+        let promised = self.writer.layout.shape.exceptions;
+        if labels.len() as u64 != promised {
+            return Err(Error::Internal(format!("{} labels came of {promised}", labels.len())));
+        }
+        let (positions, values): (Vec<u64>, Vec<u32>) = std::mem::take(&mut *labels).into_iter().unzip();
+        self.write(Tensor::LabelPositions, 0, bytemuck::cast_slice(&positions))?;
+        self.write(Tensor::LabelValues, 0, bytemuck::cast_slice(&values))
     }
 
     /// Checksums of all blocks; what was not hashed on its way out is small, and read back.

@@ -4,16 +4,17 @@ use serde::Serialize;
 
 use std::path::Path;
 
-use super::config::BuildConfig;
+use super::config::{BuildConfig, Treatment};
 use super::document::{DocumentEncoder, Encoded};
 use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
-use crate::discover::{Input, Kind, discover};
+use crate::discover::{Input, Kind};
 use crate::error::{Error, Result};
 use crate::file::{InputRecord, PackedSet};
 use crate::ledger::{DropReason, Entry, Ledger};
 use crate::read::{Batch, Position, Reading, parse_item, read_batches};
-use crate::spool::LOSS;
+use crate::recipe::Chosen;
+use crate::spool::{END_LABEL, ID, LOSS};
 use crate::tokenizer::{Tokenizer, TokenizerSource};
 
 /// What was compared.
@@ -60,7 +61,7 @@ pub fn check_against(
     if tokenizer.info != metadata.tokenizer {
         return Err(set.differs("it was built with another tokenizer; name that with --tokenizer"));
     }
-    let inputs = discover(corpus)?.inputs;
+    let Chosen { inputs, rules, .. } = super::choose(corpus, &config)?;
     let now = inputs.iter().map(|input| &input.path);
     if !now.eq(metadata.inputs.iter().map(|input| &input.path)) {
         return Err(set.differs("the corpus has other files than it was built from"));
@@ -69,12 +70,19 @@ pub fn check_against(
     // What a shard has not, other shards may.
     let complete = rows.is_none_or(|rows| rows >= set.rows()) && metadata.shard.is_none();
     monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
-    let documents = DocumentEncoder::new(&tokenizer, &metadata.template, &config);
-    let mut comparison =
-        Comparison { set, documents, complete, places: places.iter().peekable(), segments: 0 };
+    let treatments = config.treatments()?;
+    let mut comparison = Comparison {
+        set,
+        config: &config,
+        treatments: &treatments,
+        documents: DocumentEncoder::new(&tokenizer, &treatments, &config),
+        complete,
+        places: places.iter().peekable(),
+        segments: 0,
+    };
     let mut entries = Vec::new();
     for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(metadata.inputs.iter())) {
-        entries.push(comparison.input(number, input, record, monitor)?);
+        entries.push(comparison.input((number, rules[number as usize]), input, record, monitor)?);
     }
     if let Some(place) = comparison.places.next() {
         return Err(set.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
@@ -82,11 +90,14 @@ pub fn check_against(
     let segments = comparison.segments;
     if complete {
         let named = inputs.iter().zip(&entries);
-        let ledger = Ledger::collect(
+        let mut ledger = Ledger::collect(
             named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
         );
         let mut found = metadata.ledger.clone();
         found.0.iter_mut().for_each(|entry| entry.entry.loss_tokens = 0); // the rows have been compared
+        for entry in ledger.0.iter_mut().chain(&mut found.0) {
+            entry.entry.undraw(); // what is drawn of what could be is the recipe's choice
+        }
         if ledger != found {
             return Err(set.differs("its ledger is not that of the corpus: something is missing"));
         }
@@ -125,6 +136,8 @@ fn places(set: &PackedSet, rows: Option<usize>) -> Result<Vec<Place>> {
 
 struct Comparison<'a> {
     set: &'a PackedSet,
+    config: &'a BuildConfig,
+    treatments: &'a [Treatment],
     documents: DocumentEncoder<'a>,
     /// Whether every item is encoded, or only those of the rows that are compared.
     complete: bool,
@@ -136,7 +149,7 @@ impl Comparison<'_> {
     /// Compares what comes from one input; gives its account.
     fn input(
         &mut self,
-        number: u32,
+        (number, rule): (u32, usize),
         input: &Input,
         record: &InputRecord,
         monitor: &Monitor,
@@ -152,7 +165,7 @@ impl Comparison<'_> {
             monitor.check()?;
             monitor.advance(batch.stored - seen);
             seen = batch.stored;
-            self.batch(number, input, &batch, &mut kind, &mut entry)?;
+            self.batch((number, rule), input, &batch, &mut kind, &mut entry)?;
             Ok(true)
         })?;
         let Some(summary) = summary else { return Err(Error::Interrupted) };
@@ -169,7 +182,7 @@ impl Comparison<'_> {
 
     fn batch(
         &mut self,
-        number: u32,
+        (number, rule): (u32, usize),
         input: &Input,
         batch: &Batch,
         kind: &mut Option<Kind>,
@@ -181,12 +194,17 @@ impl Comparison<'_> {
             if !wanted && !self.complete {
                 continue;
             }
+            if !wanted && !self.config.draws(&self.treatments[rule], raw.index) {
+                entry.items += 1;
+                entry.drop_item(DropReason::NotDrawn, 0);
+                continue;
+            }
             let mut encoded = Encoded::default();
             let item = raw.bytes.and_then(|bytes| parse_item(bytes).ok());
             let item = item.filter(|item| {
                 mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
             });
-            let result = item.map(|item| self.documents.encode(raw.index, &item, &mut encoded));
+            let result = item.map(|item| self.documents.encode(rule, raw.index, &item, &mut encoded));
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
             } else {
@@ -209,12 +227,17 @@ impl Comparison<'_> {
         let (file, row_there) = self.set.locate(row)?;
         let (tokens, mask) = (file.tokens(row_there)?, file.mask(row_there)?);
         let length = end - column;
+        let by_turn = self.config.template.by_turn;
+        let exceptions: Vec<usize> =
+            file.label_exceptions(row_there)?.iter().map(|(column, _)| *column as usize).collect();
         let expected = self.documents.last_tokens().get(start as usize..start as usize + length);
         let same = expected.is_some_and(|expected| {
             expected.iter().zip(column..end).all(|(expected, at)| {
                 let counts = mask[at / 8] >> (at % 8) & 1 == 1;
-                let counted = expected & LOSS != 0 && at > column; // the first of a segment never does
-                tokens[at] == expected & !LOSS && counts == counted
+                // The first of a segment never does, but where all is as the original has it.
+                let counted = expected & LOSS != 0 && (at > column || by_turn);
+                let ends = exceptions.binary_search(&at).is_ok();
+                tokens[at] == expected & ID && counts == counted && ends == (expected & END_LABEL != 0)
             })
         });
         if !same {

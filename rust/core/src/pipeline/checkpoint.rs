@@ -18,11 +18,11 @@ use super::collect::Encoded;
 use super::config::BuildConfig;
 use super::encode::Encoding;
 use super::monitor::Monitor;
+use super::order_file;
 use crate::discover::Input;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::read::{Position, begins_as_before};
-use crate::render::Template;
 use crate::tokenizer::TokenizerInfo;
 
 /// Its name in the workspace, and that of the next one until it is whole.
@@ -70,16 +70,11 @@ impl Stamp {
 }
 
 impl Basis {
-    pub(super) fn new(
-        inputs: &[Input],
-        config: &BuildConfig,
-        template: &Template,
-        tokenizer: &TokenizerInfo,
-    ) -> Result<Self> {
+    pub(super) fn new(inputs: &[Input], config: &BuildConfig, tokenizer: &TokenizerInfo) -> Result<Self> {
         let settings = json!({
             "version of apollo-pack": env!("CARGO_PKG_VERSION"),
             "tokenizer": tokenizer,
-            "template": template,
+            "template": config.template,
             "seq_len": config.seq_len,
             "packing": config.packing,
             "order": config.order,
@@ -88,6 +83,8 @@ impl Basis {
             "special_tokens": config.special_tokens.as_str(),
             "on_error": config.on_error.as_str(),
             "max_item_bytes": config.max_item_bytes,
+            "recipe": config.recipe.given(),
+            "order_file": config.order_file.as_deref().map(order_file::hash).transpose()?,
         });
         let Value::Object(settings) = settings else { return Err(Error::Internal("no settings".into())) };
         let input =

@@ -10,8 +10,8 @@ use super::encode::join;
 use super::monitor::Monitor;
 use crate::error::Result;
 use crate::file::{RowBlock, RowWriter, Segment, Totals};
-use crate::plan::Rows;
-use crate::spool::{LOSS, Spool};
+use crate::plan::{Draws, Rows, Slice};
+use crate::spool::{END_LABEL, ID, LOSS, Places, Spool};
 use crate::tokenizer::TokenizerInfo;
 
 /// What stands in the rows, counted where it was placed.
@@ -32,7 +32,9 @@ pub(super) struct Placed {
 pub(super) struct Gathering<'a> {
     pub(super) spool: &'a Spool,
     /// Where its fragments are.
-    pub(super) places: &'a [u64],
+    pub(super) places: &'a Places,
+    /// Which of them stand in rows.
+    pub(super) draws: &'a Draws,
     pub(super) rows: &'a Rows,
     pub(super) inputs: usize,
     pub(super) tokenizer: &'a TokenizerInfo,
@@ -41,6 +43,30 @@ pub(super) struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
+    /// The slices of a row.
+    fn slices(&self, row: usize) -> impl Iterator<Item = Slice> {
+        let length = |draw| self.places.length(self.draws.fragment(draw));
+        self.rows.slices(row, self.config.seq_len, length)
+    }
+
+    /// How many labels some rows have that are not their own token.
+    pub(super) fn labels(&self, rows: Range<usize>) -> Result<u64> {
+        let mut labels = 0;
+        if self.config.template.by_turn {
+            let mut tokens = Vec::new();
+            for slice in rows.flat_map(|row| self.slices(row)) {
+                tokens.resize(slice.length as usize, 0);
+                self.spool.read(
+                    self.places.of(self.draws.fragment(slice.piece)),
+                    slice.start,
+                    &mut tokens,
+                )?;
+                labels += tokens.iter().filter(|token| *token & END_LABEL != 0).count() as u64;
+            }
+        }
+        Ok(labels)
+    }
+
     /// Writes some rows to a file that holds just them.
     pub(super) fn write(&self, rows: &Range<usize>, file: &RowWriter) -> Result<Gathered> {
         let next = AtomicUsize::new(0);
@@ -101,6 +127,7 @@ impl Filler<'_> {
         block.tokens.resize(block_rows.len() * seq_len, 0);
         block.mask.resize(block_rows.len() * seq_len / 8, 0);
         block.segments.clear();
+        block.labels.clear();
         block.row_ends.clear();
         for (place, row) in block_rows.enumerate() {
             self.fill_row(place, start + row)?;
@@ -110,17 +137,21 @@ impl Filler<'_> {
 
     /// Fills the row that has a place in the block.
     fn fill_row(&mut self, place: usize, row: usize) -> Result<()> {
-        let Self { of: Gathering { spool, places, rows, tokenizer, config, .. }, block, counted } = self;
+        let Self { of, block, counted } = self;
+        let Gathering { spool, places, draws, rows, tokenizer, config, .. } = of;
         let seq_len = config.seq_len as usize;
         let at = place * seq_len;
+        let row_in_file = block.first_row + place;
         let tokens = &mut block.tokens[at..at + seq_len];
         let mut column = 0;
         let mut loss = 0;
-        for slice in &rows.slices[rows.first_slice(row)..rows.ends[row]] {
+        for slice in of.slices(row) {
             let end = column + slice.length as usize;
             let segment = &mut tokens[column..end];
-            let fragment = spool.read(places[slice.fragment as usize], slice.start, segment)?;
-            segment[0] &= !LOSS; // nothing of its own document stands before it
+            let fragment = spool.read(places.of(draws.fragment(slice.piece)), slice.start, segment)?;
+            if !config.template.by_turn || slice.start > 0 {
+                segment[0] &= !LOSS; // nothing of its own document stands before it
+            }
             let counting = segment.iter().map(|token| u64::from(token >> 31)).sum::<u64>();
             let placed = &mut counted.by_input[fragment.input as usize];
             placed.tokens += u64::from(slice.length);
@@ -132,10 +163,15 @@ impl Filler<'_> {
                 end: u32::try_from(end).unwrap_or(u32::MAX),
                 input: fragment.input,
                 item: fragment.item,
-                epoch: 0,
+                epoch: draws.epoch(slice.piece),
                 start,
                 flags: if cut { Segment::CUT } else { 0 } | if start > 0 { Segment::CONTINUED } else { 0 },
             });
+            if fragment.end_labels > 0 {
+                let labelled = (column..).zip(segment.iter()).filter(|(_, token)| *token & END_LABEL != 0);
+                let label = |(column, _)| ((row_in_file * seq_len + column) as u64, tokenizer.eos_id);
+                block.labels.extend(labelled.map(label));
+            }
             column = end;
         }
         block.row_ends.push(block.segments.len());
@@ -145,12 +181,12 @@ impl Filler<'_> {
             *mask = 0;
             for (bit, token) in tokens.iter_mut().enumerate() {
                 *mask |= u8::from(*token & LOSS != 0) << bit;
-                *token &= !LOSS;
+                *token &= ID;
             }
         }
         let totals = &mut counted.totals;
         totals.rows += 1;
-        totals.segments += (rows.ends[row] - rows.first_slice(row)) as u64;
+        totals.segments += (rows.first_slice(row + 1) - rows.first_slice(row)) as u64;
         totals.tokens += column as u64;
         totals.padding += (seq_len - column) as u64;
         totals.loss_tokens += loss;

@@ -3,13 +3,16 @@
 mod against;
 mod check;
 mod checkpoint;
+mod choices;
 mod collect;
 mod config;
 mod document;
 mod encode;
 mod gather;
 mod monitor;
+mod order_file;
 mod output;
+mod place;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -23,24 +26,21 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use against::{Agreement, check_against};
+pub use choices::{Choices, TemplateChoice};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
-pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
+pub use survey::{BuildPlan, FilePlan, MixPlan, Note, TokenizerPlan};
 
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
 use crate::error::{Error, InputError, Result};
 use crate::file::{FORMAT_VERSION, InputRecord, Metadata};
-use crate::ledger::{Entry, Ledger};
-use crate::plan::{DocumentOrder, pack};
-use crate::render::Template;
-use crate::spool::Spool;
+use crate::recipe::Chosen;
 use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::Basis;
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
-use gather::{Gathered, Gathering};
-use output::Output;
+use place::place;
 use survey::Depth;
 use workspace::Workspace;
 
@@ -90,10 +90,14 @@ pub fn plan(
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
-    let corpus = discover(corpus)?;
+    let chosen = choose(corpus, config)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(corpus, &loaded, &template, config, Depth::Whole, monitor)
+    survey::survey(&chosen, &loaded, config, Depth::Whole, monitor)
+}
+
+/// What the recipe takes of a corpus.
+fn choose(path: &Path, config: &BuildConfig) -> Result<Chosen> {
+    config.recipe.choose(discover(path)?, path, |input| survey::kind_of(input, config))
 }
 
 /// Builds `out` from `corpus`, or goes on with a build of it that was stopped.
@@ -119,15 +123,14 @@ pub(crate) fn build_with(
     monitor: &Monitor,
 ) -> Result<BuildReport> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
     let published = output::published(out, config)?;
     workspace::check_output(&published, config.force)?;
-    let corpus = discover(corpus_path)?;
-    workspace::keep_apart(&published, &corpus.inputs)?;
+    let chosen = choose(corpus_path, config)?;
+    workspace::keep_apart(&published, &chosen.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    let inputs = corpus.inputs.clone();
-    let basis = Basis::new(&inputs, config, &template, &loaded.info)?;
-    let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
+    let treatments = config.treatments()?;
+    let basis = Basis::new(&chosen.inputs, config, &loaded.info)?;
+    let plan = survey::survey(&chosen, &loaded, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
@@ -136,10 +139,11 @@ pub(crate) fn build_with(
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
     let encoding = Encoding {
-        inputs: &inputs,
+        inputs: &chosen.inputs,
         kinds: &kinds,
+        rules: &chosen.rules,
+        treatments: &treatments,
         tokenizer: &loaded,
-        template: &template,
         config,
         means,
         monitor,
@@ -177,7 +181,7 @@ fn make(
     corpus_path: &Path,
     out: &Path,
 ) -> Result<Made> {
-    let Encoding { inputs, tokenizer, template, config, monitor, .. } = *encoding;
+    let Encoding { inputs, tokenizer, config, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
     let spooled = before.as_ref().map_or(0, |encoded| encoded.spool.bytes());
     workspace.check_room(inputs.iter().map(Input::least_bytes).sum(), spooled)?;
@@ -189,7 +193,7 @@ fn make(
         }
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
-    let (mut output, gathered) = place(encoding, &spool, workspace, out)?;
+    let (mut output, placed) = place(encoding, &spool, workspace, out)?;
 
     monitor.start(Stage::Publish, 0);
     let records: Vec<_> = inputs.iter().zip(&encoded.files).map(input_record).collect();
@@ -200,72 +204,22 @@ fn make(
         seq_len: config.seq_len,
         tokenizer: tokenizer.info.clone(),
         special_tokens: config.special_tokens.as_str().into(),
-        template: template.clone(),
+        template: config.template.clone(),
         packing: config.packing,
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
+        recipe: config.recipe.given().cloned(),
+        order_file: placed.order_file.clone(),
         inputs: Arc::new(records),
-        ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
-        totals: gathered.totals,
+        ledger: placed.settle(inputs, encoded.entries.clone())?,
+        totals: placed.gathered.totals,
         shard: None,
     };
     let file_bytes = output.finish(&metadata)?;
     monitor.publishing()?;
     output.publish()?;
     Ok(Made { file_bytes, shards: output.shards(), metadata, encoded })
-}
-
-/// Plans the rows and writes them.
-fn place<'a>(
-    encoding: &Encoding<'a>,
-    spool: &Spool,
-    workspace: &'a Workspace,
-    out: &Path,
-) -> Result<(Output<'a>, Gathered)> {
-    let Encoding { inputs, tokenizer, config, means, monitor, .. } = *encoding;
-    monitor.start(Stage::Plan, 0);
-    let paths = inputs.iter().map(|input| input.path.as_str());
-    let mut order = DocumentOrder::new(config.order, config.seed, paths);
-    let mut lengths = Vec::new();
-    spool.each_fragment(|fragment| {
-        lengths.push(fragment.length);
-        order.push(fragment.input, fragment.item);
-        Ok(())
-    })?;
-    let order = order.finish();
-    let rows = pack(config.packing, &order, |i| lengths[i as usize], config.seq_len);
-    let places = Spool::places(&lengths);
-    drop((order, lengths));
-    let mut output = Output::create(&means.disk, workspace, out, inputs, &rows, config)?;
-    monitor.start(Stage::Write, rows.len() as u64);
-    let gathering = Gathering {
-        spool,
-        places: &places,
-        rows: &rows,
-        inputs: inputs.len(),
-        tokenizer: &tokenizer.info,
-        config,
-        monitor,
-    };
-    let gathered = output.write(&gathering)?;
-    Ok((output, gathered))
-}
-
-/// Closes the account: what the rows hold, counted there, has to be what encoding handed over.
-fn settle(inputs: &[Input], mut entries: Vec<Entry>, gathered: &Gathered) -> Result<Ledger> {
-    for (entry, placed) in entries.iter_mut().zip(&gathered.by_input) {
-        if entry.tokens_kept != placed.tokens {
-            return Err(Error::Internal(format!("{placed:?} were placed of {entry:?}")));
-        }
-        entry.loss_tokens = placed.loss_tokens;
-    }
-    let named = inputs.iter().zip(&entries);
-    let ledger = Ledger::collect(
-        named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
-    );
-    ledger.check()?;
-    Ok(ledger)
 }
 
 fn input_record((input, file): (&Input, &FileRecord)) -> InputRecord {

@@ -14,10 +14,9 @@ use crate::discover::Input;
 use crate::disk::{Disk, folder_of};
 use crate::error::{Error, Result};
 use crate::file::{
-    Access, FileWriter, Index, InputRecord, MAX_SHARDS, Metadata, PackedFile, ShardFile, Totals,
+    Access, FileSize, FileWriter, Index, InputRecord, MAX_SHARDS, Metadata, PackedFile, ShardFile, Totals,
     content_hash, index_name, is_index, shard_name,
 };
-use crate::plan::Rows;
 
 /// Name of the only file in the workspace.
 const ONLY: &str = "output";
@@ -73,9 +72,9 @@ impl<'a> Output<'a> {
         workspace: &'a Workspace,
         out: &Path,
         inputs: &[Input],
-        rows: &Rows,
-        config: &BuildConfig,
+        gathering: &Gathering,
     ) -> Result<Self> {
+        let Gathering { rows, config, .. } = *gathering;
         let set = set_name(out, config)?.map(str::to_owned);
         let published = published(out, config)?;
         let ranges = cut(rows.len(), config)?;
@@ -87,7 +86,9 @@ impl<'a> Output<'a> {
             }
             let segments = rows.first_slice(range.end) - rows.first_slice(range.start);
             let path = workspace.output(&name);
-            let writer = FileWriter::create(disk, path, range.len(), config.seq_len, segments)?;
+            let labels = gathering.labels(range.clone())?;
+            let size = FileSize { rows: range.len(), seq_len: config.seq_len, segments, labels };
+            let writer = FileWriter::create(disk, path, size)?;
             let (totals, root_hash) = (Totals::default(), String::new());
             Ok(Part { name, rows: range, writer, totals, root_hash })
         };

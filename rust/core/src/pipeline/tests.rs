@@ -11,7 +11,8 @@ use serde_json::json;
 use super::*;
 use crate::disk::faults::{Fault, Faults};
 use crate::file::{Access, PackedSet, verify};
-use crate::plan::{Order, Packing};
+use crate::plan::Order;
+use crate::recipe::Recipe;
 use crate::tokenizer::BosMode;
 
 const ENOSPC: i32 = 28;
@@ -52,23 +53,14 @@ fn tokenizer() -> TokenizerSource {
 fn config() -> BuildConfig {
     BuildConfig {
         seq_len: 64,
-        packing: Packing::BestFit,
-        template: "apollo".into(),
         order: Order::Shuffle,
         seed: 7,
-        overflow: Overflow::Auto,
-        special_tokens: SpecialMode::Text,
         bos: BosMode::Never,
-        eos: None,
-        pad: None,
-        bos_token: None,
         threads: Some(2),
         on_error: OnError::Skip,
         max_item_bytes: 1 << 20,
-        temp_dir: None,
-        shard_size: None,
-        check_encoder: None,
         force: true,
+        ..BuildConfig::default()
     }
 }
 
@@ -192,6 +184,28 @@ fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
     let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(3))?;
     println!("{kills} kills, {gone_on} builds went on from a checkpoint");
     assert!(kills >= 500 && gone_on >= 150, "{kills} kills, {gone_on} continued");
+    Ok(())
+}
+
+#[test]
+fn with_a_recipe_too() -> Outcome {
+    let recipe = "[build]\norder = 'priority'\nby_turn = true\npacking = 'groups-of-256'\n\
+                  [[mix]]\nkind = 'qa'\nepochs = 1.5\npriority = 4\n[[mix]]\nmax_documents = 300";
+    let recipe = Recipe::parse("mine".into(), recipe)?;
+    let plain = config();
+    let given = Choices { seq_len: Some(64), bos: Some(BosMode::Never), ..Choices::default() };
+    let config = BuildConfig::new(given, recipe)?;
+    let scene = Scene::new(BuildConfig {
+        threads: plain.threads,
+        on_error: plain.on_error,
+        max_item_bytes: plain.max_item_bytes,
+        force: true,
+        ..config
+    })?;
+    fs::write(scene.out(), &scene.whole)?;
+    verify(&PackedSet::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
+    let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(17))?;
+    assert!(kills >= 60 && gone_on >= 15, "{kills} kills, {gone_on} continued");
     Ok(())
 }
 

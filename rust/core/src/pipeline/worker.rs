@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 
 use super::check::Sample;
-use super::config::OnError;
+use super::config::{BuildConfig, OnError, Treatment};
 use super::document::{DocumentEncoder, Encoded};
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind};
@@ -16,7 +16,9 @@ use crate::read::{Batch, parse_item};
 /// One thread's encoding.
 pub(super) struct Worker<'a> {
     pub(super) documents: DocumentEncoder<'a>,
-    pub(super) on_error: OnError,
+    pub(super) config: &'a BuildConfig,
+    /// Of each rule of the recipe.
+    pub(super) treatments: &'a [Treatment],
     /// Set when nobody wants the result any more.
     pub(super) stop: &'a AtomicBool,
     /// Where documents go that are to be checked.
@@ -31,10 +33,11 @@ pub(super) struct EncodedBatch {
 }
 
 impl Worker<'_> {
-    /// Encodes the items of a batch; the first `checked` of them are sent to be checked.
+    /// Encodes the items of a batch by a rule of the recipe; the first `checked` of them are sent to be checked.
     pub(super) fn encode(
         &mut self,
         input: &Input,
+        rule: usize,
         kind: Option<Kind>,
         batch: &Batch,
         checked: usize,
@@ -45,11 +48,16 @@ impl Worker<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
+            if !self.config.draws(&self.treatments[rule], item.index) {
+                encoded.entry.items += 1;
+                encoded.entry.drop_item(DropReason::NotDrawn, 0);
+                continue;
+            }
             if number < checked {
                 self.documents.sample_next();
             }
             let result = match item.bytes {
-                Some(bytes) => self.encode_item(item.index, bytes, kind, &mut encoded),
+                Some(bytes) => self.encode_item(rule, item.index, bytes, kind, &mut encoded),
                 None => Err((0, batch.too_long())),
             };
             let Err((at, problem)) = result else {
@@ -66,7 +74,7 @@ impl Worker<'_> {
                 byte: Some(item.byte + at as u64),
                 problem,
             };
-            if self.on_error == OnError::Stop {
+            if self.config.on_error == OnError::Stop {
                 return Err(Error::Input(error));
             }
             encoded.entry.items += 1;
@@ -79,6 +87,7 @@ impl Worker<'_> {
     /// The error says at which byte of the item what is wrong.
     fn encode_item(
         &mut self,
+        rule: usize,
         index: u64,
         bytes: &[u8],
         kind: Option<Kind>,
@@ -87,7 +96,7 @@ impl Worker<'_> {
         let item = parse_item(bytes).map_err(|problem| (problem.at, problem.problem))?;
         match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
             Some(problem) => Err((0, problem)),
-            None => self.documents.encode(index, &item, encoded).map_err(|problem| (0, problem)),
+            None => self.documents.encode(rule, index, &item, encoded).map_err(|problem| (0, problem)),
         }
     }
 }
