@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "PackedFiles", "__version__", "build", "plan", "qwen_tokenizer_json", "rows_in_order"]
+__all__ = ["Encoder", "PackedFiles", "__version__", "build", "find_leaks", "plan", "qwen_tokenizer_json", "rows_in_order"]
 
 __version__: str
 
@@ -23,6 +23,12 @@ def build(
 def plan(
     corpus: object,
     tokenizer: _Tokenizer,
+    settings: dict[str, Any],
+    on_progress: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]: ...
+def find_leaks(
+    corpus: object,
+    benchmarks: Sequence[object],
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
@@ -52,6 +58,7 @@ class PackedFiles:
         tokenizer: _Tokenizer,
         rows: int | None = None,
         on_progress: Callable[[dict[str, Any]], object] | None = None,
+        decontaminate: Sequence[object] = (),
     ) -> dict[str, Any]: ...
 
 @final

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from apollo_pack import _core
 from apollo_pack.errors import ConfigError
+from apollo_pack.leakage import LEAK_SETTINGS, LeakUnit, benchmarks
 from apollo_pack.reports import BuildPlan, BuildReport
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     StrPath = str | os.PathLike[str]
 
@@ -45,6 +46,11 @@ def build(
     max_item_bytes: int = 1 << 30,
     temp_dir: StrPath | None = None,
     check_encoder: int | None = None,
+    decontaminate: Sequence[StrPath] = (),
+    leak_unit: LeakUnit = "characters",
+    leak_run: int | None = None,
+    leak_question: int | None = None,
+    leak_fold: bool = False,
     force: bool = False,
     on_plan: Callable[[BuildPlan], object] | None = None,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
@@ -86,6 +92,14 @@ def build(
             it; by default beside `out`
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
+        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept out: an
+            item is dropped as ``leaked`` when one of its texts, before the template, holds a whole question or
+            shares a run of characters with one; see `find_leaks`, which finds the same items
+        leak_unit: what the next two are counted in, ``"characters"`` or ``"words"``
+        leak_run: shared units in a row that make a leak; 64 characters or 13 words by default
+        leak_question: units from which on a whole question makes a leak wherever it stands, shorter ones where they
+            stand alone (a whole text, or a line of it); 32 characters or 8 words by default
+        leak_fold: compare in NFKC, in lower case, with white space as one space
         force: replace an existing output, and begin anew where a build that was stopped cannot be continued
         on_plan: called with the plan before the work begins
         on_progress: called about ten times a second with ``stage`` (``"survey"``, ``"encode"``,
@@ -134,7 +148,8 @@ def plan(
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     """
-    settings = _settings({**locals(), "check_encoder": None, "force": False, "temp_dir": None})
+    unused = {"check_encoder": None, "force": False, "temp_dir": None, "decontaminate": ()}
+    settings = _settings({**locals(), **unused, **LEAK_SETTINGS})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
 
@@ -143,9 +158,10 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Pick the core's settings from the arguments of a call."""
     settings = {name: arguments[name] for name in _SETTINGS}
     settings["template"] = str(settings["template"])
+    settings["decontaminate"] = benchmarks(settings["decontaminate"])
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
-        if value is None and name in {"threads", "check_encoder"}:
+        if value is None and name in _OPTIONAL:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
@@ -172,8 +188,15 @@ _SETTINGS = (
     "max_item_bytes",
     "temp_dir",
     "check_encoder",
+    "decontaminate",
+    "leak_unit",
+    "leak_run",
+    "leak_question",
+    "leak_fold",
     "force",
 )
+
+_OPTIONAL = {"threads", "check_encoder", "leak_run", "leak_question"}
 
 _INTEGERS = {
     "seq_len": (8, 1 << 24),
@@ -181,4 +204,6 @@ _INTEGERS = {
     "threads": (1, 1024),
     "check_encoder": (0, 1 << 31),
     "max_item_bytes": (1, (1 << 63) - 1),
+    "leak_run": (1, 1 << 16),
+    "leak_question": (1, 1 << 16),
 }

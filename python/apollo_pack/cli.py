@@ -1,4 +1,4 @@
-"""The command line: `build`, `inspect`, `verify`, `export`."""
+"""The command line: `build`, `inspect`, `verify`, `leakage`, `export`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
 from apollo_pack.exports import FORMATS, export
+from apollo_pack.leakage import LEAK_SETTINGS, find_leaks
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def commands() -> None:
     apollo-pack build corpus/ out.bin      make a packed file
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
+    apollo-pack leakage corpus/ bench.json look for questions of a benchmark
     apollo-pack export hf out.bin folder   write it for other trainers
 
     In Python: from apollo_pack import PackedDataset
@@ -72,6 +74,38 @@ def commands() -> None:
 def choice(*names: str) -> click.Choice[str]:
     """Offer one of a few names."""
     return click.Choice(names)
+
+
+def leak_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what counts as leaked."""
+    for option in (
+        click.option(
+            "--leak-fold", is_flag=True, help="Compare in NFKC, in lower case, with white space as one space."
+        ),
+        click.option(
+            "--leak-question",
+            type=int,
+            metavar="N",
+            help="Units from which on a whole question leaks wherever it stands; a shorter one does where it "
+            "stands alone, as a whole text or a line of it. [default: 32 characters, 8 words]",
+        ),
+        click.option(
+            "--leak-run",
+            type=int,
+            metavar="N",
+            help="Units in a row, shared with a question, that leak. [default: 64 characters, 13 words]",
+        ),
+        click.option(
+            "--leak-unit",
+            type=choice("characters", "words"),
+            default="characters",
+            show_default=True,
+            help="What these lengths are counted in. Words: runs of letters and digits in lower case, and "
+            "ideographs.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @commands.command()
@@ -171,6 +205,15 @@ def choice(*names: str) -> click.Choice[str]:
     "corpus from 1 GB on, else 0]",
 )
 @click.option(
+    "--decontaminate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="BENCH",
+    help="Keep out items that hold a question of this benchmark, or a part of one (see apollo-pack leakage "
+    "--help). May be given several times.",
+)
+@leak_options
+@click.option(
     "--force",
     is_flag=True,
     help="Replace OUT if it exists, and begin anew where a build that was stopped cannot be continued.",
@@ -197,6 +240,8 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
         settings.pop("force")
         settings.pop("check_encoder")
         settings.pop("temp_dir")
+        for name in ("decontaminate", *LEAK_SETTINGS):
+            settings.pop(name)
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
         if as_json:
@@ -260,6 +305,13 @@ def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool)
     help="With --against: compare N rows, spread over the file. [default: all, and that nothing is missing]",
 )
 @click.option(
+    "--decontaminate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="BENCH",
+    help="With --against: a benchmark that was kept out. Needed to see that nothing else is missing.",
+)
+@click.option(
     "--tokenizer",
     metavar="PATH|NAME",
     help="With --against: the tokenizer it was built with. [default: as for build]",
@@ -271,6 +323,7 @@ def verify(
     *,
     against: Path | None,
     rows: int | None,
+    decontaminate: tuple[Path, ...],
     tokenizer: str | None,
     quiet: bool,
     as_json: bool,
@@ -286,7 +339,7 @@ def verify(
                 (result,) = files.verify(on_progress)
             if found is not None:
                 with nullcontext(None) if silent else console.BuildProgress() as watch:
-                    result["against"] = files.check_against(against, found, rows, watch)
+                    result["against"] = files.check_against(against, found, rows, watch, decontaminate)
         except ApolloPackError as error:
             failures.append(error)
             continue
@@ -299,6 +352,45 @@ def verify(
         console.print_error(str(failure))
     if failures:
         raise failures[-1]
+
+
+@commands.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("bench", nargs=-1, required=True, type=click.Path(path_type=Path))
+@leak_options
+@click.option("--threads", type=int, help="Threads that search. [default: all cores]")
+@click.option(
+    "--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Leaks to show side by side."
+)
+@click.option(
+    "--list",
+    "listing",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    metavar="FILE",
+    help="Write every leak to FILE, as JSON Lines: file, item and byte, the question and what is shared.",
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+def leakage(
+    corpus: Path, bench: tuple[Path, ...], *, examples: int, listing: Any, quiet: bool, as_json: bool, **settings: Any
+) -> None:
+    """Look for questions of the benchmarks BENCH in the items of CORPUS.
+
+    BENCH is a folder, a .zip archive or a file of JSON or JSON Lines like CORPUS: objects with a question
+    (or prompt, problem, query, instruction, input), texts, or dialogues, of which the first turn counts.
+
+    An item leaks when one of its texts, before any template, holds a whole question, or shares a run of
+    characters with one. What is found stands in both texts; nothing is sampled.
+    """
+    silent = quiet or as_json
+    with nullcontext(None) if silent else console.BuildProgress() as on_progress:
+        report = find_leaks(corpus, *bench, on_progress=on_progress, **settings)
+    if listing is not None:
+        listing.writelines(json.dumps(leak, ensure_ascii=False) + "\n" for leak in report.raw["leaks"])
+    if as_json:
+        click.echo(json.dumps(report.raw))
+    elif not quiet:
+        console.print_leaks(report, examples)
 
 
 @commands.command("export")

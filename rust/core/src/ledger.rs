@@ -18,6 +18,8 @@ pub enum DropReason {
     NoLoss,
     /// Longer than a row (`--overflow drop`).
     TooLong,
+    /// It holds a question of a benchmark, or a part of one (`--decontaminate`).
+    Leaked,
 }
 
 /// The account of one source in one language.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use apollo_pack_core::leakage::{self, LeakRules, Unit};
 use apollo_pack_core::pipeline::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
 use apollo_pack_core::plan::{Order, Packing};
 use apollo_pack_core::tokenizer::{BosMode, TokenizerSource, tokenizer_json_of_qwen};
@@ -41,11 +42,17 @@ struct Settings {
     max_item_bytes: u64,
     temp_dir: Option<PathBuf>,
     check_encoder: Option<u32>,
+    decontaminate: Vec<PathBuf>,
+    leak_unit: String,
+    leak_run: Option<usize>,
+    leak_question: Option<usize>,
+    leak_fold: bool,
     force: bool,
 }
 
 impl Settings {
     fn into_config(self) -> PyResult<BuildConfig> {
+        let leak_rules = leak_rules(&self.leak_unit, self.leak_run, self.leak_question, self.leak_fold)?;
         Ok(BuildConfig {
             seq_len: self.seq_len,
             packing: choose(
@@ -93,9 +100,54 @@ impl Settings {
             max_item_bytes: self.max_item_bytes,
             temp_dir: self.temp_dir,
             check_encoder: self.check_encoder,
+            decontaminate: self.decontaminate,
+            leak_rules,
             force: self.force,
         })
     }
+}
+
+/// What counts as leaked; the usual lengths where none are given.
+fn leak_rules(unit: &str, run: Option<usize>, question: Option<usize>, fold: bool) -> PyResult<LeakRules> {
+    let units = [("characters", Unit::Characters), ("words", Unit::Words)];
+    let usual = LeakRules::usual(choose("leak_unit", unit, &units)?);
+    let (run, question) = (run.unwrap_or(usual.run), question.unwrap_or(usual.question));
+    Ok(LeakRules { run, question, fold, ..usual })
+}
+
+/// Looks for the questions of benchmarks in a corpus; `settings` has `leak_unit`, `leak_run`, `leak_question`,
+/// `leak_fold` and `threads`.
+#[pyfunction]
+#[pyo3(signature = (corpus, benchmarks, settings, on_progress=None))]
+pub(crate) fn find_leaks<'py>(
+    py: Python<'py>,
+    corpus: PathBuf,
+    benchmarks: Vec<PathBuf>,
+    settings: &Bound<'py, PyDict>,
+    on_progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let LeakSettings { leak_unit, leak_run, leak_question, leak_fold, threads } = settings.extract()?;
+    let rules = leak_rules(&leak_unit, leak_run, leak_question, leak_fold)?;
+    let monitor = Arc::new(Monitor::default());
+    let watched = Arc::clone(&monitor);
+    let report = job::run(
+        py,
+        &monitor,
+        move |monitor| leakage::find_leaks(&corpus, &benchmarks, rules, threads, monitor),
+        |py| report_progress(py, &watched, on_progress.as_ref()),
+    )?;
+    Ok(pythonize(py, &report)?)
+}
+
+/// The settings of a search for leaks, as Python gives them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct LeakSettings {
+    leak_unit: String,
+    leak_run: Option<usize>,
+    leak_question: Option<usize>,
+    leak_fold: bool,
+    threads: Option<usize>,
 }
 
 /// A tokenizer, as Python found it: `(label, tokenizer.json, tokenizer_config.json or None)`.

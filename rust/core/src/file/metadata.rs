@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::leakage::{BenchmarkFile, LeakRules};
 use crate::ledger::Ledger;
 use crate::plan::{Order, Packing};
 use crate::render::Template;
@@ -33,12 +34,25 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
+    /// What was kept out because a benchmark has it, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<Decontamination>,
     /// The files it was built from.
     pub inputs: Vec<InputRecord>,
     /// What came in and what became of it.
     pub ledger: Ledger,
     /// Sums over all rows.
     pub totals: Totals,
+}
+
+/// What was kept out because a benchmark has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decontamination {
+    /// What counted as leaked.
+    #[serde(flatten)]
+    pub rules: LeakRules,
+    /// The files of the benchmarks.
+    pub benchmarks: Vec<BenchmarkFile>,
 }
 
 /// A file of the corpus.

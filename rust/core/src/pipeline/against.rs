@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::config::BuildConfig;
 use super::document::{DocumentEncoder, Encoded};
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind, discover};
@@ -43,6 +44,7 @@ struct Place {
 /// Compares `rows` rows, spread over the file, or all (`None`) with their corpus. All of the corpus is read and its
 /// hashes are compared; the documents of the rows are encoded again. If all rows are compared, every item is
 /// encoded, no two segments hold the same tokens, and the ledger comes out the same: then nothing is missing.
+/// `benchmarks` are those whose questions were kept out; a comparison of some rows can do without.
 ///
 /// # Errors
 /// Names the first thing that differs, or why it cannot be compared.
@@ -50,12 +52,15 @@ pub fn check_against(
     file: &PackedFile,
     corpus: &Path,
     tokenizer: TokenizerSource,
+    benchmarks: &[PathBuf],
     rows: Option<usize>,
     monitor: &Monitor,
 ) -> Result<Agreement> {
     let metadata = file.metadata();
-    let config = BuildConfig::of_file(metadata)
+    let mut config = BuildConfig::of_file(metadata)
         .ok_or_else(|| file.differs("it was built with settings that this version does not know"))?;
+    config.decontaminate = benchmarks.to_vec();
+    let exclude = Exclude::load(&config)?;
     let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
     if tokenizer.info != metadata.tokenizer {
         return Err(file.differs("it was built with another tokenizer; name that with --tokenizer"));
@@ -67,10 +72,15 @@ pub fn check_against(
     }
     let places = places(file, rows)?;
     let complete = rows.is_none_or(|rows| rows >= file.rows());
+    if complete && exclude.decontamination() != metadata.decontamination {
+        return Err(
+            file.differs("it was built with other benchmarks kept out; name those with --decontaminate")
+        );
+    }
     monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
     let documents = DocumentEncoder::new(&tokenizer, &metadata.template, &config);
     let mut comparison =
-        Comparison { file, documents, complete, places: places.iter().peekable(), segments: 0 };
+        Comparison { file, documents, exclude, complete, places: places.iter().peekable(), segments: 0 };
     let mut entries = Vec::new();
     for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(&metadata.inputs)) {
         entries.push(comparison.input(number, input, record, monitor)?);
@@ -124,6 +134,7 @@ fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
 struct Comparison<'a> {
     file: &'a PackedFile,
     documents: DocumentEncoder<'a>,
+    exclude: Exclude,
     /// Whether every item is encoded, or only those of the rows that are compared.
     complete: bool,
     places: std::iter::Peekable<std::slice::Iter<'a, Place>>,
@@ -184,7 +195,13 @@ impl Comparison<'_> {
             let item = item.filter(|item| {
                 mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
             });
-            let result = item.map(|item| self.documents.encode(raw.index, &item, &mut encoded));
+            let result = item.map(|item| {
+                let excluded = self.exclude.reason(&item);
+                if wanted && excluded.is_some() {
+                    return Err("it is to be kept out".into());
+                }
+                self.documents.encode(raw.index, &item, excluded, &mut encoded)
+            });
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
             } else {

@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::collect::Encoded;
 use super::config::BuildConfig;
 use super::encode::Encoding;
+use super::exclude::Exclude;
 use super::monitor::Monitor;
 use crate::discover::Input;
 use crate::disk::{Disk, DiskFile};
@@ -75,6 +76,7 @@ impl Basis {
         config: &BuildConfig,
         template: &Template,
         tokenizer: &TokenizerInfo,
+        exclude: &Exclude,
     ) -> Result<Self> {
         let settings = json!({
             "version of apollo-pack": env!("CARGO_PKG_VERSION"),
@@ -88,6 +90,7 @@ impl Basis {
             "special_tokens": config.special_tokens.as_str(),
             "on_error": config.on_error.as_str(),
             "max_item_bytes": config.max_item_bytes,
+            "decontaminate": exclude.decontamination(),
         });
         let Value::Object(settings) = settings else { return Err(Error::Internal("no settings".into())) };
         let input =

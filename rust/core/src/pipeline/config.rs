@@ -7,6 +7,7 @@ use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
 use crate::file::Metadata;
+use crate::leakage::{LeakRules, Unit};
 use crate::plan::{Order, Packing};
 use crate::read::MAX_ITEM_BYTES;
 use crate::tokenizer::{BosMode, TokenOptions};
@@ -137,6 +138,10 @@ pub struct BuildConfig {
     pub temp_dir: Option<PathBuf>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
+    /// Benchmarks whose questions are kept out.
+    pub decontaminate: Vec<PathBuf>,
+    /// What counts as such a question.
+    pub leak_rules: LeakRules,
     /// Whether an existing output is replaced.
     pub force: bool,
 }
@@ -163,6 +168,11 @@ impl BuildConfig {
             max_item_bytes: MAX_ITEM_BYTES as u64,
             temp_dir: None,
             check_encoder: None,
+            decontaminate: Vec::new(), // a file names them, but who has it need not have them
+            leak_rules: metadata
+                .decontamination
+                .as_ref()
+                .map_or(LeakRules::usual(Unit::Characters), |found| found.rules),
             force: false,
         })
     }

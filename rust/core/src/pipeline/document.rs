@@ -79,14 +79,20 @@ impl<'a> DocumentEncoder<'a> {
         self.tokens.clear();
     }
 
-    /// Appends what becomes of an item; the error says why it is a bad one.
-    pub(super) fn encode(&mut self, index: u64, item: &Item, out: &mut Encoded) -> Result<(), String> {
+    /// Appends what becomes of an item, which may be `excluded`; the error says why it is a bad one.
+    pub(super) fn encode(
+        &mut self,
+        index: u64,
+        item: &Item,
+        excluded: Option<DropReason>,
+        out: &mut Encoded,
+    ) -> Result<(), String> {
         if self.turn_away_specials {
             self.refuse_special_tokens(item)?;
         }
         let trailing_question = self.tokenize(item)?;
         let overflow = self.overflow.for_kind(item.kind(), self.packing);
-        let too_long = self.tokens.len() > self.seq_len as usize;
+        let too_long = self.tokens.len() > self.seq_len as usize && excluded.is_none();
         if too_long && overflow == Overflow::Error {
             return Err(format!(
                 "it comes to {} tokens, more than the {} of a row (overflow=error)",
@@ -96,8 +102,12 @@ impl<'a> DocumentEncoder<'a> {
         }
         out.entry.items += 1;
         out.entry.tokens += self.tokens.len() as u64;
-        out.entry.trailing_questions += u64::from(trailing_question);
         let length = self.tokens.len();
+        if let Some(reason) = excluded {
+            out.entry.drop_item(reason, length as u64);
+            return Ok(());
+        }
+        out.entry.trailing_questions += u64::from(trailing_question);
         let kept = match overflow {
             _ if self.tokens.is_empty() => {
                 out.entry.drop_item(DropReason::NoAnswer, 0);
@@ -180,10 +190,7 @@ impl<'a> DocumentEncoder<'a> {
     }
 
     fn refuse_special_tokens(&self, item: &Item) -> Result<(), String> {
-        let texts = match item {
-            Item::Text(text) => std::slice::from_ref(text),
-            Item::Dialogue(turns) => turns,
-        };
+        let texts = item.texts();
         let found = self.specials.iter().find(|token| texts.iter().any(|text| text.contains(**token)));
         match found {
             Some(token) => Err(format!("it holds the special token {token} (special_tokens=error)")),

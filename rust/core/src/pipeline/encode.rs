@@ -12,6 +12,7 @@ use super::checkpoint::{Basis, Checkpointer};
 use super::collect::{Collector, Done, Encoded, Outcome};
 use super::config::BuildConfig;
 use super::document::DocumentEncoder;
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use super::worker::Worker;
 use super::workspace::Workspace;
@@ -29,6 +30,7 @@ pub(super) struct Encoding<'a> {
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) template: &'a Template,
     pub(super) config: &'a BuildConfig,
+    pub(super) exclude: &'a Exclude,
     pub(super) means: &'a Means,
     pub(super) monitor: &'a Monitor,
 }
@@ -104,7 +106,7 @@ impl Encoding<'_> {
         checkpointer: &Checkpointer,
         checkpoints: Receiver<Encoded>,
     ) -> Result<(Spool, Encoded)> {
-        let Self { inputs, kinds, tokenizer, template, config, means, monitor } = *self;
+        let Self { inputs, kinds, tokenizer, template, config, exclude, means, monitor } = *self;
         let threads = config.threads();
         let (work_out, work_in) = bounded::<Work>(threads);
         let (done_out, done_in) = unbounded::<Done>();
@@ -144,7 +146,7 @@ impl Encoding<'_> {
                 let (work_in, done_out, samples) = (work_in.clone(), done_out.clone(), samples_out.clone());
                 handles.push(scope.spawn(move || {
                     let documents = DocumentEncoder::new(tokenizer, template, config);
-                    let mut worker = Worker { documents, on_error: config.on_error, stop, samples };
+                    let mut worker = Worker { documents, exclude, on_error: config.on_error, stop, samples };
                     for Work { number, input, batch, checked, permits } in work_in {
                         // A batch that is lost to a panic (a defect) would be waited for without end.
                         let encode = || worker.encode(&inputs[input], kinds[input], &batch, checked);

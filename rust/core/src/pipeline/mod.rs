@@ -7,6 +7,7 @@ mod collect;
 mod config;
 mod document;
 mod encode;
+mod exclude;
 mod gather;
 mod monitor;
 mod survey;
@@ -37,6 +38,7 @@ use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::Basis;
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
+use exclude::Exclude;
 use gather::Gathered;
 use survey::Depth;
 use workspace::Workspace;
@@ -123,7 +125,8 @@ pub(crate) fn build_with(
     workspace::keep_apart(out, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
-    let basis = Basis::new(&inputs, config, &template, &loaded.info)?;
+    let exclude = Exclude::load(config)?;
+    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
     let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
@@ -138,6 +141,7 @@ pub(crate) fn build_with(
         tokenizer: &loaded,
         template: &template,
         config,
+        exclude: &exclude,
         means,
         monitor,
     };
@@ -171,7 +175,7 @@ fn make(
     corpus_path: &Path,
     out: &Path,
 ) -> Result<Made> {
-    let Encoding { inputs, tokenizer, template, config, monitor, .. } = *encoding;
+    let Encoding { inputs, tokenizer, template, config, exclude, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
     let spooled = before.as_ref().map_or(0, |encoded| encoded.spool.bytes());
     workspace.check_room(inputs.iter().map(Input::least_bytes).sum(), spooled)?;
@@ -199,6 +203,7 @@ fn make(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
+        decontamination: exclude.decontamination(),
         inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
         ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
         totals: gathered.totals,

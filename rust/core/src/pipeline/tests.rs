@@ -65,6 +65,8 @@ fn config() -> BuildConfig {
         max_item_bytes: 1 << 20,
         temp_dir: None,
         check_encoder: None,
+        decontaminate: Vec::new(),
+        leak_rules: crate::leakage::LeakRules::usual(crate::leakage::Unit::Characters),
         force: true,
     }
 }

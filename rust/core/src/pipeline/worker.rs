@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use super::check::Sample;
 use super::config::OnError;
 use super::document::{DocumentEncoder, Encoded};
+use super::exclude::Exclude;
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind};
 use crate::error::{Error, InputError, Result};
@@ -16,6 +17,7 @@ use crate::read::{Batch, parse_item};
 /// One thread's encoding.
 pub(super) struct Worker<'a> {
     pub(super) documents: DocumentEncoder<'a>,
+    pub(super) exclude: &'a Exclude,
     pub(super) on_error: OnError,
     /// Set when nobody wants the result any more.
     pub(super) stop: &'a AtomicBool,
@@ -87,7 +89,10 @@ impl Worker<'_> {
         let item = parse_item(bytes).map_err(|problem| (problem.at, problem.problem))?;
         match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
             Some(problem) => Err((0, problem)),
-            None => self.documents.encode(index, &item, encoded).map_err(|problem| (0, problem)),
+            None => {
+                let excluded = self.exclude.reason(&item);
+                self.documents.encode(index, &item, excluded, encoded).map_err(|problem| (0, problem))
+            }
         }
     }
 }
