@@ -6,7 +6,16 @@ from typing import Any, TypeAlias, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "PackedFiles", "__version__", "build", "find_leaks", "plan", "qwen_tokenizer_json", "rows_in_order"]
+__all__ = [
+    "Encoder",
+    "PackedFiles",
+    "__version__",
+    "build",
+    "find_leaks",
+    "plan",
+    "qwen_tokenizer_json",
+    "rows_in_order",
+]
 
 __version__: str
 

@@ -23,6 +23,7 @@ Overflow = Literal["auto", "split", "truncate", "drop", "error"]
 SpecialTokens = Literal["text", "parse", "error"]
 Bos = Literal["auto", "never", "always"]
 OnError = Literal["stop", "skip"]
+Dedup = Literal["off", "exact"]
 
 
 def build(
@@ -46,6 +47,7 @@ def build(
     max_item_bytes: int = 1 << 30,
     temp_dir: StrPath | None = None,
     check_encoder: int | None = None,
+    dedup: Dedup = "off",
     decontaminate: Sequence[StrPath] = (),
     leak_unit: LeakUnit = "characters",
     leak_run: int | None = None,
@@ -92,13 +94,16 @@ def build(
             it; by default beside `out`
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
-        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept out: an
-            item is dropped as ``leaked`` when one of its texts, before the template, holds a whole question or
-            shares a run of characters with one; see `find_leaks`, which finds the same items
+        dedup: ``"exact"`` drops an item as ``duplicate`` when one before it in the order of the corpus has
+            the same texts, compared in NFC with white space as one space and none at the ends (letter case
+            counts); takes one more pass over the corpus, and 32 bytes an item for as long
+        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept
+            out: an item is dropped as ``leaked`` when one of its texts, before the template, holds a whole
+            question or shares a run of characters with one; see `find_leaks`, which finds the same items
         leak_unit: what the next two are counted in, ``"characters"`` or ``"words"``
         leak_run: shared units in a row that make a leak; 64 characters or 13 words by default
-        leak_question: units from which on a whole question makes a leak wherever it stands, shorter ones where they
-            stand alone (a whole text, or a line of it); 32 characters or 8 words by default
+        leak_question: units from which on a whole question makes a leak wherever it stands, shorter ones
+            where they stand alone (a whole text, or a line of it); 32 characters or 8 words by default
         leak_fold: compare in NFKC, in lower case, with white space as one space
         force: replace an existing output, and begin anew where a build that was stopped cannot be continued
         on_plan: called with the plan before the work begins
@@ -148,7 +153,7 @@ def plan(
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     """
-    unused = {"check_encoder": None, "force": False, "temp_dir": None, "decontaminate": ()}
+    unused = {"check_encoder": None, "force": False, "temp_dir": None, "dedup": "off", "decontaminate": ()}
     settings = _settings({**locals(), **unused, **LEAK_SETTINGS})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
@@ -188,6 +193,7 @@ _SETTINGS = (
     "max_item_bytes",
     "temp_dir",
     "check_encoder",
+    "dedup",
     "decontaminate",
     "leak_unit",
     "leak_run",

@@ -205,6 +205,14 @@ def leak_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "corpus from 1 GB on, else 0]",
 )
 @click.option(
+    "--dedup",
+    type=choice("off", "exact"),
+    default="off",
+    show_default=True,
+    help="exact: keep out items that say the same as one before them in the order of the corpus, but for "
+    "Unicode normalization (NFC) and the amount of white space.",
+)
+@click.option(
     "--decontaminate",
     multiple=True,
     type=click.Path(path_type=Path),
@@ -240,7 +248,7 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
         settings.pop("force")
         settings.pop("check_encoder")
         settings.pop("temp_dir")
-        for name in ("decontaminate", *LEAK_SETTINGS):
+        for name in ("dedup", "decontaminate", *LEAK_SETTINGS):
             settings.pop(name)
         with progress as on_progress:
             plan = building.plan(corpus, on_progress=on_progress, **settings)
@@ -372,7 +380,14 @@ def verify(
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
 def leakage(
-    corpus: Path, bench: tuple[Path, ...], *, examples: int, listing: Any, quiet: bool, as_json: bool, **settings: Any
+    corpus: Path,
+    bench: tuple[Path, ...],
+    *,
+    examples: int,
+    listing: Any,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Look for questions of the benchmarks BENCH in the items of CORPUS.
 

@@ -225,8 +225,8 @@ def print_leaks(report: LeakReport, examples: int) -> None:
     rules = report.rules
     fold = ", folded" if rules["fold"] else ""
     _out.print(
-        f"{report.questions:,} questions of {len(report.benchmarks)} files, {report.runs:,} runs of {rules['run']} "
-        f"{rules['unit']}, whole questions from {rules['question']} {rules['unit']} on{fold}"
+        f"{report.questions:,} questions of {len(report.benchmarks)} files, {report.runs:,} runs of "
+        f"{rules['run']} {rules['unit']}, whole questions from {rules['question']} {rules['unit']} on{fold}"
     )
     if report.bad_items:
         _out.print(f"[yellow]note[/] {report.bad_items:,} items cannot be read, and were not looked at")
@@ -241,7 +241,10 @@ def _shared(place: str, before: str, shared: str, after: str) -> Text:
     marks = ("", "") if _coloured() else ("[[", "]]")
     shown = visible(f"{marks[0]}{shared}{marks[1]}")
     return Text.assemble(
-        (f"{visible(place)}\n", "bold"), (visible(before), CONTEXT), (shown, SHARED), (visible(after), CONTEXT)
+        (f"{visible(place)}\n", "bold"),
+        (visible(before), CONTEXT),
+        (shown, SHARED),
+        (visible(after), CONTEXT),
     )
 
 

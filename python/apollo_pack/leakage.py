@@ -90,8 +90,8 @@ def find_leaks(
 ) -> LeakReport:
     """Look for questions of benchmarks in every item of a corpus.
 
-    An item leaks when one of its texts (a text, or a turn) holds a whole question, or shares a run of units with
-    one. The search is exact: no sampling, and every hash that fits is compared with the text.
+    An item leaks when one of its texts (a text, or a turn) holds a whole question, or shares a run of units
+    with one. The search is exact: no sampling, and every hash that fits is compared with the text.
 
     Args:
         corpus: as for `build`
@@ -99,10 +99,10 @@ def find_leaks(
             ``query``, ``instruction``, ``input``), texts, or dialogues, of which the first turn counts
         leak_unit: what the lengths are counted in; words are runs of letters and digits in lower case, and
             ideographs
-        leak_run: shared units in a row that make a leak; 64 characters (Apollo's rule) or 13 words (GPT-3's) by
-            default
-        leak_question: units from which on a whole question makes a leak wherever it stands; a shorter one does
-            where it stands alone (a whole text, or a line of it); 32 characters or 8 words by default
+        leak_run: shared units in a row that make a leak; 64 characters (Apollo's rule) or 13 words (GPT-3's)
+            by default
+        leak_question: units from which on a whole question makes a leak wherever it stands; a shorter one
+            does where it stands alone (a whole text, or a line of it); 32 characters or 8 words by default
         leak_fold: compare in NFKC, in lower case, with white space as one space
         threads: that search; all cores by default
         on_progress: as for `build`

@@ -82,7 +82,8 @@ class LedgerEntry:
 
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
-    ``no-answer``, ``no-loss``, ``too-long`` and ``leaked``. ``loss_tokens`` of the kept ones count for the loss.
+    ``no-answer``, ``no-loss``, ``too-long``,
+    ``leaked`` and ``duplicate``. ``loss_tokens`` of the kept ones count for the loss.
     ``items_cut`` were longer than a row and split, or not kept to their end (what runs on over a row's end
     under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from them,
     ``trailing_questions`` were cut off because no answer follows.

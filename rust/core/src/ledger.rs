@@ -20,6 +20,8 @@ pub enum DropReason {
     TooLong,
     /// It holds a question of a benchmark, or a part of one (`--decontaminate`).
     Leaked,
+    /// An item before it says the same (`--dedup`).
+    Duplicate,
 }
 
 /// The account of one source in one language.

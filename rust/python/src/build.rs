@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use apollo_pack_core::file::Dedup;
 use apollo_pack_core::leakage::{self, LeakRules, Unit};
 use apollo_pack_core::pipeline::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
 use apollo_pack_core::plan::{Order, Packing};
@@ -42,6 +43,7 @@ struct Settings {
     max_item_bytes: u64,
     temp_dir: Option<PathBuf>,
     check_encoder: Option<u32>,
+    dedup: String,
     decontaminate: Vec<PathBuf>,
     leak_unit: String,
     leak_run: Option<usize>,
@@ -100,6 +102,7 @@ impl Settings {
             max_item_bytes: self.max_item_bytes,
             temp_dir: self.temp_dir,
             check_encoder: self.check_encoder,
+            dedup: choose("dedup", &self.dedup, &[("off", Dedup::Off), ("exact", Dedup::Exact)])?,
             decontaminate: self.decontaminate,
             leak_rules,
             force: self.force,

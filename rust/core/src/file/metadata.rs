@@ -34,6 +34,9 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
+    /// Which items were kept out because others before them say the same.
+    #[serde(default, skip_serializing_if = "Dedup::is_off")]
+    pub dedup: Dedup,
     /// What was kept out because a benchmark has it, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decontamination: Option<Decontamination>,
@@ -43,6 +46,24 @@ pub struct Metadata {
     pub ledger: Ledger,
     /// Sums over all rows.
     pub totals: Totals,
+}
+
+/// Which items are kept out because others before them say the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dedup {
+    /// None.
+    #[default]
+    Off,
+    /// Those with the same texts, but for Unicode normalization (NFC) and the amount of white space.
+    Exact,
+}
+
+impl Dedup {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
 }
 
 /// What was kept out because a benchmark has it.

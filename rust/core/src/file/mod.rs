@@ -33,7 +33,7 @@ mod verify;
 mod writer;
 
 pub use layout::HEADER_BYTES;
-pub use metadata::{Decontamination, InputRecord, Metadata, Totals};
+pub use metadata::{Decontamination, Dedup, InputRecord, Metadata, Totals};
 pub use reader::{PackedFile, SegmentRecord};
 pub use storage::Access;
 pub use verify::{Verified, verify};

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-use crossbeam_channel::bounded;
 use serde::Serialize;
 
 use super::{BenchmarkFile, Leak, LeakKind, LeakRules, Leakage};
 use crate::discover::{Input, discover};
 use crate::error::Result;
-use crate::pipeline::{Monitor, Stage};
-use crate::read::{Batch, Item, MAX_ITEM_BYTES, Position, Reading, parse_item, read_batches};
+use crate::pipeline::{Monitor, sweep};
+use crate::read::{Batch, Item, MAX_ITEM_BYTES, parse_item};
 
 /// Characters of the text that are shown before and after what is shared.
 const CONTEXT: usize = 48;
@@ -93,52 +91,23 @@ pub fn find_leaks<P: AsRef<Path>>(
 ) -> Result<LeakReport> {
     let inputs = discover(corpus)?.inputs;
     let leakage = Leakage::load(benchmarks, rules)?;
-    monitor.start(Stage::Survey, inputs.iter().map(|input| input.bytes).sum());
     let threads =
         threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-    let results = Mutex::new(BTreeMap::new());
-    let (work_out, work_in) = bounded::<(usize, Batch)>(2 * threads);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                for (number, batch) in &work_in {
-                    let found = look_at(&leakage, &inputs[number], &batch);
-                    let first = batch.items().next().map_or(0, |item| item.index);
-                    results.lock().unwrap_or_else(PoisonError::into_inner).insert((number, first), found);
-                }
-            });
-        }
-        let outcome = inputs.iter().enumerate().try_for_each(|(number, input)| {
-            let reading = Reading {
-                batch_bytes: 256 * 1024,
-                max_item_bytes: MAX_ITEM_BYTES,
-                from: Position::default(),
-            };
-            let mut seen = 0;
-            read_batches(input, &reading, |batch| {
-                monitor.check()?;
-                monitor.advance(batch.stored - seen);
-                seen = batch.stored;
-                Ok(batch.is_empty() || work_out.send((number, batch)).is_ok())
-            })
-            .map(|_| ())
-        });
-        drop(work_out);
-        outcome
-    })?;
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(report(&leakage, &inputs, results))
+    let look = |input: usize, batch: &Batch| look_at(&leakage, &inputs[input], input, batch);
+    let found = sweep(&inputs, threads, MAX_ITEM_BYTES, monitor, look)?;
+    Ok(report(&leakage, &inputs, found))
 }
 
 #[derive(Default)]
 struct Found {
+    input: usize,
     items: u64,
     bad_items: u64,
     leaks: Vec<FoundLeak>,
 }
 
-fn look_at(leakage: &Leakage, input: &Input, batch: &Batch) -> Found {
-    let mut found = Found::default();
+fn look_at(leakage: &Leakage, input: &Input, number: usize, batch: &Batch) -> Found {
+    let mut found = Found { input: number, ..Found::default() };
     for raw in batch.items() {
         found.items += 1;
         let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else {
@@ -151,11 +120,11 @@ fn look_at(leakage: &Leakage, input: &Input, batch: &Batch) -> Found {
     found
 }
 
-fn report(leakage: &Leakage, inputs: &[Input], results: BTreeMap<(usize, u64), Found>) -> LeakReport {
+fn report(leakage: &Leakage, inputs: &[Input], results: Vec<Found>) -> LeakReport {
     let mut counts: BTreeMap<(&str, &str), LeakCount> = BTreeMap::new();
     let (mut leaks, mut bad_items) = (Vec::new(), 0);
-    for ((number, _), found) in results {
-        let (source, language) = (&inputs[number].name.source, &inputs[number].name.language);
+    for found in results {
+        let (source, language) = (&inputs[found.input].name.source, &inputs[found.input].name.language);
         let count = counts.entry((source, language)).or_default();
         (count.source, count.language) = (source.clone(), language.clone());
         count.items += found.items;

@@ -60,7 +60,6 @@ pub fn check_against(
     let mut config = BuildConfig::of_file(metadata)
         .ok_or_else(|| file.differs("it was built with settings that this version does not know"))?;
     config.decontaminate = benchmarks.to_vec();
-    let exclude = Exclude::load(&config)?;
     let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
     if tokenizer.info != metadata.tokenizer {
         return Err(file.differs("it was built with another tokenizer; name that with --tokenizer"));
@@ -72,6 +71,7 @@ pub fn check_against(
     }
     let places = places(file, rows)?;
     let complete = rows.is_none_or(|rows| rows >= file.rows());
+    let exclude = Exclude::load(&inputs, &config, monitor)?;
     if complete && exclude.decontamination() != metadata.decontamination {
         return Err(
             file.differs("it was built with other benchmarks kept out; name those with --decontaminate")
@@ -196,7 +196,7 @@ impl Comparison<'_> {
                 mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
             });
             let result = item.map(|item| {
-                let excluded = self.exclude.reason(&item);
+                let excluded = self.exclude.reason(number as usize, raw.index, &item);
                 if wanted && excluded.is_some() {
                     return Err("it is to be kept out".into());
                 }

@@ -90,6 +90,7 @@ impl Basis {
             "special_tokens": config.special_tokens.as_str(),
             "on_error": config.on_error.as_str(),
             "max_item_bytes": config.max_item_bytes,
+            "dedup": config.dedup,
             "decontaminate": exclude.decontamination(),
         });
         let Value::Object(settings) = settings else { return Err(Error::Internal("no settings".into())) };

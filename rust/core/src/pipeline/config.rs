@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
-use crate::file::Metadata;
+use crate::file::{Dedup, Metadata};
 use crate::leakage::{LeakRules, Unit};
 use crate::plan::{Order, Packing};
 use crate::read::MAX_ITEM_BYTES;
@@ -138,6 +138,8 @@ pub struct BuildConfig {
     pub temp_dir: Option<PathBuf>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
+    /// Which items are kept out because others before them say the same.
+    pub dedup: Dedup,
     /// Benchmarks whose questions are kept out.
     pub decontaminate: Vec<PathBuf>,
     /// What counts as such a question.
@@ -168,6 +170,7 @@ impl BuildConfig {
             max_item_bytes: MAX_ITEM_BYTES as u64,
             temp_dir: None,
             check_encoder: None,
+            dedup: metadata.dedup,
             decontaminate: Vec::new(), // a file names them, but who has it need not have them
             leak_rules: metadata
                 .decontamination

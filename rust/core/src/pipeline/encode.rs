@@ -149,7 +149,7 @@ impl Encoding<'_> {
                     let mut worker = Worker { documents, exclude, on_error: config.on_error, stop, samples };
                     for Work { number, input, batch, checked, permits } in work_in {
                         // A batch that is lost to a panic (a defect) would be waited for without end.
-                        let encode = || worker.encode(&inputs[input], kinds[input], &batch, checked);
+                        let encode = || worker.encode((input, &inputs[input]), kinds[input], &batch, checked);
                         let outcome = catch_unwind(AssertUnwindSafe(encode))
                             .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())));
                         let (stored, end) = (batch.stored, batch.end);

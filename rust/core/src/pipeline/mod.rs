@@ -6,11 +6,13 @@ mod checkpoint;
 mod collect;
 mod config;
 mod document;
+mod duplicates;
 mod encode;
 mod exclude;
 mod gather;
 mod monitor;
 mod survey;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -25,6 +27,7 @@ pub use against::{Agreement, check_against};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
 pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
+pub(crate) use sweep::sweep;
 
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
@@ -125,13 +128,13 @@ pub(crate) fn build_with(
     workspace::keep_apart(out, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
-    let exclude = Exclude::load(config)?;
-    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
     let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
     }
+    let exclude = Exclude::load(&inputs, config, monitor)?;
+    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
 
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
@@ -203,6 +206,7 @@ fn make(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
+        dedup: config.dedup,
         decontamination: exclude.decontamination(),
         inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
         ledger: settle(inputs, encoded.entries.clone(), &gathered)?,

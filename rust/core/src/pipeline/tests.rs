@@ -65,6 +65,7 @@ fn config() -> BuildConfig {
         max_item_bytes: 1 << 20,
         temp_dir: None,
         check_encoder: None,
+        dedup: crate::file::Dedup::Off,
         decontaminate: Vec::new(),
         leak_rules: crate::leakage::LeakRules::usual(crate::leakage::Unit::Characters),
         force: true,

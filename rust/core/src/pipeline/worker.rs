@@ -36,22 +36,22 @@ impl Worker<'_> {
     /// Encodes the items of a batch; the first `checked` of them are sent to be checked.
     pub(super) fn encode(
         &mut self,
-        input: &Input,
+        (number, input): (usize, &Input),
         kind: Option<Kind>,
         batch: &Batch,
         checked: usize,
     ) -> Result<EncodedBatch> {
         let mut encoded = Encoded::default();
         let mut bad = Vec::new();
-        for (item, number) in batch.items().zip(0..) {
+        for (item, place) in batch.items().zip(0..) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            if number < checked {
+            if place < checked {
                 self.documents.sample_next();
             }
             let result = match item.bytes {
-                Some(bytes) => self.encode_item(item.index, bytes, kind, &mut encoded),
+                Some(bytes) => self.encode_item((number, item.index), bytes, kind, &mut encoded),
                 None => Err((0, batch.too_long())),
             };
             let Err((at, problem)) = result else {
@@ -81,7 +81,7 @@ impl Worker<'_> {
     /// The error says at which byte of the item what is wrong.
     fn encode_item(
         &mut self,
-        index: u64,
+        (input, index): (usize, u64),
         bytes: &[u8],
         kind: Option<Kind>,
         encoded: &mut Encoded,
@@ -90,7 +90,7 @@ impl Worker<'_> {
         match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
             Some(problem) => Err((0, problem)),
             None => {
-                let excluded = self.exclude.reason(&item);
+                let excluded = self.exclude.reason(input, index, &item);
                 self.documents.encode(index, &item, excluded, encoded).map_err(|problem| (0, problem))
             }
         }
