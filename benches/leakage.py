@@ -76,9 +76,8 @@ def main() -> None:
         difference = set(found["script"]) ^ set(found["apollo-pack"])
         sys.exit(f"they differ in {len(difference)} items: {sorted(difference)[:5]}")
     script, ours = (statistics.median(times) for times in seconds.values())
-    print(
-        f"{len(found['script'])} items leak; script {script:.2f} s, apollo-pack {ours:.2f} s: {script / ours:.0f} times"
-    )
+    leaks, ratio = len(found["script"]), script / ours
+    print(f"{leaks} items leak; script {script:.2f} s, apollo-pack {ours:.2f} s: {ratio:.0f} times")
 
 
 main()

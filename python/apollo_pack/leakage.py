@@ -63,9 +63,9 @@ class Leak:
 class LeakReport:
     """What a corpus leaks.
 
-    ``rules`` are the settings, ``benchmarks`` the files with their hashes, ``questions`` and ``runs`` how many
-    different ones they have, ``counts`` are by source and language, ``leaks`` in the order of the corpus;
-    ``bad_items`` could not be read and were not looked at.
+    ``rules`` are the settings, ``benchmarks`` the files with their hashes, ``questions`` and ``runs`` how
+    many different ones they have, ``counts`` are by source and language, ``leaks`` in the order of the
+    corpus; ``bad_items`` could not be read and were not looked at.
     """
 
     rules: Mapping[str, Any]
