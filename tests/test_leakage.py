@@ -17,7 +17,7 @@ CLEAN = ["What does the heart do?", "It pumps blood through the body."]
 LEAKING = [
     [f"Exam: {LONG}\n(A) B12", "(A)"],
     [f"{SHORT}\n(A) 卵巢\n(B) 前庭大腺", "(A)"],
-    ["Tell me about vitamins.", f"... {LONG[10:80]} ..."],
+    ["Tell me about vitamins.", f"... {LONG[10:79]} ..."],
 ]
 
 
@@ -39,7 +39,7 @@ def test_leaks_are_found_and_shown(leaking):
     assert [(leak.item, leak.kind) for leak in report.leaks] == [(1, "question"), (2, "question"), (3, "run")]
     assert (report.questions, report.counts[0].questions, report.counts[0].runs) == (2, 2, 1)
     run = report.leaks[2]
-    assert (run.shared, run.before, run.after) == (LONG[10:80], "... ", " ...")
+    assert (run.shared, run.before, run.after) == (LONG[10:79], "... ", " ...")
     assert (run.benchmark, run.benchmark_item, run.question) == ("bench.json", 0, LONG)
     content = (corpus / "medicalExam_en.json").read_bytes()
     assert content[run.byte :].startswith(b'["Tell me')
@@ -53,7 +53,8 @@ def test_lengths_are_settable(leaking):
 
     assert found(leak_run=71) == [1, 2]
     assert found(leak_question=6) == [1, 2, 3, 4]
-    assert found(leak_unit="words", leak_run=11) == [1, 3]
+    assert found(leak_unit="words", leak_run=10) == [1, 2, 3]
+    assert found(leak_unit="words", leak_run=11) == [1, 2]
     with pytest.raises(apollo_pack.ConfigError, match="leak_run"):
         found(leak_run=0)
     with pytest.raises(apollo_pack.ConfigError, match="leak_unit"):

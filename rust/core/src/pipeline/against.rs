@@ -71,7 +71,8 @@ pub fn check_against(
     }
     let places = places(file, rows)?;
     let complete = rows.is_none_or(|rows| rows >= file.rows());
-    let exclude = Exclude::load(&inputs, &config, monitor)?;
+    let mut exclude = Exclude::load(&config)?;
+    exclude.find_duplicates(&inputs, &config, monitor)?;
     if complete && exclude.decontamination() != metadata.decontamination {
         return Err(
             file.differs("it was built with other benchmarks kept out; name those with --decontaminate")

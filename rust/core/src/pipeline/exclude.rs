@@ -18,18 +18,28 @@ pub(super) struct Exclude {
 }
 
 impl Exclude {
-    pub(super) fn load(inputs: &[Input], config: &BuildConfig, monitor: &Monitor) -> Result<Self> {
+    /// Reads the benchmarks.
+    pub(super) fn load(config: &BuildConfig) -> Result<Self> {
         config.leak_rules.validate()?;
         let leakage = match &config.decontaminate[..] {
             [] => None,
             benchmarks => Some(Leakage::load(benchmarks, config.leak_rules)?),
         };
-        let find = || Duplicates::find(inputs, config.threads(), config.max_item_bytes(), monitor);
-        let duplicates = match config.dedup {
-            Dedup::Off => None,
-            Dedup::Exact => Some(find()?),
-        };
-        Ok(Self { leakage, duplicates })
+        Ok(Self { leakage, duplicates: None })
+    }
+
+    /// Reads the corpus, if it has to be known which items are duplicates.
+    pub(super) fn find_duplicates(
+        &mut self,
+        inputs: &[Input],
+        config: &BuildConfig,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        if config.dedup == Dedup::Exact {
+            let (threads, max_item_bytes) = (config.threads(), config.max_item_bytes());
+            self.duplicates = Some(Duplicates::find(inputs, threads, max_item_bytes, monitor)?);
+        }
+        Ok(())
     }
 
     /// Why an item is kept out, if it is.

@@ -128,13 +128,14 @@ pub(crate) fn build_with(
     workspace::keep_apart(out, &corpus.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let inputs = corpus.inputs.clone();
+    let mut exclude = Exclude::load(config)?;
+    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
     let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
     }
-    let exclude = Exclude::load(&inputs, config, monitor)?;
-    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
+    exclude.find_duplicates(&inputs, config, monitor)?;
 
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
