@@ -67,7 +67,7 @@ class PackedFiles:
         tokenizer: _Tokenizer,
         rows: int | None = None,
         on_progress: Callable[[dict[str, Any]], object] | None = None,
-        decontaminate: Sequence[object] = (),
+        decontaminate: Sequence[object] = ...,
     ) -> dict[str, Any]: ...
 
 @final

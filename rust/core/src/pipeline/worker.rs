@@ -87,12 +87,10 @@ impl Worker<'_> {
         encoded: &mut Encoded,
     ) -> std::result::Result<(), (usize, String)> {
         let item = parse_item(bytes).map_err(|problem| (problem.at, problem.problem))?;
-        match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
-            Some(problem) => Err((0, problem)),
-            None => {
-                let excluded = self.exclude.reason(input, index, &item);
-                self.documents.encode(index, &item, excluded, encoded).map_err(|problem| (0, problem))
-            }
+        if let Some(problem) = kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
+            return Err((0, problem));
         }
+        let excluded = self.exclude.reason(input, index, &item);
+        self.documents.encode(index, &item, excluded, encoded).map_err(|problem| (0, problem))
     }
 }
