@@ -3,6 +3,9 @@
 /// Bits of the filter for each entry: about one stretch in two hundred passes that was not put in.
 const BITS_AN_ENTRY: usize = 16;
 
+/// How many places are asked for at once.
+const AT_ONCE: usize = 64;
+
 /// The widest stretch: wider ones would tell no better, and leave less room between those that are looked at.
 const WIDEST: usize = 64;
 
@@ -49,13 +52,32 @@ impl Filter {
     }
 
     /// Hands on each place of a text that is looked at, and whether what begins there may have been put in.
+    ///
+    /// The filter is larger than caches are: many places are asked for at once, so that they are waited for together.
     #[inline]
     pub(super) fn scan(&self, text: &[u8], mut each: impl FnMut(usize, bool)) {
+        let mut places = [(0, 0, 0); AT_ONCE];
         let mut at = 0;
-        while let Some(stretch) = text.get(at..at + self.width) {
-            let (word, bits) = self.place(hash(stretch));
-            each(at, self.words[word] & bits == bits);
-            at = next_character(text, at + self.step);
+        loop {
+            let mut count = 0;
+            while count < AT_ONCE
+                && let Some(stretch) = text.get(at..at + self.width)
+            {
+                let (word, bits) = self.place(hash(stretch));
+                places[count] = (at, word, bits);
+                count += 1;
+                at = next_character(text, at + self.step);
+            }
+            let mut passed = 0u64;
+            for (i, (_, word, bits)) in places[..count].iter().enumerate() {
+                passed |= u64::from(self.words[*word] & bits == *bits) << i;
+            }
+            for (i, (at, ..)) in places[..count].iter().enumerate() {
+                each(*at, passed >> i & 1 == 1);
+            }
+            if count < AT_ONCE {
+                return;
+            }
         }
     }
 
