@@ -9,7 +9,7 @@
 
 from apollo_pack._core import __version__
 from apollo_pack.batch import collate
-from apollo_pack.building import build, plan
+from apollo_pack.building import build, plan, recipe_names, recipe_text
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.encoder import Encoder
 from apollo_pack.errors import (
@@ -29,7 +29,7 @@ from apollo_pack.errors import (
 from apollo_pack.exports import ExportFormat, export
 from apollo_pack.leakage import Leak, LeakCount, LeakReport, find_leaks
 from apollo_pack.loader import Loader
-from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Note
+from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
 
 __all__ = [
     "ApolloPackError",
@@ -50,6 +50,7 @@ __all__ = [
     "LedgerEntry",
     "Loader",
     "MissingFileError",
+    "Mix",
     "Note",
     "OutputBusyError",
     "OutputExistsError",
@@ -62,4 +63,6 @@ __all__ = [
     "export",
     "find_leaks",
     "plan",
+    "recipe_names",
+    "recipe_text",
 ]

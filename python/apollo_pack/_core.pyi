@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "INDEX_SUFFIX",
     "Encoder",
     "PackedFiles",
     "__version__",
@@ -14,10 +15,12 @@ __all__ = [
     "find_leaks",
     "plan",
     "qwen_tokenizer_json",
+    "recipes",
     "rows_in_order",
 ]
 
 __version__: str
+INDEX_SUFFIX: str
 
 _Tokenizer: TypeAlias = tuple[str, bytes, bytes | None]
 
@@ -41,6 +44,7 @@ def find_leaks(
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
+def recipes() -> list[tuple[str, str]]: ...
 def qwen_tokenizer_json(tiktoken: bytes) -> bytes: ...
 def rows_in_order(
     rows: int, seed: int | None, epoch: int, start: int, step: int, count: int
@@ -52,7 +56,7 @@ class PackedFiles:
     def __len__(self) -> int: ...
     @property
     def seq_len(self) -> int: ...
-    def metadata_json(self) -> list[bytes]: ...
+    def metadata(self) -> list[dict[str, Any]]: ...
     def root_hashes(self) -> list[str]: ...
     @property
     def mapped(self) -> bool: ...

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from apollo_pack import _core
 from apollo_pack.errors import ConfigError
-from apollo_pack.leakage import LEAK_SETTINGS, LeakUnit, benchmarks
+from apollo_pack.leakage import LeakUnit, benchmarks
 from apollo_pack.reports import BuildPlan, BuildReport
 from apollo_pack.tokenizers import find_tokenizer
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     StrPath = str | os.PathLike[str]
 
-Packing = Literal["best-fit", "in-order", "concat"]
-Order = Literal["corpus", "shuffle"]
+Packing = Literal["best-fit", "in-order", "groups-of-256", "concat"]
+Order = Literal["corpus", "shuffle", "priority", "proportions"]
 Overflow = Literal["auto", "split", "truncate", "drop", "error"]
 SpecialTokens = Literal["text", "parse", "error"]
 Bos = Literal["auto", "never", "always"]
@@ -31,21 +32,25 @@ def build(
     out: StrPath,
     *,
     tokenizer: StrPath | None = None,
-    seq_len: int = 4096,
-    packing: Packing = "best-fit",
-    template: StrPath = "apollo",
-    order: Order = "corpus",
-    seed: int = 0,
-    overflow: Overflow = "auto",
-    special_tokens: SpecialTokens = "text",
-    bos: Bos = "auto",
+    recipe: StrPath | None = None,
+    seq_len: int | None = None,
+    packing: Packing | None = None,
+    template: StrPath | None = None,
+    order: Order | None = None,
+    seed: int | None = None,
+    overflow: Overflow | None = None,
+    special_tokens: SpecialTokens | None = None,
+    bos: Bos | None = None,
     eos: str | int | None = None,
     pad: str | int | None = None,
     bos_token: str | int | None = None,
+    order_file: StrPath | None = None,
+    write_order: StrPath | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
     temp_dir: StrPath | None = None,
+    shard_size: int | str | None = None,
     check_encoder: int | None = None,
     dedup: Dedup = "off",
     decontaminate: Sequence[StrPath] = (),
@@ -67,17 +72,21 @@ def build(
     Args:
         corpus: a folder (read recursively), a zip archive, or a file: JSON arrays (``.json``) of texts or
             of lists ``[question, answer, ...]``, or JSON Lines (``.jsonl``), plain, ``.gz`` or ``.zst``
-        out: the file to write
+        out: the file to write; of shards, the name that theirs are made of
         tokenizer: a ``tokenizer.json``, its folder, or a hub name; by default ``tokenizer.json`` in the
             corpus folder, else ``$APOLLO_PACK_TOKENIZER``, else the embedded Qwen vocabulary
-        seq_len: tokens in a row, a multiple of 8
+        recipe: which files are taken, how often, in which order, and how they are treated: ``"apollo"`` (and
+            what else `recipe_names` lists), or a ``.toml`` file. All settings below go before what it says
+        seq_len: tokens in a row, a multiple of 8; by default that of the recipe, else 4096
         packing: ``"best-fit"`` cuts no document that fits a row; ``"in-order"`` keeps the order strictly;
-            ``"concat"`` lets documents run on and cuts them at row ends
+            ``"groups-of-256"`` does so in groups, as Apollo's original script; ``"concat"`` lets documents
+            run on and cuts them at row ends. By default that of the recipe, else ``"best-fit"``
         template: how dialogues are written: ``"apollo"``, ``"apollo-yi"``, ``"medjamba"``, ``"phi3"``,
             ``"chatml"``, or a ``.toml`` file with ``user``, ``assistant``, ``separator`` and, if wanted,
             ``follow_up`` and ``end``
-        order: of the documents: as in the corpus, or shuffled by `seed`
-        seed: of the shuffle
+        order: of the documents: as in the corpus, shuffled by `seed`, drawn by the recipe's priorities, or so
+            that its proportions are kept all along. By default that of the recipe, else ``"corpus"``
+        seed: of the order; by default that of the recipe, else 0
         overflow: of documents longer than a row: ``"auto"`` splits texts and truncates dialogues
             (and lets both run on under ``"concat"``); ``"split"``, ``"truncate"``, ``"drop"``, or
             ``"error"``, which makes them bad items
@@ -87,16 +96,24 @@ def build(
         eos: the end-of-text token, by text or id, where the tokenizer does not say it
         pad: the padding token, likewise
         bos_token: the BOS token, likewise
+        order_file: draw the documents that this file lists, in its order: lines of ``["path", item]``
+        write_order: write such a list of what was drawn
         threads: that encode and write; all cores by default
         on_error: an item that cannot be read stops the build, or is skipped, counted and listed
         max_item_bytes: items with more bytes of JSON than that are not kept in memory, and cannot be read
         temp_dir: an existing folder for what is encoded (about the size of the output) until rows are made of
             it; by default beside `out`
+        shard_size: write shards, each of as many rows as have this many bytes of tokens and masks (a number,
+            or ``"500MB"``, ``"2GiB"``), at least one; the rest of a shard is a few percent on top. With `out`
+            ``"out.bin"`` they are ``"out-00000-of-00012.bin"`` and so on, and ``"out.bin.index.json"``
+            stands for all of them
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
         dedup: ``"exact"`` drops an item as ``duplicate`` when one before it in the order of the corpus has
             the same texts, compared in NFC with white space as one space and none at the ends (letter case
-            counts); takes one more pass over the corpus, and 32 bytes an item for as long
+            counts); takes one more pass over the corpus, and 32 bytes an item for as long. Items that the
+            recipe's epochs leave out are ``not-drawn`` and the first of nothing; limits, proportions and
+            lists draw from what `dedup` and `decontaminate` leave
         decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept
             out: an item is dropped as ``leaked`` when one of its texts, before the template, holds a whole
             question or shares a run of characters with one; see `find_leaks`, which finds the same items
@@ -125,36 +142,48 @@ def build(
     found = find_tokenizer(tokenizer, corpus)
     announce = None if on_plan is None else lambda raw: on_plan(BuildPlan.from_raw(raw))
     raw = _core.build(corpus, out, found, settings, announce, on_progress)
-    return BuildReport.from_raw({**raw, "path": os.fspath(out)}, time.perf_counter() - started)
+    path = os.fspath(out) + (_core.INDEX_SUFFIX if raw["shards"] else "")
+    return BuildReport.from_raw({**raw, "path": path}, time.perf_counter() - started)
 
 
 def plan(
     corpus: StrPath,
     *,
     tokenizer: StrPath | None = None,
-    seq_len: int = 4096,
-    packing: Packing = "best-fit",
-    template: StrPath = "apollo",
-    order: Order = "corpus",
-    seed: int = 0,
-    overflow: Overflow = "auto",
-    special_tokens: SpecialTokens = "text",
-    bos: Bos = "auto",
+    recipe: StrPath | None = None,
+    seq_len: int | None = None,
+    packing: Packing | None = None,
+    template: StrPath | None = None,
+    order: Order | None = None,
+    seed: int | None = None,
+    overflow: Overflow | None = None,
+    special_tokens: SpecialTokens | None = None,
+    bos: Bos | None = None,
     eos: str | int | None = None,
     pad: str | int | None = None,
     bos_token: str | int | None = None,
+    order_file: StrPath | None = None,
     threads: int | None = None,
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
+    dedup: Dedup = "off",
+    decontaminate: Sequence[StrPath] = (),
+    leak_unit: LeakUnit = "characters",
+    leak_run: int | None = None,
+    leak_question: int | None = None,
+    leak_fold: bool = False,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> BuildPlan:
     """Say what `build` would do with the same settings, without encoding.
 
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
+    How many tokens there will be, and of what along the training order (`mix`), is estimated from samples.
+    Benchmarks are read, but nothing is looked for: what `dedup` and `decontaminate` will keep out counts as
+    kept here, and a note says so. `find_leaks` finds what leaks.
     """
-    unused = {"check_encoder": None, "force": False, "temp_dir": None, "dedup": "off", "decontaminate": ()}
-    settings = _settings({**locals(), **unused, **LEAK_SETTINGS})
+    unused = ("check_encoder", "force", "temp_dir", "shard_size", "write_order")
+    settings = _settings({**locals(), **dict.fromkeys(unused), "force": False})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
     return BuildPlan.from_raw(raw)
 
@@ -162,21 +191,66 @@ def plan(
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Pick the core's settings from the arguments of a call."""
     settings = {name: arguments[name] for name in _SETTINGS}
-    settings["template"] = str(settings["template"])
+    for name in ("template", "recipe"):
+        if settings[name] is not None:
+            settings[name] = os.fspath(settings[name])
+    if settings["order_file"] is not None and settings["order"] is not None:
+        raise ConfigError("order and order_file exclude each other")
     settings["decontaminate"] = benchmarks(settings["decontaminate"])
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
-        if value is None and name in _OPTIONAL:
+        if value is None and name != "max_item_bytes":
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    if settings["shard_size"] is not None:
+        settings["shard_size"] = _bytes(settings["shard_size"])
     for name in ("eos", "pad", "bos_token"):
         if settings[name] is not None:
             settings[name] = str(settings[name])  # the core takes digits as an id
     return settings
 
 
+def _bytes(size: Any) -> int:
+    """Read a size: a number of bytes, or one with a unit."""
+    found = _SIZE.fullmatch(str(size))
+    count = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if not 1 <= count < 1 << 63:
+        raise ConfigError(f"shard_size must be bytes, or a size like 500MB or 2GiB, not {size!r}")
+    return count
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(|[KMGT]i?B)", re.ASCII | re.IGNORECASE)
+_UNITS = {"": 1} | {
+    prefix + unit: base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for unit, base in (("B", 1000), ("IB", 1024))
+}
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Name the recipes that come along; ``"apollo"`` alone is the first."""
+    return tuple(name for name, _ in _core.recipes())
+
+
+def recipe_text(name: str) -> str:
+    """Give the TOML of a recipe that comes along.
+
+    Raises:
+        ConfigError: when there is none of that name.
+
+    """
+    texts = dict(_core.recipes())
+    chosen = next(iter(texts)) if name == "apollo" else name
+    if chosen not in texts:
+        raise ConfigError(f"there is no recipe {name!r}; choose one of apollo, {', '.join(texts)}")
+    return texts[chosen]
+
+
 _SETTINGS = (
+    "recipe",
+    "order_file",
+    "write_order",
     "seq_len",
     "packing",
     "template",
@@ -192,6 +266,7 @@ _SETTINGS = (
     "on_error",
     "max_item_bytes",
     "temp_dir",
+    "shard_size",
     "check_encoder",
     "dedup",
     "decontaminate",
@@ -201,8 +276,6 @@ _SETTINGS = (
     "leak_fold",
     "force",
 )
-
-_OPTIONAL = {"threads", "check_encoder", "leak_run", "leak_question"}
 
 _INTEGERS = {
     "seq_len": (8, 1 << 24),

@@ -1,4 +1,4 @@
-"""The command line: `build`, `inspect`, `verify`, `leakage`, `export`."""
+"""The command line: `build`, `plan`, `recipe`, `inspect`, `verify`, `leakage`, `export`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
 from apollo_pack.exports import FORMATS, export
-from apollo_pack.leakage import LEAK_SETTINGS, find_leaks
+from apollo_pack.leakage import find_leaks
+from apollo_pack.options import choice, leak_settings, settings
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def commands() -> None:
 
     \b
     apollo-pack build corpus/ out.bin      make a packed file
+    apollo-pack plan corpus/               say what that would do
+    apollo-pack recipe apollo              print a recipe to begin with
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
     apollo-pack leakage corpus/ bench.json look for questions of a benchmark
@@ -71,124 +74,15 @@ def commands() -> None:
     """  # noqa: D301 - click wants the character itself
 
 
-def choice(*names: str) -> click.Choice[str]:
-    """Offer one of a few names."""
-    return click.Choice(names)
-
-
-def leak_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what counts as leaked."""
-    for option in (
-        click.option(
-            "--leak-fold", is_flag=True, help="Compare in NFKC, in lower case, with white space as one space."
-        ),
-        click.option(
-            "--leak-question",
-            type=int,
-            metavar="N",
-            help="Units from which on a whole question leaks wherever it stands; a shorter one does where it "
-            "stands alone, as a whole text or a line of it. [default: 32 characters, 8 words]",
-        ),
-        click.option(
-            "--leak-run",
-            type=int,
-            metavar="N",
-            help="Units in a row, shared with a question, that leak. [default: 64 characters, 13 words]",
-        ),
-        click.option(
-            "--leak-unit",
-            type=choice("characters", "words"),
-            default="characters",
-            show_default=True,
-            help="What these lengths are counted in. Words: runs of letters and digits in lower case, and "
-            "ideographs.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
 @commands.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@settings
 @click.option(
-    "--tokenizer",
-    metavar="PATH|NAME",
-    help="A tokenizer.json, its folder, or a name on the "
-    "Hugging Face hub. [default: tokenizer.json in CORPUS, else $APOLLO_PACK_TOKENIZER, else the "
-    "embedded Qwen vocabulary]",
-)
-@click.option("--seq-len", default=4096, show_default=True, help="Tokens in a row, a multiple of 8.")
-@click.option(
-    "--packing",
-    type=choice("best-fit", "in-order", "concat"),
-    default="best-fit",
-    show_default=True,
-    help="best-fit: each document goes where it fills a row best, and none that fits a row is cut. "
-    "in-order: documents keep their order, a row is padded when the next one does not fit. "
-    "concat: documents run on and are cut at row ends.",
-)
-@click.option(
-    "--template",
-    default="apollo",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="How dialogues are "
-    "written: apollo, apollo-yi, medjamba, phi3, chatml, or a .toml file with user, assistant and "
-    "separator (and follow_up, end).",
-)
-@click.option(
-    "--order",
-    type=choice("corpus", "shuffle"),
-    default="corpus",
-    show_default=True,
-    help="Of the documents: as they stand, or shuffled by --seed.",
-)
-@click.option("--seed", default=0, show_default=True, help="Of the shuffle.")
-@click.option(
-    "--overflow",
-    type=choice("auto", "split", "truncate", "drop", "error"),
-    default="auto",
-    show_default=True,
-    help="Of documents longer than a row. auto: split texts, truncate dialogues; "
-    "under --packing concat both run on.",
-)
-@click.option(
-    "--special-tokens",
-    type=choice("text", "parse", "error"),
-    default="text",
-    show_default=True,
-    help="What <|endoftext|> and the like are where they stand in raw text: characters, their ids, "
-    "or a reason to refuse the item.",
-)
-@click.option(
-    "--bos",
-    type=choice("auto", "never", "always"),
-    default="auto",
-    show_default=True,
-    help="Whether documents start with BOS. auto: when the tokenizer's post-processor adds one.",
-)
-@click.option("--eos", metavar="TOKEN|ID", help="End-of-text, where the tokenizer does not say it.")
-@click.option("--pad", metavar="TOKEN|ID", help="Padding, likewise.")
-@click.option("--bos-token", metavar="TOKEN|ID", help="BOS, likewise.")
-@click.option(
-    "--threads",
-    type=int,
-    help="Threads that encode and write; the output does not depend on them. [default: all cores]",
-)
-@click.option(
-    "--on-error",
-    type=choice("stop", "skip"),
-    default="stop",
-    show_default=True,
-    help="An item that cannot be read stops the build, or is left out, counted and listed.",
-)
-@click.option(
-    "--max-item-bytes",
-    type=int,
-    default=1 << 30,
-    show_default=True,
-    help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
+    "--write-order",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the list of the documents that were drawn, in order, as --order-file takes it.",
 )
 @click.option(
     "--temp-dir",
@@ -198,29 +92,18 @@ def leak_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "[default: beside OUT]",
 )
 @click.option(
+    "--shard-size",
+    metavar="SIZE",
+    help="Write shards instead of one file, each of as many rows as have SIZE (500MB, 2GiB) of tokens and "
+    "masks: for OUT out.bin, out-00000-of-00012.bin and so on, and out.bin.index.json, which stands for all.",
+)
+@click.option(
     "--check-encoder",
     type=int,
     metavar="N",
     help="Documents that the reference encodes as well; a difference stops the build. [default: 16 of a "
     "corpus from 1 GB on, else 0]",
 )
-@click.option(
-    "--dedup",
-    type=choice("off", "exact"),
-    default="off",
-    show_default=True,
-    help="exact: keep out items that say the same as one before them in the order of the corpus, but for "
-    "Unicode normalization (NFC) and the amount of white space.",
-)
-@click.option(
-    "--decontaminate",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="BENCH",
-    help="Keep out items that hold a question of this benchmark, or a part of one (see apollo-pack leakage "
-    "--help). May be given several times.",
-)
-@leak_options
 @click.option(
     "--force",
     is_flag=True,
@@ -242,32 +125,54 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
     alone. A build that was stopped after more than a few seconds goes on when the same command is given
     again.
     """
-    silent = quiet or as_json
-    progress = nullcontext(None) if silent else console.BuildProgress()
     if dry_run:
-        settings.pop("force")
-        settings.pop("check_encoder")
-        settings.pop("temp_dir")
-        for name in ("dedup", "decontaminate", *LEAK_SETTINGS):
+        for name in ("force", "check_encoder", "temp_dir", "shard_size", "write_order"):
             settings.pop(name)
-        with progress as on_progress:
-            plan = building.plan(corpus, on_progress=on_progress, **settings)
-        if as_json:
-            click.echo(json.dumps(plan.raw))
-        elif not quiet:
-            console.print_plan(plan)
-        if plan.has_problems and settings["on_error"] == "stop":
-            raise ApolloPackError(
-                "the build would stop at the first item that cannot be read (see the notes)"
-            )
+        _plan(corpus, quiet=quiet, as_json=as_json, **settings)
         return
+    silent = quiet or as_json
     on_plan: Callable[[Any], None] | None = None if silent else console.print_plan
-    with progress as on_progress:
+    with nullcontext(None) if silent else console.BuildProgress() as on_progress:
         report = building.build(corpus, out, on_plan=on_plan, on_progress=on_progress, **settings)
     if as_json:
         click.echo(json.dumps(report.raw))
     elif not quiet:
         console.print_report(report)
+
+
+@commands.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@settings
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON on stdout.")
+def plan(corpus: Path, *, quiet: bool, as_json: bool, **settings: Any) -> None:
+    """Say what a build of CORPUS would do, and write nothing.
+
+    Reads all of it and counts; a few items all over each file are encoded, to say about how many tokens there
+    will be, of which source and language, and how they are mixed along the training order.
+    """
+    _plan(corpus, quiet=quiet, as_json=as_json, **settings)
+
+
+def _plan(corpus: Path, *, quiet: bool, as_json: bool, **settings: Any) -> None:
+    with nullcontext(None) if quiet or as_json else console.BuildProgress() as on_progress:
+        found = building.plan(corpus, on_progress=on_progress, **settings)
+    if as_json:
+        click.echo(json.dumps(found.raw))
+    elif not quiet:
+        console.print_plan(found)
+    if found.has_problems and settings["on_error"] == "stop":
+        raise ApolloPackError("the build would stop at the first item that cannot be read (see the notes)")
+
+
+@commands.command()
+@click.argument("name", required=False)
+def recipe(name: str | None) -> None:
+    """Print the recipe NAME, a TOML file to read or to change; without NAME, which there are."""
+    if name is None:
+        click.echo("\n".join(["apollo", *building.recipe_names()]))
+    else:
+        click.echo(building.recipe_text(name), nl=False)
 
 
 @commands.command()
@@ -281,7 +186,7 @@ def build(corpus: Path, out: Path, *, dry_run: bool, quiet: bool, as_json: bool,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool) -> None:
-    """Show what is in the packed file OUT: its settings and ledger, or one row with its documents."""
+    """Show what is in the packed file (or index of shards) OUT: settings and ledger, or a row's documents."""
     dataset = PackedDataset(out, columns=("input_ids", "loss_mask", "segment_ids"))
     if row is None:
         if as_json:
@@ -336,7 +241,7 @@ def verify(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check every bit of the packed files OUT, and that their rows mean what they should."""
+    """Check every bit of the packed files (or indexes of shards) OUT, and that rows mean what they should."""
     results, failures = [], []
     silent = quiet or as_json
     found = None if against is None else find_tokenizer(tokenizer, against)
@@ -365,7 +270,7 @@ def verify(
 @commands.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.argument("bench", nargs=-1, required=True, type=click.Path(path_type=Path))
-@leak_options
+@leak_settings
 @click.option("--threads", type=int, help="Threads that search. [default: all cores]")
 @click.option(
     "--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Leaks to show side by side."
@@ -414,7 +319,7 @@ def leakage(
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def export_rows(format_name: str, packed: Path, out: Path, *, quiet: bool) -> None:
-    """Write the rows of the file PACKED to the folder OUT in the FORMAT of another project.
+    """Write the rows of PACKED (a file, or an index of shards) to the folder OUT, in another FORMAT.
 
     \b
     hf            datasets.load_from_disk: input_ids, labels

@@ -17,14 +17,14 @@ from tokenizers import Tokenizer
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from apollo_pack.dataset import PackedDataset
     from apollo_pack.exports import ExportFormat
     from apollo_pack.leakage import LeakReport
-    from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry
+    from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix
 
 COUNTED = "green"
 CONTEXT = "dim"
@@ -60,6 +60,13 @@ def print_error(message: str) -> None:
 
 def print_plan(plan: BuildPlan) -> None:
     """Print what a build is going to do."""
+    _print_files(plan)
+    if plan.mix is not None:
+        _print_mix(plan.inputs, plan.mix)
+    _print_settings(plan)
+
+
+def _print_files(plan: BuildPlan) -> None:
     table = Table(title="Plan", title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in ("file", "source", "lang", "kind"):
         table.add_column(name, overflow="fold")
@@ -89,6 +96,9 @@ def print_plan(plan: BuildPlan) -> None:
         _out.print(f"[yellow]left out[/] {escape(path)}: {escape(reason)}")
     for note in plan.notes:
         _out.print(f"[yellow]note[/] {escape(note.what)} -> {escape(note.outcome)}")
+
+
+def _print_settings(plan: BuildPlan) -> None:
     label, encoder = plan.tokenizer["label"], plan.tokenizer["encoder"]
     _out.print(f"tokenizer [bold]{escape(label)}[/], encoder {encoder}: {_ids(plan.tokenizer)}")
     if plan.tokenizer["why_not_native"]:
@@ -96,11 +106,55 @@ def print_plan(plan: BuildPlan) -> None:
         _out.print(
             f"[yellow]note[/] the native encoder does not serve: {reason} -> the reference does, slower"
         )
-    order = "in corpus order" if plan.order == "corpus" else f"shuffled by seed {plan.seed}"
+    order = _ORDERS[plan.order].format(seed=plan.seed)
+    recipe = f"recipe [bold]{escape(plan.recipe)}[/], " if plan.recipe else ""
     _out.print(
-        f"rows of [bold]{plan.seq_len}[/] tokens, packing {plan.packing}, overflow {plan.overflow}, template "
-        f"{escape(plan.template['name'])}, documents {order}, {plan.threads} threads\n"
+        f"{recipe}rows of [bold]{plan.seq_len}[/] tokens, packing {plan.packing}, overflow {plan.overflow}, "
+        f"template {escape(plan.template['name'])}, documents {order}, {plan.threads} threads\n"
     )
+
+
+_ORDERS = {
+    "corpus": "in corpus order",
+    "shuffle": "shuffled by seed {seed}",
+    "priority": "drawn by priority with seed {seed}",
+    "proportions": "in proportions, by seed {seed}",
+    "file": "as a file lists them",
+}
+
+
+def _print_mix(files: Sequence[FilePlan], mix: Mix) -> None:
+    """Print what a recipe comes to, by source and language, and a picture of it along the training order."""
+    sums: dict[tuple[str, str], list[float]] = {}
+    steps: dict[str, list[float]] = {}
+    for i, file in enumerate(files):
+        of_file = (file.items, mix.documents[i], mix.tokens[i])
+        entry = sums.setdefault((file.source, file.language), [0.0] * len(of_file))
+        sums[file.source, file.language] = [a + b for a, b in zip(entry, of_file, strict=True)]
+        along = steps.setdefault(file.source, [0.0] * len(mix.steps))
+        steps[file.source] = [a + step[i] for a, step in zip(along, mix.steps, strict=True)]
+    whole = max(1.0, sum(mix.tokens))
+    table = Table(title="Expected", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("source", overflow="fold", min_width=10)
+    table.add_column("lang", min_width=4)
+    for name in ("items", "documents", "epochs", "tokens", "share"):
+        table.add_column(name, justify="right")
+    for (source, language), (items, documents, tokens) in sorted(sums.items()):
+        figures = f"{items:,.0f}", f"{documents:,.0f}", f"{documents / max(1, items):.3g}"
+        table.add_row(escape(source), language, *figures, _compact(round(tokens)), f"{tokens / whole:.1%}")
+    total = f"[bold]{_compact(round(sum(mix.tokens)))}"
+    table.add_row("[bold]total", "", "", f"[bold]{sum(mix.documents):,.0f}", "", total, "")
+    _out.print(table)
+    if len(steps) > 1:
+        _out.print("[bold]Along the training order[/] (each bar a source's share of the tokens there)")
+        width = max(map(len, steps))
+        for source, along in sorted(steps.items()):
+            bars = "".join(_BARS[round(share * (len(_BARS) - 1))] for share in along)
+            ends = f"{along[0]:>4.0%} -> {along[-1]:.0%}"
+            _out.print(f"{escape(source):<{width}} |{bars}| {ends}")
+
+
+_BARS = " ▁▂▃▄▅▆▇█"
 
 
 def print_report(report: BuildReport) -> None:
@@ -115,6 +169,7 @@ def print_report(report: BuildReport) -> None:
     seconds = report.seconds
     rate = _rate(report.input_bytes / seconds, report.totals["tokens"] / seconds)
     path, size = escape(str(report.path)), _size(report.file_bytes)
+    size += f" in {report.shards:,} shards" if report.shards else ""
     _out.print(f"wrote [bold]{path}[/] ({size}) in {seconds:.1f} s, {rate}\ncontent {report.content_hash}")
 
 
@@ -133,12 +188,28 @@ def print_dataset(dataset: PackedDataset) -> None:
         ("template", metadata["template"]["name"]),
         ("packing", f"{metadata['packing']}, overflow {metadata['overflow']}"),
         ("order", f"{metadata['order']}, seed {metadata['seed']}"),
+        ("recipe", metadata.get("recipe", {}).get("name", "none")),
+        ("dedup", metadata.get("dedup", "off")),
+        ("decontaminate", _benchmarks(metadata.get("decontamination"))),
         ("inputs", f"{len(metadata['inputs'])} files"),
     ):
         table.add_row(name, escape(str(value)))
     _out.print(table)
+    if shard := metadata.get("shard"):
+        rows = f"{len(dataset):,} of {shard['totals']['rows']:,} rows"
+        _out.print(
+            f"[yellow]note[/] shard {shard['number']} of {shard['count']}, {rows}; the ledger is of all"
+        )
     _print_ledger(dataset.ledger)
     _print_totals(metadata["totals"], dataset.seq_len)
+
+
+def _benchmarks(decontamination: Mapping[str, Any] | None) -> str:
+    if decontamination is None:
+        return "none"
+    paths = [benchmark["path"] for benchmark in decontamination["benchmarks"]]
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
 
 
 def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None:
@@ -339,7 +410,9 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
         "tokens": [entry.tokens for entry in entries],
         "truncated": [entry.tokens_truncated for entry in entries],
         "tokens dropped": [sum(entry.tokens_dropped.values()) for entry in entries],
-        "in rows": [entry.tokens_kept for entry in entries],
+        "kept": [entry.tokens_kept if entry.tokens_repeated else 0 for entry in entries],
+        "repeated": [entry.tokens_repeated for entry in entries],
+        "in rows": [entry.tokens_kept + entry.tokens_repeated for entry in entries],
         "count for loss": [entry.loss_tokens for entry in entries],
     }
     table = Table(title="Ledger", title_justify="left", box=None, header_style="bold", pad_edge=False)
@@ -365,6 +438,9 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
             _out.print(
                 f"{what}: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(sums.items()))
             )
+    without = sum(entry.items_without_loss for entry in entries)
+    if without:
+        _out.print(f"items kept though nothing of them counts for the loss: {without:,}")
     trailing = sum(entry.trailing_questions for entry in entries)
     if trailing:
         _out.print(f"trailing questions cut off: {trailing:,}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 import os
 from hashlib import sha256
@@ -30,7 +29,7 @@ Access = Literal["auto", "map", "read"]
 
 
 class PackedDataset:
-    """A packed file, or several as one, as a sequence of rows.
+    """A packed file or set of shards, or several as one, as a sequence of rows.
 
     ``ds[i]`` is a row: a dict of arrays of shape ``(seq_len,)``; ``ds[i:j]`` and ``ds[[i, j]]`` are batches:
     arrays of shape ``(n, seq_len)``. The columns, of type `dtype` where nothing else is said:
@@ -60,7 +59,8 @@ class PackedDataset:
     another in between is refused. It starts no threads and may be used from many, and after a fork.
 
     Args:
-        path: a packed file, or a sequence of them with the same ``seq_len`` and tokenizer
+        path: a packed file, or the index of a set of shards (``out.bin.index.json``); or a sequence of them
+            with the same ``seq_len`` and tokenizer
         columns: which arrays a row has
         format: ``"numpy"``, ``"torch"`` for tensors, or ``"jax"``
         dtype: ``"int64"`` (default), ``"int32"`` (default for JAX), or ``"uint32"``: then ``input_ids`` are
@@ -71,7 +71,7 @@ class PackedDataset:
 
     Raises:
         FileNotFoundError: no such file.
-        FormatError: not a packed file, or a damaged one.
+        FormatError: not a packed file, or a damaged one, or a shard is missing or another.
 
     """
 
@@ -89,7 +89,7 @@ class PackedDataset:
         self._access = access
         self._files = _core.PackedFiles(self._paths, access)
         self._shape = BatchShape(columns, format, dtype, self._files.seq_len)
-        self._metadata = [json.loads(raw) for raw in self._files.metadata_json()]
+        self._metadata = self._files.metadata()
 
     @property
     def seq_len(self) -> int:
@@ -103,12 +103,15 @@ class PackedDataset:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file says about itself (of several files, the first)."""
-        return self._metadata[0]  # type: ignore[no-any-return]  # JSON
+        """What the file or set says about itself (of several, the first)."""
+        return self._metadata[0]
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """What came in and what became of it, by source and language (of all files, in turn)."""
+        """What came in and what became of it, by source and language (of all paths, in turn).
+
+        A shard has that of its whole set.
+        """
         return tuple(entry for metadata in self._metadata for entry in read_ledger(metadata["ledger"]))
 
     @property

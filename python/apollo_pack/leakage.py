@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 
 LeakUnit = Literal["characters", "words"]
 
-LEAK_SETTINGS: dict[str, Any] = {
-    "leak_unit": "characters",
-    "leak_run": None,
-    "leak_question": None,
-    "leak_fold": False,
-}
-
 
 @dataclass(frozen=True)
 class LeakCount:

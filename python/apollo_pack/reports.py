@@ -24,7 +24,8 @@ class FilePlan:
 
     ``kind`` is ``"text"`` or ``"qa"``, from the content (None where no item can be read); ``items`` is
     counted where ``items_exact``, else estimated from the beginning of the file; ``bytes`` is its size;
-    ``bad_items`` counts those found that cannot be read.
+    ``bad_items`` counts those found that cannot be read. ``tokens`` are expected in rows if it is taken once
+    (None where it was not read as a whole), ``epochs`` says how often the recipe takes it, at the most.
     """
 
     path: str
@@ -36,6 +37,21 @@ class FilePlan:
     bytes: int
     notes: tuple[Note, ...]
     bad_items: int
+    tokens: int | None = None
+    epochs: float = 1.0
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What is expected of a recipe before anything is encoded.
+
+    ``documents`` and ``tokens`` of each file of the plan, repetitions included; ``steps`` are equal parts of
+    the training order, each with the share of every file in its tokens.
+    """
+
+    documents: tuple[float, ...]
+    tokens: tuple[float, ...]
+    steps: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,8 @@ class BuildPlan:
     """What a build is going to do.
 
     ``left_out`` maps files of the corpus that are not read to the reason; ``tokenizer`` and ``template``
-    say what they are in a few named values; ``raw`` is all of it as plain dicts and lists.
+    say what they are in a few named values; ``recipe`` is its name, if there is one; ``mix`` is what comes of
+    it, where the corpus was read as a whole; ``raw`` is all of it as plain dicts and lists.
     """
 
     inputs: tuple[FilePlan, ...]
@@ -56,6 +73,8 @@ class BuildPlan:
     order: str
     seed: int
     threads: int
+    recipe: str | None
+    mix: Mix | None
     notes: tuple[Note, ...]
     raw: Mapping[str, Any]
 
@@ -73,6 +92,9 @@ class BuildPlan:
         )
         values["left_out"] = {item["path"]: item["reason"] for item in raw["left_out"]}
         values["notes"] = _notes(raw["notes"])
+        if mix := raw["mix"]:
+            steps = tuple(tuple(step) for step in mix["steps"])
+            values["mix"] = Mix(tuple(mix["documents"]), tuple(mix["tokens"]), steps)
         return cls(**values, raw=raw)
 
 
@@ -82,8 +104,10 @@ class LedgerEntry:
 
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
-    ``no-answer``, ``no-loss``, ``too-long``,
-    ``leaked`` and ``duplicate``. ``loss_tokens`` of the kept ones count for the loss.
+    ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked`` and ``duplicate`` (kept
+    out). ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the
+    loss. ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are
+    kept though nothing of them counts.
     ``items_cut`` were longer than a row and split, or not kept to their end (what runs on over a row's end
     under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from them,
     ``trailing_questions`` were cut off because no answer follows.
@@ -102,6 +126,9 @@ class LedgerEntry:
     trailing_questions: int
     items_cut: int
     pieces_without_loss: int
+    items_without_loss: int = 0
+    items_repeated: int = 0
+    tokens_repeated: int = 0
 
 
 def read_ledger(raw: list[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
@@ -115,11 +142,14 @@ class BuildReport:
 
     ``totals`` are sums over all rows: ``rows``, ``segments``, ``tokens``, ``loss_tokens``, ``padding``,
     ``rows_without_loss``. ``bad_items`` counts what could not be read and was left out
-    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``seconds`` is wall-clock time.
+    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``path`` is what is opened to read it, and
+    ``shards`` how many files that stands for (None where it is the file itself); ``file_bytes`` is their
+    length. ``seconds`` is wall-clock time.
     ``raw`` is all of it as plain dicts and lists.
     """
 
     path: Path
+    shards: int | None
     file_bytes: int
     content_hash: str
     seq_len: int

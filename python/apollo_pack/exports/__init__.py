@@ -63,7 +63,7 @@ def export(
     """Write the rows of a packed file in the format of another project.
 
     Args:
-        path: a packed file, or several as one
+        path: a packed file, the index of a set of shards, or several as one
         format: ``"hf"``, ``"parquet"``, ``"megatron"``, ``"megatron-sft"``, ``"olmo"``, ``"nanogpt"``,
             ``"mds"`` or ``"litdata"``
         out: a folder, which appears when it is whole

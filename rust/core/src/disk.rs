@@ -98,8 +98,7 @@ impl Disk {
         Ok(DiskFile { path: path.into(), file, disk: self.clone() })
     }
 
-    /// Gives a file another name, in one step, and sees to it that the new name reaches the disk. Takes the
-    /// place of what has that name already only if `replace`.
+    /// Gives a file another name, in one step. Takes the place of what has that name already only if `replace`.
     ///
     /// # Errors
     /// [`Error::OutputExists`], or when the system refuses.
@@ -112,13 +111,13 @@ impl Disk {
             Err(Errno::INVAL | Errno::NOSYS) => fs::rename(from, to).map(|()| false),
             Err(error) => Err(error.into()),
         })?;
-        if exists {
-            return Err(Error::OutputExists(to.into()));
-        }
-        // Where folders cannot be flushed, nothing can be done.
-        let folder = folder_of(to);
+        if exists { Err(Error::OutputExists(to.into())) } else { Ok(()) }
+    }
+
+    /// Sees to it that the names in a folder, as they are now, are on the disk. (Where folders cannot be flushed,
+    /// nothing can be done.)
+    pub fn sync_names(&self, folder: &Path) {
         let _ = self.act(folder, || File::open(folder)?.sync_all());
-        Ok(())
     }
 
     /// Removes a file, if it is there and can be: what is removed is of no use any more.

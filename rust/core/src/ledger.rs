@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Why an item, or tokens of one, are not in the rows.
+/// Why an item, or tokens of one, are not in the rows. Whoever leaves out more adds a reason here, and drops with
+/// [`Entry::drop_item`]; all that counts, balances or prints reasons goes by this list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropReason {
@@ -18,6 +19,8 @@ pub enum DropReason {
     NoLoss,
     /// Longer than a row (`--overflow drop`).
     TooLong,
+    /// The recipe does not draw it: a fraction of an epoch, a limit, a proportion, a list of its own.
+    NotDrawn,
     /// It holds a question of a benchmark, or a part of one (`--decontaminate`).
     Leaked,
     /// An item before it says the same (`--dedup`).
@@ -35,7 +38,7 @@ pub struct Entry {
     pub items_dropped: BTreeMap<DropReason, u64>,
     /// Tokens the items came to.
     pub tokens: u64,
-    /// Tokens in the rows.
+    /// Tokens in the rows, repetitions apart.
     pub tokens_kept: u64,
     /// Tokens cut off documents longer than a row (`--overflow truncate`).
     pub tokens_truncated: u64,
@@ -50,6 +53,20 @@ pub struct Entry {
     pub items_cut: u64,
     /// Pieces of cut documents dropped because no token of them would count.
     pub pieces_without_loss: u64,
+    /// Items kept though no token of them counts, where a recipe wants that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items_without_loss: u64,
+    /// How often items stand in the rows again after their first time.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub items_repeated: u64,
+    /// The tokens of that: the rows hold `tokens_kept` and these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tokens_repeated: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Entry {
@@ -63,6 +80,9 @@ impl Entry {
         self.trailing_questions += other.trailing_questions;
         self.items_cut += other.items_cut;
         self.pieces_without_loss += other.pieces_without_loss;
+        self.items_without_loss += other.items_without_loss;
+        self.items_repeated += other.items_repeated;
+        self.tokens_repeated += other.tokens_repeated;
         for (mine, others) in [
             (&mut self.items_dropped, &other.items_dropped),
             (&mut self.tokens_dropped, &other.tokens_dropped),
@@ -71,6 +91,36 @@ impl Entry {
                 *mine.entry(*reason).or_default() += count;
             }
         }
+    }
+
+    /// Tokens in the rows, repetitions included; `None` if there are more than can be.
+    pub(crate) fn tokens_in_rows(&self) -> Option<u64> {
+        self.tokens_kept.checked_add(self.tokens_repeated)
+    }
+
+    /// Books what was drawn of what could be: items and tokens at least once, and again.
+    ///
+    /// # Errors
+    /// When more was drawn than there was.
+    pub(crate) fn draw(&mut self, once: (u64, u64), again: (u64, u64)) -> Result<()> {
+        let (items, tokens) = (self.items_kept.checked_sub(once.0), self.tokens_kept.checked_sub(once.1));
+        let (Some(items), Some(tokens)) = (items, tokens) else {
+            return Err(Error::Internal(format!("{once:?} were drawn of {self:?}")));
+        };
+        (self.items_kept, self.tokens_kept) = once;
+        (self.items_repeated, self.tokens_repeated) = again;
+        if items > 0 {
+            *self.items_dropped.entry(DropReason::NotDrawn).or_default() += items;
+        }
+        self.drop_tokens(DropReason::NotDrawn, tokens);
+        Ok(())
+    }
+
+    /// Takes [`Entry::draw`] back, as far as the account tells: items that were never looked at count as kept.
+    pub(crate) fn undraw(&mut self) {
+        self.items_kept += self.items_dropped.remove(&DropReason::NotDrawn).unwrap_or(0);
+        self.tokens_kept += self.tokens_dropped.remove(&DropReason::NotDrawn).unwrap_or(0);
+        (self.items_repeated, self.tokens_repeated) = (0, 0);
     }
 
     /// Drops a whole item of `tokens` tokens.
@@ -93,12 +143,12 @@ impl Entry {
         };
         Some(self.items) == sum(&self.items_dropped, [self.items_kept, 0])
             && Some(self.tokens) == sum(&self.tokens_dropped, [self.tokens_kept, self.tokens_truncated])
-            && self.loss_tokens <= self.tokens_kept
+            && self.tokens_in_rows().is_some_and(|placed| self.loss_tokens <= placed)
     }
 
     /// The sum of one figure over entries, if it fits.
-    fn checked_sum(entries: &[LedgerEntry], figure: impl Fn(&Self) -> u64) -> Option<u64> {
-        entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(figure(&entry.entry)))
+    fn checked_sum(entries: &[LedgerEntry], figure: impl Fn(&Self) -> Option<u64>) -> Option<u64> {
+        entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(figure(&entry.entry)?))
     }
 }
 
@@ -136,8 +186,8 @@ impl Ledger {
     /// Tokens in the rows, and those of them that count for the loss; `None` if there are more than can be.
     #[must_use]
     pub fn tokens_placed(&self) -> Option<(u64, u64)> {
-        let sum = |figure: fn(&Entry) -> u64| Entry::checked_sum(&self.0, figure);
-        sum(|entry| entry.tokens_kept).zip(sum(|entry| entry.loss_tokens))
+        let sum = |figure: fn(&Entry) -> Option<u64>| Entry::checked_sum(&self.0, figure);
+        sum(Entry::tokens_in_rows).zip(sum(|entry| Some(entry.loss_tokens)))
     }
 
     /// All entries in one.
@@ -188,6 +238,12 @@ mod tests {
         }
         assert!(hostile.check().is_err());
         assert_eq!(hostile.tokens_placed(), None);
+        assert!(entry.draw((1, 3), (2, 8)).is_ok());
+        assert_eq!((entry.items_dropped[&DropReason::NotDrawn], entry.items_repeated), (1, 2));
+        let drawn = Ledger::collect([("a", "en", &entry)]);
+        assert!(drawn.check().is_ok());
+        assert_eq!(drawn.tokens_placed(), Some((11, 0)));
+        assert!(entry.draw((2, 3), (0, 0)).is_err());
         ledger.0[1].entry.tokens_kept += 1;
         assert!(ledger.check().is_err_and(|error| error.to_string().contains("\"zh\"")));
     }

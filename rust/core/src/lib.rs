@@ -21,6 +21,7 @@ mod ledger;
 pub mod pipeline;
 pub mod plan;
 pub mod read;
+pub mod recipe;
 pub mod render;
 pub mod serve;
 pub mod spool;

@@ -5,7 +5,7 @@
 //!
 //! There are two files. `fragments` has a record for each fragment. `tokens` has the same record again and then the
 //! fragment's tokens, so that one read gets both when rows are filled. A token is stored with its mask: the highest
-//! bit of its 32 says that it counts for the loss.
+//! bit of its 32 says that it counts for the loss, the next that its label is end-of-text.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +16,14 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 
-/// Set in a spooled token that counts for the loss; no vocabulary has so many ids.
+/// Set in a spooled token whose label counts for the loss; no vocabulary has so many ids.
 pub const LOSS: u32 = 1 << 31;
+
+/// Set as well where that label is end-of-text, and not the token itself.
+pub const END_LABEL: u32 = 1 << 30;
+
+/// What is left of a spooled token is its id.
+pub const ID: u32 = END_LABEL - 1;
 
 /// Names of the two files.
 pub(crate) const TOKENS: &str = "tokens";
@@ -39,6 +45,8 @@ pub struct Fragment {
     pub input: u32,
     /// Whether the document goes on after it (in another fragment, or cut off).
     pub cut: bool,
+    /// How many of its tokens have [`END_LABEL`].
+    pub end_labels: u32,
 }
 
 /// A fragment as it stands on disk.
@@ -49,13 +57,14 @@ const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 impl Fragment {
     fn to_record(self) -> Record {
         let pair = |halves: [u32; 2]| bytemuck::cast::<[u32; 2], u64>(halves); // little-endian: low, high
-        [self.item, pair([self.length, self.start]), pair([self.input, self.cut.into()])]
+        let rest = self.end_labels << 1 | u32::from(self.cut); // fewer than tokens, of which none has 2^31
+        [self.item, pair([self.length, self.start]), pair([self.input, rest])]
     }
 
     fn from_record([item, lengths, input]: Record) -> Self {
         let halves = |pair: u64| bytemuck::cast::<u64, [u32; 2]>(pair); // little-endian: low, high
-        let ([length, start], [input, cut]) = (halves(lengths), halves(input));
-        Self { item, length, start, input, cut: cut != 0 }
+        let ([length, start], [input, rest]) = (halves(lengths), halves(input));
+        Self { item, length, start, input, cut: rest & 1 != 0, end_labels: rest >> 1 }
     }
 }
 
@@ -278,18 +287,6 @@ impl Spool {
         Ok(())
     }
 
-    /// Where each fragment begins, for [`Spool::read`]; `length` gives their lengths.
-    #[must_use]
-    pub fn places(lengths: &[u32]) -> Vec<u64> {
-        let mut at = 0;
-        let place = |length: &u32| {
-            let place = at;
-            at += RECORD_BYTES + u64::from(*length) * 4;
-            place
-        };
-        lengths.iter().map(place).collect()
-    }
-
     /// Reads the fragment at a place, and as many of its tokens as there is room for from the `start`-th on.
     ///
     /// # Errors
@@ -307,6 +304,40 @@ impl Spool {
     }
 }
 
+/// Where the fragments of a spool stand, from their lengths alone.
+pub struct Places {
+    /// Where each begins, and where the last ends.
+    starts: Vec<u64>,
+}
+
+impl Places {
+    /// The places of fragments of these lengths.
+    #[must_use]
+    pub fn new(lengths: &[u32]) -> Self {
+        let mut at = 0;
+        let mut starts = Vec::with_capacity(lengths.len() + 1);
+        starts.push(at);
+        for length in lengths {
+            at += RECORD_BYTES + u64::from(*length) * 4;
+            starts.push(at);
+        }
+        Self { starts }
+    }
+
+    /// Where a fragment begins.
+    #[must_use]
+    pub fn of(&self, fragment: u32) -> u64 {
+        self.starts[fragment as usize]
+    }
+
+    /// How many tokens it has.
+    #[must_use]
+    pub fn length(&self, fragment: u32) -> u32 {
+        let bytes = self.starts[fragment as usize + 1] - self.starts[fragment as usize];
+        u32::try_from((bytes - RECORD_BYTES) / 4).unwrap_or(u32::MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,7 +345,7 @@ mod tests {
     type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
     fn fragment(item: u64, length: u32) -> Fragment {
-        Fragment { item, length, start: 0, input: 0, cut: false }
+        Fragment { item, length, start: 0, input: 0, cut: false, end_labels: 3 }
     }
 
     #[test]
@@ -325,10 +356,11 @@ mod tests {
         writer.append(&[1, 2 | LOSS, 3, 4, 5, 6 | LOSS, 7], fragments)?;
         assert_eq!((writer.tokens(), writer.fragments()), (7, 2));
         let spool = writer.finish()?;
-        let places = Spool::places(&[3, 4]);
+        let places = Places::new(&[3, 4]);
+        assert_eq!((places.length(0), places.length(1)), (3, 4));
         for (start, length, expected) in [(1, 2, &[5, 6 | LOSS][..]), (0, 4, &[4, 5, 6 | LOSS, 7])] {
             let mut tokens = vec![0; length];
-            assert_eq!(spool.read(places[1], start, &mut tokens)?, fragments[1]);
+            assert_eq!(spool.read(places.of(1), start, &mut tokens)?, fragments[1]);
             assert_eq!(tokens, expected);
         }
         let mut found = Vec::new();
@@ -356,7 +388,7 @@ mod tests {
         let longer = writer.mark()?;
         let spool = writer.finish()?;
         let mut token = [0];
-        spool.read(Spool::places(&[2, 1])[1], 0, &mut token)?;
+        spool.read(Places::new(&[2, 1]).of(1), 0, &mut token)?;
         assert_eq!(token, [3]);
         assert!(resume(&longer)?.is_some());
         let path = folder.path().join(TOKENS);

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use apollo_pack_core::file::Dedup;
 use apollo_pack_core::leakage::{self, LeakRules, Unit};
-use apollo_pack_core::pipeline::{self as core, BuildConfig, Monitor, OnError, Overflow, SpecialMode};
+use apollo_pack_core::pipeline::{
+    self as core, BuildConfig, Choices, Monitor, OnError, Overflow, SpecialMode, TemplateChoice,
+};
 use apollo_pack_core::plan::{Order, Packing};
+use apollo_pack_core::recipe::{self, Recipe};
 use apollo_pack_core::tokenizer::{BosMode, TokenizerSource, tokenizer_json_of_qwen};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -27,14 +30,17 @@ pub(crate) fn choose<T: Copy>(setting: &str, name: &str, choices: &[(&str, T)]) 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Settings {
-    seq_len: u32,
-    packing: String,
-    template: String,
-    order: String,
-    seed: u64,
-    overflow: String,
-    special_tokens: String,
-    bos: String,
+    recipe: Option<String>,
+    order_file: Option<PathBuf>,
+    write_order: Option<PathBuf>,
+    seq_len: Option<u32>,
+    packing: Option<String>,
+    template: Option<String>,
+    order: Option<String>,
+    seed: Option<u64>,
+    overflow: Option<String>,
+    special_tokens: Option<String>,
+    bos: Option<String>,
     eos: Option<String>,
     pad: Option<String>,
     bos_token: Option<String>,
@@ -42,6 +48,7 @@ struct Settings {
     on_error: String,
     max_item_bytes: u64,
     temp_dir: Option<PathBuf>,
+    shard_size: Option<u64>,
     check_encoder: Option<u32>,
     dedup: String,
     decontaminate: Vec<PathBuf>,
@@ -52,26 +59,38 @@ struct Settings {
     force: bool,
 }
 
+/// What a name stands for, where one is given.
+fn choose_if<T: Copy>(setting: &str, name: Option<String>, choices: &[(&str, T)]) -> PyResult<Option<T>> {
+    name.map(|name| choose(setting, &name, choices)).transpose()
+}
+
 impl Settings {
     fn into_config(self) -> PyResult<BuildConfig> {
         let leak_rules = leak_rules(&self.leak_unit, self.leak_run, self.leak_question, self.leak_fold)?;
-        Ok(BuildConfig {
+        let recipe = self.recipe.map_or(Ok(Recipe::default()), |recipe| Recipe::load(&recipe));
+        let order = [Order::Corpus, Order::Shuffle, Order::Priority, Order::Proportions];
+        let given = Choices {
             seq_len: self.seq_len,
-            packing: choose(
+            packing: choose_if(
                 "packing",
-                &self.packing,
+                self.packing,
                 &[
                     ("best-fit", Packing::BestFit),
                     ("in-order", Packing::InOrder),
+                    ("groups-of-256", Packing::Groups),
                     ("concat", Packing::Concat),
                 ],
             )?,
-            template: self.template,
-            order: choose("order", &self.order, &[("corpus", Order::Corpus), ("shuffle", Order::Shuffle)])?,
+            template: self.template.map(TemplateChoice::Named),
+            by_turn: None,
+            order: match &self.order_file {
+                Some(_) => Some(Order::File),
+                None => choose_if("order", self.order, &order.map(|order| (order.as_str(), order)))?,
+            },
             seed: self.seed,
-            overflow: choose(
+            overflow: choose_if(
                 "overflow",
-                &self.overflow,
+                self.overflow,
                 &[
                     ("auto", Overflow::Auto),
                     ("split", Overflow::Split),
@@ -80,19 +99,22 @@ impl Settings {
                     ("error", Overflow::Error),
                 ],
             )?,
-            special_tokens: choose(
+            special_tokens: choose_if(
                 "special_tokens",
-                &self.special_tokens,
+                self.special_tokens,
                 &[("text", SpecialMode::Text), ("parse", SpecialMode::Parse), ("error", SpecialMode::Error)],
             )?,
-            bos: choose(
+            bos: choose_if(
                 "bos",
-                &self.bos,
+                self.bos,
                 &[("auto", BosMode::Auto), ("never", BosMode::Never), ("always", BosMode::Always)],
             )?,
             eos: self.eos,
-            pad: self.pad,
+            pad: self.pad.map(|pad| vec![pad]),
+            add_pad: None,
             bos_token: self.bos_token,
+        };
+        Ok(BuildConfig {
             threads: self.threads,
             on_error: choose(
                 "on_error",
@@ -101,11 +123,15 @@ impl Settings {
             )?,
             max_item_bytes: self.max_item_bytes,
             temp_dir: self.temp_dir,
+            shard_size: self.shard_size,
             check_encoder: self.check_encoder,
             dedup: choose("dedup", &self.dedup, &[("off", Dedup::Off), ("exact", Dedup::Exact)])?,
             decontaminate: self.decontaminate,
             leak_rules,
             force: self.force,
+            order_file: self.order_file,
+            write_order: self.write_order,
+            ..recipe.and_then(|recipe| BuildConfig::new(given, recipe)).map_err(to_python)?
         })
     }
 }
@@ -151,6 +177,12 @@ struct LeakSettings {
     leak_question: Option<usize>,
     leak_fold: bool,
     threads: Option<usize>,
+}
+
+/// The built-in recipes: name and text.
+#[pyfunction]
+pub(crate) fn recipes() -> Vec<(&'static str, &'static str)> {
+    recipe::BUILT_IN.to_vec()
 }
 
 /// A tokenizer, as Python found it: `(label, tokenizer.json, tokenizer_config.json or None)`.

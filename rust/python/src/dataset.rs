@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apollo_pack_core::Error;
-use apollo_pack_core::file::{Access, PackedFile, verify};
+use apollo_pack_core::file::{Access, PackedSet, verify};
 use apollo_pack_core::pipeline::{Monitor, check_against};
 use apollo_pack_core::serve::order::Permutation;
 use apollo_pack_core::serve::{Column, Numbers, RowSet};
@@ -15,14 +15,14 @@ use numpy::{
 };
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use pythonize::pythonize;
 
 use crate::build::{FoundTokenizer, choose, report_progress, source};
 use crate::error::{ConfigError, to_python};
 use crate::job;
 
-/// One or more packed files as one sequence of rows.
+/// One or more packed files or sets of shards as one sequence of rows.
 #[pyclass(frozen)]
 pub(crate) struct PackedFiles {
     rows: Arc<RowSet>,
@@ -54,17 +54,18 @@ impl PackedFiles {
     /// Whether all files are mapped.
     #[getter]
     fn mapped(&self) -> bool {
-        self.rows.files().iter().all(|file| file.access() == Access::Map)
+        let mut files = self.rows.sets().iter().flat_map(PackedSet::files);
+        files.all(|file| file.access() == Access::Map)
     }
 
-    /// The metadata of each file, as JSON.
-    fn metadata_json<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.rows.files().iter().map(|file| PyBytes::new(py, file.metadata_json())).collect()
+    /// The metadata of each file or set.
+    fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.rows.sets().iter().map(|set| Ok(pythonize(py, set.metadata())?)).collect()
     }
 
-    /// The root hash of each file.
+    /// The root hash of each file or set.
     fn root_hashes(&self) -> Vec<String> {
-        self.rows.files().iter().map(PackedFile::root_hash).collect()
+        self.rows.sets().iter().map(PackedSet::root_hash).collect()
     }
 
     /// Writes columns of the rows into arrays by their names, without the interpreter's lock.
@@ -109,7 +110,7 @@ impl PackedFiles {
         Ok(pythonize(py, &file.documents(row).map_err(to_python)?)?)
     }
 
-    /// Checks every bit of all files and what it means; a dict for each file.
+    /// Checks every bit of all files and what it means; a dict for each file or set.
     #[pyo3(signature = (on_progress=None))]
     fn verify<'py>(
         &self,
@@ -126,15 +127,15 @@ impl PackedFiles {
             &monitor,
             move |monitor| {
                 let mut before = 0;
-                let verify_next = |file: &PackedFile| {
-                    let verified = verify(file, |row| {
+                let verify_next = |set: &PackedSet| {
+                    let verified = verify(set, |row| {
                         seen.store(before + row, Ordering::Relaxed);
                         monitor.check()
                     });
-                    before += file.rows();
+                    before += set.rows();
                     verified
                 };
-                rows.files().iter().map(verify_next).collect::<Result<Vec<_>, Error>>()
+                rows.sets().iter().map(verify_next).collect::<Result<Vec<_>, Error>>()
             },
             |_| match &on_progress {
                 Some(callback) => callback.call1((checked.load(Ordering::Relaxed), total)).map(|_| ()),
@@ -144,7 +145,7 @@ impl PackedFiles {
         Ok(pythonize(py, &verified)?)
     }
 
-    /// Compares rows (all by default) of the first file with its corpus; a dict.
+    /// Compares rows (all by default) of the first file or set with its corpus; a dict.
     #[pyo3(signature = (corpus, tokenizer, rows=None, on_progress=None, decontaminate=Vec::new()))]
     fn check_against<'py>(
         &self,
@@ -157,13 +158,13 @@ impl PackedFiles {
     ) -> PyResult<Bound<'py, PyAny>> {
         let monitor = Arc::new(Monitor::default());
         let watched = Arc::clone(&monitor);
-        let set = Arc::clone(&self.rows);
+        let opened = Arc::clone(&self.rows);
         let agreement = job::run(
             py,
             &monitor,
             move |monitor| {
-                let file = &set.files()[0];
-                check_against(file, &corpus, source(tokenizer), &decontaminate, rows, monitor)
+                let set = &opened.sets()[0];
+                check_against(set, &corpus, source(tokenizer), &decontaminate, rows, monitor)
             },
             |py| report_progress(py, &watched, on_progress.as_ref()),
         )?;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::build::{build, find_leaks, plan, qwen_tokenizer_json};
+    use super::build::{build, find_leaks, plan, qwen_tokenizer_json, recipes};
     #[pymodule_export]
     use super::dataset::{PackedFiles, rows_in_order};
     #[pymodule_export]
@@ -22,4 +22,7 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // the name that Python expects
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    /// How the name of an index of shards ends.
+    #[pymodule_export]
+    const INDEX_SUFFIX: &str = apollo_pack_core::file::INDEX_SUFFIX;
 }

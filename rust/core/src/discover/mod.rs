@@ -17,6 +17,7 @@ pub use input::{Input, Layout};
 pub use name::{FileName, Kind};
 
 use crate::error::{Error, Result};
+use crate::file::INDEX_SUFFIX;
 
 /// The inputs of a build.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ impl Corpus {
         let name = path.rsplit('/').next().unwrap_or(&path);
         let reason = if NOT_DOCUMENTS.contains(&name) {
             "configuration, no documents"
+        } else if name.ends_with(INDEX_SUFFIX) {
+            "an index of other files"
         } else if has_extension(Path::new(name), "zip") {
             "an archive inside the corpus; give it as the corpus itself"
         } else if let Some((stem, layout, compression)) = split_extensions(name) {

@@ -1,9 +1,9 @@
 //! What the name of a file says about its content: `{source}_{lang}[_more][_qa|_text].json`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the items of a file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Plain text: every token counts for the loss.

@@ -60,7 +60,7 @@ fn use_by(path: &Path, access: Access, length: usize) -> bool {
         let _ = (set.fill(&[row], &mut columns), set.boundaries(&[row]), set.num_loss_tokens(&[row]));
         let _ = set.locate(row).and_then(|(file, row)| file.documents(row));
     }
-    verify(&set.files()[0], |_| Ok(())).is_ok()
+    verify(&set.sets()[0], |_| Ok(())).is_ok()
 }
 
 #[test]

@@ -1,22 +1,26 @@
 //! What a packed file says about itself. No times, no absolute paths: two builds of the same thing are
 //! the same bytes.
 
+use std::ops::AddAssign;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::leakage::{BenchmarkFile, LeakRules};
 use crate::ledger::Ledger;
 use crate::plan::{Order, Packing};
+use crate::recipe::Recipe;
 use crate::render::Template;
 use crate::tokenizer::TokenizerInfo;
 
 /// The metadata of a packed file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Version of the format.
     pub format_version: u32,
     /// Version of apollo-pack that wrote it.
     pub apollo_pack: String,
-    /// Hash of all rows with their masks and segments; the same however the file is split or stored.
+    /// Hash of its rows with their masks and segments: the same however they are stored.
     pub content_hash: String,
     /// Tokens in a row.
     pub seq_len: u32,
@@ -40,12 +44,47 @@ pub struct Metadata {
     /// What was kept out because a benchmark has it, if anything was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decontamination: Option<Decontamination>,
-    /// The files it was built from.
-    pub inputs: Vec<InputRecord>,
-    /// What came in and what became of it.
+    /// The recipe, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// XXH3-128 of the list of documents to draw, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_file: Option<String>,
+    /// The files it was built from; there may be many, and the open shards of a set share them.
+    pub inputs: Arc<Vec<InputRecord>>,
+    /// What came in and what became of it; in a shard, of the whole set.
     pub ledger: Ledger,
-    /// Sums over all rows.
+    /// Sums over its rows.
     pub totals: Totals,
+    /// In a shard, which one it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardOf>,
+}
+
+/// The set that a shard belongs to, and its place there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardOf {
+    /// From 0.
+    pub number: u32,
+    /// How many shards there are.
+    pub count: u32,
+    /// Hash of the rows of all of them: that of the file which the same build writes without shards.
+    pub content_hash: String,
+    /// Sums over the rows of all of them.
+    pub totals: Totals,
+}
+
+impl Metadata {
+    /// What a shard says about the set that this is the metadata of.
+    pub(crate) fn as_shard(&self, number: usize, count: usize) -> ShardOf {
+        let small = |number| u32::try_from(number).unwrap_or(u32::MAX); // at most `MAX_SHARDS`
+        ShardOf {
+            number: small(number),
+            count: small(count),
+            content_hash: self.content_hash.clone(),
+            totals: self.totals,
+        }
+    }
 }
 
 /// Which items are kept out because others before them say the same.
@@ -93,7 +132,7 @@ pub struct InputRecord {
     pub xxh3_128: String,
 }
 
-/// Sums over all rows.
+/// Sums over rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Rows.
@@ -108,4 +147,15 @@ pub struct Totals {
     pub padding: u64,
     /// Rows in which no token counts.
     pub rows_without_loss: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.segments += other.segments;
+        self.tokens += other.tokens;
+        self.loss_tokens += other.loss_tokens;
+        self.padding += other.padding;
+        self.rows_without_loss += other.rows_without_loss;
+    }
 }

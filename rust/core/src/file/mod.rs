@@ -21,23 +21,32 @@
 //! All numbers are little-endian. The tensors stand without holes, in falling order of alignment, and the
 //! metadata is padded, so each is aligned to its own type. A segment begins where the one before it in its
 //! row ends; what follows the last segment of a row is padding.
+//!
+//! Several such files can be the shards of a set, in the order of its rows; `index.rs` specifies the index that
+//! binds them.
 
 #[cfg(test)]
 mod fuzz;
+mod index;
 mod layout;
 mod map;
 mod metadata;
 mod reader;
+mod set;
 mod storage;
 mod verify;
 mod writer;
 
+pub use index::{INDEX_SUFFIX, MAX_SHARDS};
+pub(crate) use index::{Index, ShardFile, index_name, is_index, shard_name};
 pub use layout::HEADER_BYTES;
-pub use metadata::{Decontamination, Dedup, InputRecord, Metadata, Totals};
+pub use metadata::{Decontamination, Dedup, InputRecord, Metadata, ShardOf, Totals};
 pub use reader::{PackedFile, SegmentRecord};
+pub use set::PackedSet;
+pub(crate) use set::Spans;
 pub use storage::Access;
 pub use verify::{Verified, verify};
-pub use writer::{FileWriter, RowBlock, WrittenFile};
+pub use writer::{FileSize, FileWriter, RowBlock, RowWriter, WrittenFile};
 
 use serde::Serialize;
 
@@ -91,7 +100,11 @@ fn row_hash(tokens: &[u8], mask: &[u8], segments: &[Segment], exceptions: &[(u32
 
 /// The hash of the content of a file, or of all shards of one build: XXH3-128 over `seq_len` (u64), the
 /// paths of the inputs (each with a NUL after it), and the hashes of all rows in order.
-fn content_hash(seq_len: u64, inputs: &[InputRecord], row_hashes: &[u64]) -> String {
+pub(crate) fn content_hash(
+    seq_len: u64,
+    inputs: &[InputRecord],
+    row_hashes: impl IntoIterator<Item = u64>,
+) -> String {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     hasher.update(&seq_len.to_le_bytes());
     for input in inputs {

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use serde::Serialize;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::layout::{HEADER_BYTES, Layout, Tensor};
-use super::metadata::Metadata;
+use super::metadata::{InputRecord, Metadata};
 use super::storage::{Access, Storage};
 use super::{FORMAT_VERSION, Segment};
 use crate::error::{Error, Result};
@@ -24,7 +25,6 @@ pub struct PackedFile {
     storage: Storage,
     layout: Layout,
     metadata: Metadata,
-    metadata_json: Vec<u8>,
     root: [u8; 16],
     rows: usize,
     seq_len: usize,
@@ -82,14 +82,13 @@ impl PackedFile {
         if shape.seq_len == 0 || !shape.seq_len.is_multiple_of(8) {
             return Err(fail("damaged: the length of its rows is no multiple of 8"));
         }
-        let metadata_json = get(layout.range(Tensor::Metadata))?.into_owned();
-        let metadata: Metadata = serde_json::from_slice(&metadata_json)
+        let metadata: Metadata = serde_json::from_slice(&get(layout.range(Tensor::Metadata))?)
             .map_err(|error| fail(&format!("damaged: its metadata is not understood: {error}")))?;
         if metadata.format_version != FORMAT_VERSION || u64::from(metadata.seq_len) != shape.seq_len {
             return Err(fail("of another version of the format"));
         }
         let root = get(layout.range(Tensor::RootHash))?.first_chunk().copied().unwrap_or_default();
-        let file = Self { path: path.into(), storage, layout, metadata, metadata_json, root, rows, seq_len };
+        let file = Self { path: path.into(), storage, layout, metadata, root, rows, seq_len };
         file.check_index()?;
         Ok(file)
     }
@@ -106,16 +105,25 @@ impl PackedFile {
         self.seq_len
     }
 
+    /// Length of the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.layout.file_bytes()
+    }
+
     /// What the file says about itself.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The metadata as it stands in the file: JSON.
-    #[must_use]
-    pub fn metadata_json(&self) -> &[u8] {
-        &self.metadata_json
+    /// Takes the inputs of the set that it belongs to, which are the same, for its own.
+    pub(super) fn share_inputs(&mut self, inputs: &Arc<Vec<InputRecord>>) -> Result<()> {
+        if self.metadata.inputs != *inputs {
+            return Err(self.damaged("its inputs are not those of its set"));
+        }
+        self.metadata.inputs = Arc::clone(inputs);
+        Ok(())
     }
 
     /// How it is read: by a map or by positioned reads.
@@ -155,13 +163,11 @@ impl PackedFile {
         self.part(Tensor::LossMask, row * width..(row + 1) * width)
     }
 
-    /// Says that rows will be read soon, so that a disk or a network works on all of them at once.
-    pub fn will_need(&self, rows: &[usize]) {
+    /// Says that a row will be read soon, so that a disk or a network works on all of a batch at once.
+    pub fn will_need(&self, row: usize) {
         for (tensor, width) in [(Tensor::Tokens, self.seq_len * 4), (Tensor::LossMask, self.seq_len / 8)] {
             let start = self.layout.range(tensor).start;
-            for row in rows {
-                self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
-            }
+            self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
         }
     }
 
@@ -325,11 +331,6 @@ impl PackedFile {
             return Ok(());
         }
         Err(Error::Config(format!("there is no row {row}: {} has {}", self.path.display(), self.rows)))
-    }
-
-    /// Something about it is not as in what it is compared with.
-    pub(crate) fn differs(&self, problem: &str) -> Error {
-        Error::Format { path: self.path.clone(), problem: problem.into() }
     }
 
     pub(super) fn damaged(&self, problem: &str) -> Error {

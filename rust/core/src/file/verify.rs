@@ -1,12 +1,13 @@
-//! Checks a packed file as a whole: every bit, and what the bits mean.
+//! Checks a packed file, or a set of shards, as a whole: every bit, and what the bits mean.
 
 use serde::Serialize;
 
 use super::reader::PackedFile;
+use super::set::PackedSet;
 use super::{Metadata, Segment, Totals, content_hash, row_hash};
 use crate::error::Result;
 
-/// What a verified file holds.
+/// What a verified file or set holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Recomputed sums over all rows.
@@ -21,28 +22,61 @@ pub struct Verified {
 /// its beginning in order, the mask lies on segments and never on the first token of one, ids are below
 /// the size of the vocabulary, padding is padding, and sums and ledger agree with the rows.
 ///
-/// Label exceptions stand in ascending order inside segments, and are ids too.
+/// Label exceptions stand in ascending order inside segments, and are ids too. Of a set of shards, each is
+/// checked, and all of them together.
 ///
 /// `goes_on` is asked before each block and each row; it is told how many rows are done.
 ///
 /// # Errors
 /// Names the first thing that does not hold.
-pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Result<Verified> {
-    file.check_blocks(|_| goes_on(0).map(|()| true))?;
+pub fn verify(set: &PackedSet, goes_on: impl Fn(usize) -> Result<()>) -> Result<Verified> {
+    let mut totals = Totals::default();
+    let mut hashes = Vec::with_capacity(set.rows());
+    for (number, file) in set.files().iter().enumerate() {
+        if let Some(index) = set.index() {
+            let own = file.metadata();
+            let (content_hash, totals) = (own.content_hash.clone(), own.totals);
+            let shard = Some(index.metadata.as_shard(number, index.shards.len()));
+            if *own != (Metadata { content_hash, totals, shard, ..index.metadata.clone() }) {
+                return Err(file.damaged("its metadata is not that of the set"));
+            }
+        }
+        totals += verify_file(file, &mut hashes, &goes_on)?;
+    }
+    if let Some(index) = set.index() {
+        let (seq_len, inputs) = (set.seq_len() as u64, &index.metadata.inputs);
+        if content_hash(seq_len, inputs, hashes) != index.metadata.content_hash {
+            return Err(set.differs("damaged: the content of its shards is not what it says (content_hash)"));
+        }
+        if totals != index.metadata.totals {
+            return Err(set.differs("damaged: its sums are not those of its shards"));
+        }
+    }
+    let content_hash = set.metadata().content_hash.clone();
+    Ok(Verified { totals, content_hash, root_hash: set.root_hash() })
+}
+
+/// Checks one file; appends the hashes of its rows, and gives their sums.
+fn verify_file(
+    file: &PackedFile,
+    hashes: &mut Vec<u64>,
+    goes_on: &impl Fn(usize) -> Result<()>,
+) -> Result<Totals> {
+    let before = hashes.len();
+    file.check_blocks(|_| goes_on(before).map(|()| true))?;
     file.check_label_positions()?;
     let metadata = file.metadata();
     let mut totals = Totals::default();
-    let mut hashes = Vec::with_capacity(file.rows());
     for row in 0..file.rows() {
-        goes_on(row)?;
+        goes_on(before + row)?;
         let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
         let (segments, exceptions) = (file.segments(row)?, file.label_exceptions(row)?);
         let found = Row { tokens: &tokens, mask: &mask, segments: &segments, exceptions: &exceptions };
         found.check(metadata, &mut totals).map_err(|what| file.damaged(&format!("row {row}: {what}")))?;
         hashes.push(row_hash(bytemuck::cast_slice(&tokens), &mask, &segments, &exceptions));
     }
-    let content_hash = content_hash(file.seq_len() as u64, &metadata.inputs, &hashes);
-    if content_hash != metadata.content_hash {
+    let own = hashes[before..].iter().copied();
+    if content_hash(file.seq_len() as u64, &metadata.inputs, own) != metadata.content_hash {
         return Err(file.damaged("its content is not what its metadata says (content_hash)"));
     }
     if totals != metadata.totals {
@@ -51,10 +85,12 @@ pub fn verify(file: &PackedFile, goes_on: impl Fn(usize) -> Result<()>) -> Resul
         );
     }
     metadata.ledger.check().map_err(|_| file.damaged("its ledger does not balance"))?;
-    if metadata.ledger.tokens_placed() != Some((totals.tokens, totals.loss_tokens)) {
+    // A shard has the ledger of its set.
+    let placed = metadata.shard.as_ref().map_or(totals, |shard| shard.totals);
+    if metadata.ledger.tokens_placed() != Some((placed.tokens, placed.loss_tokens)) {
         return Err(file.damaged("its ledger does not agree with its rows"));
     }
-    Ok(Verified { totals, content_hash, root_hash: file.root_hash() })
+    Ok(totals)
 }
 
 /// All of a row.
@@ -78,7 +114,7 @@ impl Row<'_> {
             if segment.item >= input.items {
                 return Err("a segment is of an item that its file does not have");
             }
-            if counts(column) {
+            if counts(column) && !metadata.template.by_turn {
                 return Err("the first token of a segment counts for the loss");
             }
             if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
@@ -97,8 +133,9 @@ impl Row<'_> {
         if (column..tokens.len()).any(counts) {
             return Err("padding counts for the loss");
         }
-        if self.exceptions.iter().any(|(place, label)| *place as usize >= column || *label >= vocab_size) {
-            return Err("a label stands on padding, or is not in the vocabulary");
+        let wrong = |place: usize, label| place >= column || !counts(place) || label >= vocab_size;
+        if self.exceptions.iter().any(|(place, label)| wrong(*place as usize, *label)) {
+            return Err("a label stands where nothing counts, or is not in the vocabulary");
         }
         totals.rows += 1;
         totals.segments += self.segments.len() as u64;

@@ -1,20 +1,21 @@
-//! Proves a packed file against its corpus: what its rows say they hold is read and encoded again.
+//! Proves a packed file, or a set of shards, against its corpus: what its rows say they hold is read and encoded again.
 
 use serde::Serialize;
 
 use std::path::{Path, PathBuf};
 
-use super::config::BuildConfig;
+use super::config::{BuildConfig, Treatment};
 use super::document::{DocumentEncoder, Encoded};
 use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
-use crate::discover::{Input, Kind, discover};
+use crate::discover::{Input, Kind};
 use crate::error::{Error, Result};
-use crate::file::{InputRecord, PackedFile};
+use crate::file::{InputRecord, PackedSet};
 use crate::ledger::{DropReason, Entry, Ledger};
 use crate::read::{Batch, Position, Reading, parse_item, read_batches};
-use crate::spool::LOSS;
+use crate::recipe::Chosen;
+use crate::spool::{END_LABEL, ID, LOSS};
 use crate::tokenizer::{Tokenizer, TokenizerSource};
 
 /// What was compared.
@@ -49,71 +50,85 @@ struct Place {
 /// # Errors
 /// Names the first thing that differs, or why it cannot be compared.
 pub fn check_against(
-    file: &PackedFile,
+    set: &PackedSet,
     corpus: &Path,
     tokenizer: TokenizerSource,
     benchmarks: &[PathBuf],
     rows: Option<usize>,
     monitor: &Monitor,
 ) -> Result<Agreement> {
-    let metadata = file.metadata();
+    let metadata = set.metadata();
     let mut config = BuildConfig::of_file(metadata)
-        .ok_or_else(|| file.differs("it was built with settings that this version does not know"))?;
+        .ok_or_else(|| set.differs("it was built with settings that this version does not know"))?;
     config.decontaminate = benchmarks.to_vec();
     let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
     if tokenizer.info != metadata.tokenizer {
-        return Err(file.differs("it was built with another tokenizer; name that with --tokenizer"));
+        return Err(set.differs("it was built with another tokenizer; name that with --tokenizer"));
     }
-    let inputs = discover(corpus)?.inputs;
-    let now = inputs.iter().map(|input| &input.path);
+    let chosen = super::choose(corpus, &config)?;
+    let now = chosen.inputs.iter().map(|input| &input.path);
     if !now.eq(metadata.inputs.iter().map(|input| &input.path)) {
-        return Err(file.differs("the corpus has other files than it was built from"));
+        return Err(set.differs("the corpus has other files than it was built from"));
     }
-    let places = places(file, rows)?;
-    let complete = rows.is_none_or(|rows| rows >= file.rows());
+    let places = places(set, rows)?;
+    // What a shard has not, other shards may.
+    let complete = rows.is_none_or(|rows| rows >= set.rows()) && metadata.shard.is_none();
+    let treatments = config.treatments()?;
     let mut exclude = Exclude::load(&config)?;
-    exclude.find_duplicates(&inputs, &config, monitor)?;
-    if complete && exclude.decontamination() != metadata.decontamination {
+    if (complete || !benchmarks.is_empty()) && exclude.decontamination() != metadata.decontamination {
         return Err(
-            file.differs("it was built with other benchmarks kept out; name those with --decontaminate")
+            set.differs("it was built with other benchmarks kept out; name those with --decontaminate")
         );
     }
+    exclude.find_duplicates(&chosen, &treatments, &config, monitor)?;
+    let Chosen { inputs, rules, .. } = chosen;
     monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
-    let documents = DocumentEncoder::new(&tokenizer, &metadata.template, &config);
-    let mut comparison =
-        Comparison { file, documents, exclude, complete, places: places.iter().peekable(), segments: 0 };
+    let mut comparison = Comparison {
+        set,
+        config: &config,
+        treatments: &treatments,
+        documents: DocumentEncoder::new(&tokenizer, &treatments, &config),
+        exclude,
+        complete,
+        places: places.iter().peekable(),
+        segments: 0,
+    };
     let mut entries = Vec::new();
-    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(&metadata.inputs)) {
-        entries.push(comparison.input(number, input, record, monitor)?);
+    for (number, (input, record)) in (0u32..).zip(inputs.iter().zip(metadata.inputs.iter())) {
+        entries.push(comparison.input((number, rules[number as usize]), input, record, monitor)?);
     }
     if let Some(place) = comparison.places.next() {
-        return Err(file.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
+        return Err(set.differs(&format!("row {}: its corpus has no item {}", place.row, place.item)));
     }
     let segments = comparison.segments;
     if complete {
         let named = inputs.iter().zip(&entries);
-        let ledger = Ledger::collect(
+        let mut ledger = Ledger::collect(
             named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
         );
         let mut found = metadata.ledger.clone();
         found.0.iter_mut().for_each(|entry| entry.entry.loss_tokens = 0); // the rows have been compared
+        for entry in ledger.0.iter_mut().chain(&mut found.0) {
+            entry.entry.undraw(); // what is drawn of what could be is the recipe's choice
+        }
         if ledger != found {
-            return Err(file.differs("its ledger is not that of the corpus: something is missing"));
+            return Err(set.differs("its ledger is not that of the corpus: something is missing"));
         }
     }
-    let compared = rows.map_or(file.rows(), |rows| rows.min(file.rows()));
+    let compared = rows.map_or(set.rows(), |rows| rows.min(set.rows()));
     Ok(Agreement { rows: compared as u64, segments, complete })
 }
 
 /// The segments of the chosen rows, in the order of the corpus.
-fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
-    let all = file.rows();
+fn places(set: &PackedSet, rows: Option<usize>) -> Result<Vec<Place>> {
+    let all = set.rows();
     let chosen = rows.unwrap_or(all).min(all);
     let mut places = Vec::new();
     for i in 0..chosen {
         let row = (i * all).checked_div(chosen).unwrap_or(0);
         let mut column = 0;
-        for segment in file.segments(row)? {
+        let (file, row_there) = set.locate(row)?;
+        for segment in file.segments(row_there)? {
             let (input, item, epoch) = (segment.input, segment.item, segment.epoch);
             places.push(Place { input, item, epoch, start: segment.start, column, end: segment.end, row });
             column = segment.end;
@@ -125,7 +140,7 @@ fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
             (pair[0].input, pair[0].item, pair[0].epoch) == (pair[1].input, pair[1].item, pair[1].epoch);
         if same && pair[0].start + (pair[0].end - pair[0].column) > pair[1].start {
             return Err(
-                file.differs(&format!("rows {} and {} hold the same tokens", pair[0].row, pair[1].row))
+                set.differs(&format!("rows {} and {} hold the same tokens", pair[0].row, pair[1].row))
             );
         }
     }
@@ -133,7 +148,9 @@ fn places(file: &PackedFile, rows: Option<usize>) -> Result<Vec<Place>> {
 }
 
 struct Comparison<'a> {
-    file: &'a PackedFile,
+    set: &'a PackedSet,
+    config: &'a BuildConfig,
+    treatments: &'a [Treatment],
     documents: DocumentEncoder<'a>,
     exclude: Exclude,
     /// Whether every item is encoded, or only those of the rows that are compared.
@@ -146,14 +163,14 @@ impl Comparison<'_> {
     /// Compares what comes from one input; gives its account.
     fn input(
         &mut self,
-        number: u32,
+        (number, rule): (u32, usize),
         input: &Input,
         record: &InputRecord,
         monitor: &Monitor,
     ) -> Result<Entry> {
         let reading = Reading {
             batch_bytes: 256 * 1024,
-            max_item_bytes: BuildConfig::of_file(self.file.metadata())
+            max_item_bytes: BuildConfig::of_file(self.set.metadata())
                 .map_or(usize::MAX, |config| config.max_item_bytes()),
             from: Position::default(),
         };
@@ -162,7 +179,7 @@ impl Comparison<'_> {
             monitor.check()?;
             monitor.advance(batch.stored - seen);
             seen = batch.stored;
-            self.batch(number, input, &batch, &mut kind, &mut entry)?;
+            self.batch((number, rule), input, &batch, &mut kind, &mut entry)?;
             Ok(true)
         })?;
         let Some(summary) = summary else { return Err(Error::Interrupted) };
@@ -172,14 +189,14 @@ impl Comparison<'_> {
         }
         let hash = format!("{:032x}", summary.end.hash);
         if (hash, summary.end.bytes) != (record.xxh3_128.clone(), record.bytes) {
-            return Err(self.file.differs(&format!("{} is not the file that it was built from", input.path)));
+            return Err(self.set.differs(&format!("{} is not the file that it was built from", input.path)));
         }
         Ok(entry)
     }
 
     fn batch(
         &mut self,
-        number: u32,
+        (number, rule): (u32, usize),
         input: &Input,
         batch: &Batch,
         kind: &mut Option<Kind>,
@@ -191,17 +208,22 @@ impl Comparison<'_> {
             if !wanted && !self.complete {
                 continue;
             }
-            let mut encoded = Encoded::default();
             let item = raw.bytes.and_then(|bytes| parse_item(bytes).ok());
             let item = item.filter(|item| {
                 mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
             });
+            if !wanted && !self.config.draws(&self.treatments[rule], raw.index) {
+                entry.items += 1;
+                entry.drop_item(DropReason::NotDrawn, 0);
+                continue;
+            }
+            let mut encoded = Encoded::default();
             let result = item.map(|item| {
                 let excluded = self.exclude.reason(number as usize, raw.index, &item);
                 if wanted && excluded.is_some() {
                     return Err("it is to be kept out".into());
                 }
-                self.documents.encode(raw.index, &item, excluded, &mut encoded)
+                self.documents.encode(rule, raw.index, &item, excluded, &mut encoded)
             });
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
@@ -222,18 +244,24 @@ impl Comparison<'_> {
     fn compare(&mut self, input: &Input, place: &Place) -> Result<()> {
         let Place { row, item, start, .. } = *place;
         let (column, end) = (place.column as usize, place.end as usize);
-        let (tokens, mask) = (self.file.tokens(row)?, self.file.mask(row)?);
+        let (file, row_there) = self.set.locate(row)?;
+        let (tokens, mask) = (file.tokens(row_there)?, file.mask(row_there)?);
         let length = end - column;
+        let by_turn = self.config.template.by_turn;
+        let exceptions: Vec<usize> =
+            file.label_exceptions(row_there)?.iter().map(|(column, _)| *column as usize).collect();
         let expected = self.documents.last_tokens().get(start as usize..start as usize + length);
         let same = expected.is_some_and(|expected| {
             expected.iter().zip(column..end).all(|(expected, at)| {
                 let counts = mask[at / 8] >> (at % 8) & 1 == 1;
-                let counted = expected & LOSS != 0 && at > column; // the first of a segment never does
-                tokens[at] == expected & !LOSS && counts == counted
+                // The first of a segment never does, but where all is as the original has it.
+                let counted = expected & LOSS != 0 && (at > column || by_turn);
+                let ends = exceptions.binary_search(&at).is_ok();
+                tokens[at] == expected & ID && counts == counted && ends == (expected & END_LABEL != 0)
             })
         });
         if !same {
-            return Err(self.file.differs(&format!(
+            return Err(self.set.differs(&format!(
                 "row {row}, columns {column} to {end}: not what {}, item {item}, comes to from token {start} on",
                 input.path
             )));

@@ -19,11 +19,11 @@ use super::config::BuildConfig;
 use super::encode::Encoding;
 use super::exclude::Exclude;
 use super::monitor::Monitor;
+use super::order_file;
 use crate::discover::Input;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::read::{Position, begins_as_before};
-use crate::render::Template;
 use crate::tokenizer::TokenizerInfo;
 
 /// Its name in the workspace, and that of the next one until it is whole.
@@ -74,14 +74,13 @@ impl Basis {
     pub(super) fn new(
         inputs: &[Input],
         config: &BuildConfig,
-        template: &Template,
         tokenizer: &TokenizerInfo,
         exclude: &Exclude,
     ) -> Result<Self> {
         let settings = json!({
             "version of apollo-pack": env!("CARGO_PKG_VERSION"),
             "tokenizer": tokenizer,
-            "template": template,
+            "template": config.template,
             "seq_len": config.seq_len,
             "packing": config.packing,
             "order": config.order,
@@ -92,6 +91,8 @@ impl Basis {
             "max_item_bytes": config.max_item_bytes,
             "dedup": config.dedup,
             "decontaminate": exclude.decontamination(),
+            "recipe": config.recipe.given(),
+            "order_file": config.order_file.as_deref().map(order_file::hash).transpose()?,
         });
         let Value::Object(settings) = settings else { return Err(Error::Internal("no settings".into())) };
         let input =
@@ -193,7 +194,9 @@ impl Checkpointer<'_> {
         let next = self.disk.create(&self.folder.join(NEXT))?;
         next.write_at(&content, 0)?;
         next.sync()?;
-        self.disk.rename(next.path(), &self.folder.join(CHECKPOINT), true)
+        self.disk.rename(next.path(), &self.folder.join(CHECKPOINT), true)?;
+        self.disk.sync_names(&self.folder);
+        Ok(())
     }
 }
 

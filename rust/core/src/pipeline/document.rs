@@ -1,13 +1,13 @@
 //! One item becomes the fragments that go into rows, or is dropped with a reason.
 
 use super::check::SamplePiece;
-use super::config::{BuildConfig, Overflow, SpecialMode};
-use crate::encode::Session;
+use super::config::{BuildConfig, Overflow, SpecialMode, Treatment};
+use crate::encode::{EncodeError, Session};
 use crate::ledger::{DropReason, Entry};
 use crate::plan::Packing;
 use crate::read::Item;
-use crate::render::{End, Renderer, Template};
-use crate::spool::{Fragment, LOSS};
+use crate::render::{End, Renderer, TextPiece};
+use crate::spool::{END_LABEL, Fragment, LOSS};
 use crate::tokenizer::Tokenizer;
 
 /// What has been made of some items of one file.
@@ -25,36 +25,58 @@ pub(super) struct Encoded {
 /// Encodes items on one thread.
 pub(super) struct DocumentEncoder<'a> {
     session: Box<dyn Session + 'a>,
-    renderer: Renderer,
+    /// By rule of the recipe.
+    ways: Vec<Way>,
     specials: Vec<&'a str>,
     bos_id: Option<u32>,
     eos_id: u32,
-    answer_end_id: u32,
     seq_len: u32,
     packing: Packing,
-    overflow: Overflow,
     turn_away_specials: bool,
     tokens: Vec<u32>,
+    /// What the document at hand would have come to without cuts.
+    whole: usize,
     /// The pieces of the document at hand, if it is to be checked.
     sample: Option<Vec<SamplePiece>>,
 }
 
+/// One way to make documents.
+struct Way {
+    renderer: Renderer,
+    answer_end_id: u32,
+    overflow: Overflow,
+    loss: bool,
+    by_turn: bool,
+    /// How many tokens the word before an answer has by itself, once that is known.
+    reply_length: Option<usize>,
+}
+
 impl<'a> DocumentEncoder<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer, template: &Template, config: &BuildConfig) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, treatments: &[Treatment], config: &BuildConfig) -> Self {
         let specials: Vec<&str> = tokenizer.special_tokens.iter().map(|(token, _)| token.as_str()).collect();
-        let end = template.end.as_deref().and_then(|token| tokenizer.special_id(token));
+        let way = |treatment: &Treatment| {
+            let template = &treatment.template;
+            let end = template.end.as_deref().and_then(|token| tokenizer.special_id(token));
+            Way {
+                renderer: Renderer::new(template, &specials),
+                answer_end_id: end.unwrap_or(tokenizer.info.eos_id),
+                overflow: treatment.overflow,
+                loss: treatment.loss,
+                by_turn: template.by_turn,
+                reply_length: None,
+            }
+        };
         Self {
             session: tokenizer.encoder.session(),
-            renderer: Renderer::new(template, &specials),
+            ways: treatments.iter().map(way).collect(),
             specials,
             bos_id: tokenizer.info.bos_id,
             eos_id: tokenizer.info.eos_id,
-            answer_end_id: end.unwrap_or(tokenizer.info.eos_id),
             seq_len: config.seq_len,
             packing: config.packing,
-            overflow: config.overflow,
             turn_away_specials: config.special_tokens == SpecialMode::Error,
             tokens: Vec::new(),
+            whole: 0,
             sample: None,
         }
     }
@@ -79,9 +101,11 @@ impl<'a> DocumentEncoder<'a> {
         self.tokens.clear();
     }
 
-    /// Appends what becomes of an item, which may be `excluded`; the error says why it is a bad one.
+    /// Appends what becomes of an item under a rule of the recipe, or of one that is `excluded`; the error says why it
+    /// is a bad one.
     pub(super) fn encode(
         &mut self,
+        rule: usize,
         index: u64,
         item: &Item,
         excluded: Option<DropReason>,
@@ -90,9 +114,32 @@ impl<'a> DocumentEncoder<'a> {
         if self.turn_away_specials {
             self.refuse_special_tokens(item)?;
         }
-        let trailing_question = self.tokenize(item)?;
-        let overflow = self.overflow.for_kind(item.kind(), self.packing);
-        let too_long = self.tokens.len() > self.seq_len as usize && excluded.is_none();
+        let fail = |error: EncodeError| format!("it cannot be encoded: {error}");
+        let (mut trailing_question, mut by_turn) = (false, false);
+        self.tokens.clear();
+        match item {
+            Item::Dialogue(turns) if self.ways[rule].by_turn => {
+                self.tokenize_by_turn(rule, turns).map_err(fail)?;
+                by_turn = true;
+            }
+            _ => {
+                trailing_question = self.tokenize(rule, item).map_err(fail)?;
+                self.whole = self.tokens.len();
+            }
+        }
+        if let Some(reason) = excluded {
+            out.entry.items += 1;
+            out.entry.tokens += self.whole as u64;
+            out.entry.drop_item(reason, self.whole as u64);
+            return Ok(());
+        }
+        if by_turn {
+            out.entry.items += 1;
+            self.keep_all(index, out);
+            return Ok(());
+        }
+        let overflow = self.ways[rule].overflow.for_kind(item.kind(), self.packing);
+        let too_long = self.tokens.len() > self.seq_len as usize;
         if too_long && overflow == Overflow::Error {
             return Err(format!(
                 "it comes to {} tokens, more than the {} of a row (overflow=error)",
@@ -103,10 +150,6 @@ impl<'a> DocumentEncoder<'a> {
         out.entry.items += 1;
         out.entry.tokens += self.tokens.len() as u64;
         let length = self.tokens.len();
-        if let Some(reason) = excluded {
-            out.entry.drop_item(reason, length as u64);
-            return Ok(());
-        }
         out.entry.trailing_questions += u64::from(trailing_question);
         let kept = match overflow {
             _ if self.tokens.is_empty() => {
@@ -122,18 +165,18 @@ impl<'a> DocumentEncoder<'a> {
         };
         // Documents that run on are cut at row ends when rows are planned, not here.
         let piece = if self.packing == Packing::Concat { length } else { self.seq_len as usize };
-        self.cut(index, kept, piece, out);
+        self.cut(self.ways[rule].loss, index, kept, piece, out);
         Ok(())
     }
 
-    /// Cuts the first `kept` tokens into fragments of at most `piece`, and drops those without loss.
-    fn cut(&self, index: u64, kept: usize, piece: usize, out: &mut Encoded) {
+    /// Cuts the first `kept` tokens into fragments of at most `piece`, and drops those without loss, if any is wanted.
+    fn cut(&self, loss: bool, index: u64, kept: usize, piece: usize, out: &mut Encoded) {
         let length = self.tokens.len();
         let (mut fragments, mut dropped_pieces, mut dropped) = (0, 0, 0);
         for start in (0..kept).step_by(piece.max(1)) {
             let end = kept.min(start + piece);
             let tokens = &self.tokens[start..end];
-            if !tokens[1..].iter().any(|token| token & LOSS != 0) {
+            if loss && !tokens[1..].iter().any(|token| token & LOSS != 0) {
                 dropped += tokens.len() as u64;
                 dropped_pieces += 1;
                 continue;
@@ -146,6 +189,7 @@ impl<'a> DocumentEncoder<'a> {
                 start: u32::try_from(start).unwrap_or(u32::MAX),
                 input: 0,
                 cut: end < length,
+                end_labels: 0,
             });
             out.tokens.extend_from_slice(tokens);
             out.entry.tokens_kept += tokens.len() as u64;
@@ -159,34 +203,100 @@ impl<'a> DocumentEncoder<'a> {
             out.entry.drop_tokens(DropReason::NoLoss, dropped);
             out.entry.items_cut += u64::from(kept < length || fragments > 1 || dropped > 0);
             out.entry.pieces_without_loss += dropped_pieces;
+            out.entry.items_without_loss += u64::from(!loss);
         }
     }
 
+    /// The document is in the rows as it is, whatever counts of it.
+    fn keep_all(&self, index: u64, out: &mut Encoded) {
+        let length = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
+        let cut = self.tokens.len() < self.whole;
+        let end_labels = self.tokens.iter().filter(|token| *token & END_LABEL != 0).count();
+        out.fragments.push(Fragment {
+            item: index,
+            length: length(self.tokens.len()),
+            start: 0,
+            input: 0,
+            cut,
+            end_labels: length(end_labels),
+        });
+        out.tokens.extend_from_slice(&self.tokens);
+        let entry = &mut out.entry;
+        entry.tokens += self.whole as u64;
+        entry.tokens_kept += self.tokens.len() as u64;
+        entry.tokens_truncated += (self.whole - self.tokens.len()) as u64;
+        entry.items_kept += 1;
+        entry.items_cut += u64::from(cut);
+        entry.items_without_loss += u64::from(!self.tokens.iter().any(|token| token & LOSS != 0));
+    }
+
     /// Fills `self.tokens` with the document, masks included. Returns whether a question was cut off.
-    fn tokenize(&mut self, item: &Item) -> Result<bool, String> {
-        let Self { session, renderer, tokens, bos_id, eos_id, answer_end_id, sample, .. } = self;
-        tokens.clear();
+    fn tokenize(&mut self, rule: usize, item: &Item) -> Result<bool, EncodeError> {
+        let Self { session, ways, tokens, bos_id, eos_id, sample, .. } = self;
+        let Way { renderer, answer_end_id, loss, by_turn, .. } = &mut ways[rule];
         let trailing_question = renderer.render(item, |piece| {
             if tokens.is_empty() {
                 tokens.extend(*bos_id);
             }
-            let start = tokens.len();
-            session.encode(piece.text, piece.marks, tokens)?;
-            if let Some(sample) = sample {
-                let (text, marks) = (piece.text.to_owned(), piece.marks.to_vec());
-                sample.push(SamplePiece { text, marks, ids: tokens[start..].to_vec() });
-            }
+            let start = encode_piece(session.as_mut(), piece, tokens, sample.as_mut())?;
             tokens.extend(piece.end.map(|end| match end {
                 End::Text => *eos_id,
                 End::Answer => *answer_end_id,
             }));
-            if piece.counts {
+            if piece.counts && *loss {
                 tokens[start..].iter_mut().for_each(|token| *token |= LOSS);
             }
             Ok(())
-        });
-        trailing_question
-            .map_err(|error: crate::encode::EncodeError| format!("it cannot be encoded: {error}"))
+        })?;
+        if let (true, Some(first)) = (*by_turn, tokens.first_mut()) {
+            *first &= !LOSS; // rows of such builds take the mask of a first token as it is
+        }
+        Ok(trailing_question)
+    }
+
+    /// Fills `self.tokens` with the dialogue as Apollo's original script has it: every turn is tokenized with the word
+    /// before it and cut to a row; no more is read when a row is full; end-of-text follows the last turn, whichever it
+    /// is; and the token that begins a later question has end-of-text as its label.
+    ///
+    /// The original takes the length of the word before an answer from its own encoding, so where a tokenizer merges
+    /// its end with the answer the mask is off by that merge. So it is here.
+    fn tokenize_by_turn<T: AsRef<str>>(&mut self, rule: usize, turns: &[T]) -> Result<(), EncodeError> {
+        let Self { session, ways, tokens, eos_id, sample, .. } = self;
+        let Way { renderer, reply_length, loss, .. } = &mut ways[rule];
+        let row = self.seq_len as usize;
+        let reply_length = if let Some(length) = *reply_length {
+            length
+        } else {
+            let mut ids = Vec::new();
+            let reply = renderer.turn(1, "", false);
+            session.encode(reply.text, reply.marks, &mut ids)?;
+            *reply_length.insert(ids.len())
+        };
+        let mut cut = 0;
+        for (number, turn) in turns.iter().enumerate() {
+            let piece = renderer.turn(number, turn.as_ref(), tokens.is_empty());
+            let answers = piece.counts;
+            let start = encode_piece(session.as_mut(), piece, tokens, sample.as_mut())?;
+            cut += (tokens.len() - start).saturating_sub(row);
+            tokens.truncate(start + row);
+            if answers {
+                tokens.iter_mut().skip(start + reply_length).for_each(|token| *token |= LOSS);
+                if tokens.len() >= row {
+                    break;
+                }
+            } else if let (true, Some(first)) = (start > 0, tokens.get_mut(start)) {
+                *first |= LOSS | END_LABEL;
+            }
+        }
+        tokens.push(*eos_id | LOSS);
+        self.whole = tokens.len() + cut;
+        tokens.truncate(row);
+        if !*loss {
+            for token in tokens.iter_mut() {
+                *token &= !(LOSS | END_LABEL);
+            }
+        }
+        Ok(())
     }
 
     fn refuse_special_tokens(&self, item: &Item) -> Result<(), String> {
@@ -197,6 +307,22 @@ impl<'a> DocumentEncoder<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Appends the ids of a piece; returns where they begin.
+fn encode_piece(
+    session: &mut (dyn Session + '_),
+    piece: TextPiece,
+    tokens: &mut Vec<u32>,
+    sample: Option<&mut Vec<SamplePiece>>,
+) -> Result<usize, EncodeError> {
+    let start = tokens.len();
+    session.encode(piece.text, piece.marks, tokens)?;
+    if let Some(sample) = sample {
+        let (text, marks) = (piece.text.to_owned(), piece.marks.to_vec());
+        sample.push(SamplePiece { text, marks, ids: tokens[start..].to_vec() });
+    }
+    Ok(start)
 }
 
 #[cfg(test)]
@@ -215,25 +341,23 @@ mod tests {
                 Ok(())
             }
         }
-        let template = Template::load("apollo").unwrap_or_else(|error| panic!("{error}"));
         let encoder = DocumentEncoder {
             session: Box::new(NoSession),
-            renderer: Renderer::new(&template, &[""; 0]),
+            ways: Vec::new(),
             specials: Vec::new(),
             bos_id: None,
             eos_id: 0,
-            answer_end_id: 0,
             seq_len: 8,
             packing: Packing::BestFit,
-            overflow: Overflow::Auto,
             turn_away_specials: false,
             tokens: mask.iter().zip(0..).map(|(counts, id)| if *counts { id | LOSS } else { id }).collect(),
+            whole: 0,
             sample: None,
         };
         let mut out = Encoded::default();
         out.entry.items = 1;
         out.entry.tokens = mask.len() as u64;
-        encoder.cut(0, kept, piece, &mut out);
+        encoder.cut(true, 0, kept, piece, &mut out);
         out
     }
 

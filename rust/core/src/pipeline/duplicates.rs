@@ -9,7 +9,7 @@ use crate::discover::{Input, Kind};
 use crate::error::Result;
 use crate::read::{Batch, Item, parse_item};
 
-/// Which items are not the first of their kind in the order of the corpus.
+/// Which items are not the first of their kind in the order of the corpus, among those that are drawn at all.
 ///
 /// Two items are the same if they have the same texts in the same order, where texts are compared in NFC with white
 /// space as one space and none at the ends; letter case counts. They are told apart by 128 bits of XXH3: of a billion
@@ -32,9 +32,10 @@ struct Seen {
 }
 
 impl Duplicates {
-    /// Reads the whole corpus.
+    /// Reads the whole corpus; `draws` says of an input's item whether it is drawn.
     pub(super) fn find(
         inputs: &[Input],
+        draws: impl Fn(usize, u64) -> bool,
         threads: usize,
         max_item_bytes: usize,
         monitor: &Monitor,
@@ -50,7 +51,9 @@ impl Duplicates {
             } else if of_file != item.is_dialogue {
                 continue;
             }
-            seen.push(item);
+            if draws(item.input as usize, item.item) {
+                seen.push(item);
+            }
         }
         seen.sort_unstable();
         let mut found = Self { bits: vec![Vec::new(); inputs.len()] };
@@ -140,11 +143,16 @@ mod tests {
             std::fs::write(folder.path().join(name), content)?;
         }
         let inputs = discover(folder.path())?.inputs;
-        for threads in 1..4 {
-            let found = Duplicates::find(&inputs, threads, MAX_ITEM_BYTES, &Monitor::default())?;
+        let marked = |threads, draws: fn(usize, u64) -> bool| -> Result<Vec<_>> {
+            let found = Duplicates::find(&inputs, draws, threads, MAX_ITEM_BYTES, &Monitor::default())?;
             let all = (0..3).flat_map(|input| (0..200).map(move |item| (input, item)));
-            let marked: Vec<_> = all.filter(|(input, item)| found.holds(*input, *item)).collect();
-            assert_eq!(marked, [(0, 3), (2, 0), (2, 2), (2, 4)]);
+            Ok(all.filter(|(input, item)| found.holds(*input, *item)).collect())
+        };
+        for threads in 1..4 {
+            assert_eq!(marked(threads, |_, _| true)?, [(0, 3), (2, 0), (2, 2), (2, 4)]);
+            // What is not drawn is the first of nothing, though it says what its file is of.
+            assert_eq!(marked(threads, |_, item| item > 0)?, [(2, 4)]);
+            assert_eq!(marked(threads, |input, item| (input, item) != (2, 3))?, [(0, 3), (2, 0), (2, 2)]);
         }
         Ok(())
     }

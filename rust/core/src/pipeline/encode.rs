@@ -10,7 +10,7 @@ use super::Means;
 use super::check::{check, documents_to_check};
 use super::checkpoint::{Basis, Checkpointer};
 use super::collect::{Collector, Done, Encoded, Outcome};
-use super::config::BuildConfig;
+use super::config::{BuildConfig, Treatment};
 use super::document::DocumentEncoder;
 use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
@@ -19,7 +19,6 @@ use super::workspace::Workspace;
 use crate::discover::{Input, Kind};
 use crate::error::{Error, Result};
 use crate::read::{Batch, Position, Reading, read_batches};
-use crate::render::Template;
 use crate::spool::{Spool, SpoolWriter};
 use crate::tokenizer::Tokenizer;
 
@@ -27,9 +26,12 @@ use crate::tokenizer::Tokenizer;
 pub(super) struct Encoding<'a> {
     pub(super) inputs: &'a [Input],
     pub(super) kinds: &'a [Option<Kind>],
+    /// The rule of the recipe for each input, and how each rule's documents are made.
+    pub(super) rules: &'a [usize],
+    pub(super) treatments: &'a [Treatment],
     pub(super) tokenizer: &'a Tokenizer,
-    pub(super) template: &'a Template,
     pub(super) config: &'a BuildConfig,
+    /// What is kept out.
     pub(super) exclude: &'a Exclude,
     pub(super) means: &'a Means,
     pub(super) monitor: &'a Monitor,
@@ -106,7 +108,7 @@ impl Encoding<'_> {
         checkpointer: &Checkpointer,
         checkpoints: Receiver<Encoded>,
     ) -> Result<(Spool, Encoded)> {
-        let Self { inputs, kinds, tokenizer, template, config, exclude, means, monitor } = *self;
+        let Self { inputs, treatments, tokenizer, config, means, monitor, .. } = *self;
         let threads = config.threads();
         let (work_out, work_in) = bounded::<Work>(threads);
         let (done_out, done_in) = unbounded::<Done>();
@@ -145,11 +147,11 @@ impl Encoding<'_> {
             for _ in 0..threads {
                 let (work_in, done_out, samples) = (work_in.clone(), done_out.clone(), samples_out.clone());
                 handles.push(scope.spawn(move || {
-                    let documents = DocumentEncoder::new(tokenizer, template, config);
-                    let mut worker = Worker { documents, exclude, on_error: config.on_error, stop, samples };
+                    let documents = DocumentEncoder::new(tokenizer, treatments, config);
+                    let mut worker = Worker { documents, encoding: self, stop, samples };
                     for Work { number, input, batch, checked, permits } in work_in {
                         // A batch that is lost to a panic (a defect) would be waited for without end.
-                        let encode = || worker.encode((input, &inputs[input]), kinds[input], &batch, checked);
+                        let encode = || worker.encode(input, &batch, checked);
                         let outcome = catch_unwind(AssertUnwindSafe(encode))
                             .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())));
                         let (stored, end) = (batch.stored, batch.end);

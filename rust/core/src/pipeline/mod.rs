@@ -3,6 +3,7 @@
 mod against;
 mod check;
 mod checkpoint;
+mod choices;
 mod collect;
 mod config;
 mod document;
@@ -11,6 +12,9 @@ mod encode;
 mod exclude;
 mod gather;
 mod monitor;
+mod order_file;
+mod output;
+mod place;
 mod survey;
 mod sweep;
 #[cfg(test)]
@@ -19,35 +23,31 @@ mod worker;
 mod workspace;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 pub use against::{Agreement, check_against};
+pub use choices::{Choices, TemplateChoice};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
-pub use survey::{BuildPlan, FilePlan, Note, TokenizerPlan};
+pub use survey::{BuildPlan, FilePlan, MixPlan, Note, TokenizerPlan};
 pub(crate) use sweep::sweep;
 
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
 use crate::error::{Error, InputError, Result};
-use crate::file::{FORMAT_VERSION, FileWriter, InputRecord, Metadata};
-use crate::ledger::{Entry, Ledger};
-use crate::plan::{DocumentOrder, pack};
-use crate::render::Template;
-use crate::spool::Spool;
+use crate::file::{FORMAT_VERSION, InputRecord, Metadata};
+use crate::recipe::Chosen;
 use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::Basis;
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
 use exclude::Exclude;
-use gather::Gathered;
+use place::place;
 use survey::Depth;
 use workspace::Workspace;
-
-/// The output, until it is whole.
-const OUTPUT: &str = "output";
 
 /// What a build works with; tests choose other.
 pub(crate) struct Means {
@@ -67,9 +67,11 @@ impl Default for Means {
 /// What a build did.
 #[derive(Debug, Clone, Serialize)]
 pub struct BuildReport {
-    /// Its length.
+    /// Length of the file, or of all shards.
     pub file_bytes: u64,
-    /// What the file says about itself.
+    /// How many shards there are; `None` where the output is one file.
+    pub shards: Option<usize>,
+    /// What the output says about itself.
     #[serde(flatten)]
     pub metadata: Metadata,
     /// Uncompressed bytes of input.
@@ -93,10 +95,14 @@ pub fn plan(
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
-    let corpus = discover(corpus)?;
+    let chosen = choose(corpus, config)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(corpus, &loaded, &template, config, Depth::Whole, monitor)
+    survey::survey(&chosen, &loaded, config, &Exclude::load(config)?, Depth::Whole, monitor)
+}
+
+/// What the recipe takes of a corpus.
+fn choose(path: &Path, config: &BuildConfig) -> Result<Chosen> {
+    config.recipe.choose(discover(path)?, path, |input| survey::kind_of(input, config))
 }
 
 /// Builds `out` from `corpus`, or goes on with a build of it that was stopped.
@@ -122,40 +128,43 @@ pub(crate) fn build_with(
     monitor: &Monitor,
 ) -> Result<BuildReport> {
     config.validate()?;
-    let template = Template::load(&config.template)?;
-    workspace::check_output(out, config.force)?;
-    let corpus = discover(corpus_path)?;
-    workspace::keep_apart(out, &corpus.inputs)?;
+    let published = output::published(out, config)?;
+    workspace::check_output(&published, config.force)?;
+    let chosen = choose(corpus_path, config)?;
+    workspace::keep_apart(&published, &chosen.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    let inputs = corpus.inputs.clone();
+    let treatments = config.treatments()?;
     let mut exclude = Exclude::load(config)?;
-    let basis = Basis::new(&inputs, config, &template, &loaded.info, &exclude)?;
-    let plan = survey::survey(corpus, &loaded, &template, config, Depth::Beginning, monitor)?;
+    let basis = Basis::new(&chosen.inputs, config, &loaded.info, &exclude)?;
+    let plan = survey::survey(&chosen, &loaded, config, &exclude, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
     }
-    exclude.find_duplicates(&inputs, config, monitor)?;
+    exclude.find_duplicates(&chosen, &treatments, config, monitor)?;
 
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
     let encoding = Encoding {
-        inputs: &inputs,
+        inputs: &chosen.inputs,
         kinds: &kinds,
+        rules: &chosen.rules,
+        treatments: &treatments,
         tokenizer: &loaded,
-        template: &template,
         config,
         exclude: &exclude,
         means,
         monitor,
     };
     let made = make(&encoding, &workspace, &basis, corpus_path, out);
-    if matches!(made, Err(Error::Interrupted | Error::Io { .. } | Error::Unfinished { .. })) {
+    // What the same command goes on from, or one with another setting for the output.
+    if !matches!(made, Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_))) {
         workspace.keep_spool();
     }
-    let Made { file_bytes, metadata, encoded } = made?;
+    let Made { file_bytes, shards, metadata, encoded } = made?;
     Ok(BuildReport {
         file_bytes,
+        shards,
         input_bytes: encoded.files.iter().map(|file| file.bytes).sum(),
         metadata,
         bad_items: encoded.bad_items,
@@ -164,9 +173,10 @@ pub(crate) fn build_with(
     })
 }
 
-/// A published file.
+/// A published output.
 struct Made {
     file_bytes: u64,
+    shards: Option<usize>,
     metadata: Metadata,
     encoded: Encoded,
 }
@@ -179,83 +189,48 @@ fn make(
     corpus_path: &Path,
     out: &Path,
 ) -> Result<Made> {
-    let Encoding { inputs, tokenizer, template, config, exclude, monitor, .. } = *encoding;
+    let Encoding { inputs, tokenizer, config, exclude, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
     let spooled = before.as_ref().map_or(0, |encoded| encoded.spool.bytes());
     workspace.check_room(inputs.iter().map(Input::least_bytes).sum(), spooled)?;
     let (spool, encoded) = encoding.run(workspace, basis, before)?;
     if spool.count() == 0 {
-        let mut problem = "nothing to write: no item has a token that counts for the loss".to_owned();
+        let mut problem =
+            "nothing to write: no item is left that has a token that counts for the loss".to_owned();
         if let Some(first) = encoded.bad_item_list.first() {
             problem = format!("{problem}; {} could not be read, the first: {first}", encoded.bad_items);
         }
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
-    let output = workspace.output(OUTPUT);
-    let (writer, gathered) = place(encoding, &spool, &output)?;
+    let (mut output, placed) = place(encoding, &spool, workspace, out)?;
 
     monitor.start(Stage::Publish, 0);
-    let mut metadata = Metadata {
+    let records: Vec<_> = inputs.iter().zip(&encoded.files).map(input_record).collect();
+    let metadata = Metadata {
         format_version: FORMAT_VERSION,
         apollo_pack: env!("CARGO_PKG_VERSION").into(),
-        content_hash: String::new(), // the writer knows it
+        content_hash: output.content_hash(config.seq_len, &records),
         seq_len: config.seq_len,
         tokenizer: tokenizer.info.clone(),
         special_tokens: config.special_tokens.as_str().into(),
-        template: template.clone(),
+        template: config.template.clone(),
         packing: config.packing,
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
         dedup: config.dedup,
         decontamination: exclude.decontamination(),
-        inputs: inputs.iter().zip(&encoded.files).map(input_record).collect(),
-        ledger: settle(inputs, encoded.entries.clone(), &gathered)?,
-        totals: gathered.totals,
+        recipe: config.recipe.given().cloned(),
+        order_file: placed.order_file.clone(),
+        inputs: Arc::new(records),
+        ledger: placed.settle(inputs, encoded.entries.clone())?,
+        totals: placed.gathered.totals,
+        shard: None,
     };
-    let written = writer.finish(metadata.clone())?;
-    metadata.content_hash = written.content_hash;
+    let file_bytes = output.finish(&metadata)?;
     monitor.publishing()?;
-    workspace.publish(OUTPUT, out, config.force)?;
-    Ok(Made { file_bytes: written.bytes, metadata, encoded })
-}
-
-/// Plans the rows and writes them.
-fn place(encoding: &Encoding, spool: &Spool, path: &Path) -> Result<(FileWriter, Gathered)> {
-    let Encoding { inputs, tokenizer, config, means, monitor, .. } = *encoding;
-    monitor.start(Stage::Plan, 0);
-    let paths = inputs.iter().map(|input| input.path.as_str());
-    let mut order = DocumentOrder::new(config.order, config.seed, paths);
-    let mut lengths = Vec::new();
-    spool.each_fragment(|fragment| {
-        lengths.push(fragment.length);
-        order.push(fragment.input, fragment.item);
-        Ok(())
-    })?;
-    let order = order.finish();
-    let rows = pack(config.packing, &order, |i| lengths[i as usize], config.seq_len);
-    let places = Spool::places(&lengths);
-    drop((order, lengths));
-    let writer = FileWriter::create(&means.disk, path, rows.len(), config.seq_len, rows.slices.len())?;
-    let gathered =
-        gather::gather(spool, &places, &rows, &tokenizer.info, config, inputs.len(), &writer, monitor)?;
-    Ok((writer, gathered))
-}
-
-/// Closes the account: what the rows hold, counted there, has to be what encoding handed over.
-fn settle(inputs: &[Input], mut entries: Vec<Entry>, gathered: &Gathered) -> Result<Ledger> {
-    for (entry, placed) in entries.iter_mut().zip(&gathered.by_input) {
-        if entry.tokens_kept != placed.tokens {
-            return Err(Error::Internal(format!("{placed:?} were placed of {entry:?}")));
-        }
-        entry.loss_tokens = placed.loss_tokens;
-    }
-    let named = inputs.iter().zip(&entries);
-    let ledger = Ledger::collect(
-        named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
-    );
-    ledger.check()?;
-    Ok(ledger)
+    output.publish()?;
+    Ok(Made { file_bytes, shards: output.shards(), metadata, encoded })
 }
 
 fn input_record((input, file): (&Input, &FileRecord)) -> InputRecord {

@@ -5,12 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::config::{BuildConfig, OnError};
+use super::config::{BuildConfig, OnError, Treatment};
+use super::document::{DocumentEncoder, Encoded};
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
-use crate::discover::{Corpus, Input, Kind, LeftOut};
+use crate::discover::{Input, Kind, LeftOut};
 use crate::error::{InputError, Result};
 use crate::plan::{Order, Packing};
 use crate::read::{Batch, Position, Reading, parse_item, read_batches};
+use crate::recipe::{Chosen, Mix, forecast};
 use crate::render::Template;
 use crate::tokenizer::{Tokenizer, TokenizerInfo};
 
@@ -54,12 +57,42 @@ pub struct BuildPlan {
     pub seed: u64,
     /// Threads that encode.
     pub threads: usize,
+    /// The name of the recipe, where one was asked for.
+    pub recipe: Option<String>,
+    /// What the mix will be; only where the corpus was read as a whole.
+    pub mix: Option<MixPlan>,
     /// What to know about the plan as a whole.
     pub notes: Vec<Note>,
 }
 
+/// What is expected of each input, and where in the training order it will stand.
+#[derive(Debug, Clone, Serialize)]
+pub struct MixPlan {
+    /// Documents expected of each input, repetitions included.
+    pub documents: Vec<f64>,
+    /// Tokens and shares.
+    #[serde(flatten)]
+    pub mix: Mix,
+}
+
+impl MixPlan {
+    #[allow(clippy::cast_precision_loss)]
+    fn of(files: &[FilePlan], chosen: &Chosen, config: &BuildConfig) -> Option<Self> {
+        let sizes: Option<Vec<f64>> =
+            files.iter().map(|file| file.tokens.map(|tokens| tokens as f64)).collect();
+        let sizes = sizes?;
+        let shares = config.recipe.shares(&chosen.inputs, &chosen.rules);
+        let target = config.recipe.target(&chosen.inputs, &chosen.rules);
+        let mix = forecast(config.order, &sizes, &shares, &target)?;
+        let times = |(drawn, size): (&f64, &f64)| if *size > 0.0 { drawn / size } else { 0.0 };
+        let times = mix.tokens.iter().zip(&sizes).map(times);
+        let documents = files.iter().zip(times).map(|(file, times)| file.items as f64 * times).collect();
+        Some(Self { documents, mix })
+    }
+}
+
 /// One file of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FilePlan {
     /// Path within the corpus.
     pub path: String,
@@ -79,6 +112,10 @@ pub struct FilePlan {
     pub notes: Vec<Note>,
     /// How many items were found that cannot be read.
     pub bad_items: u64,
+    /// Tokens expected in rows if it is taken once, from samples all over the file; only where it was read as a whole.
+    pub tokens: Option<u64>,
+    /// How often the recipe takes it; at the most, under proportions.
+    pub epochs: f64,
     #[serde(skip)]
     problems: Vec<InputError>,
 }
@@ -113,14 +150,15 @@ impl BuildPlan {
 }
 
 pub(super) fn survey(
-    corpus: Corpus,
+    chosen: &Chosen,
     tokenizer: &Tokenizer,
-    template: &Template,
     config: &BuildConfig,
+    exclude: &Exclude,
     depth: Depth,
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
-    let inputs = &corpus.inputs;
+    let inputs = &chosen.inputs;
+    let treatments = config.treatments()?;
     monitor.start(Stage::Survey, inputs.iter().map(|input| input.bytes).sum());
     let next = AtomicUsize::new(0);
     let plans = Mutex::new(vec![None; inputs.len()]);
@@ -129,7 +167,11 @@ pub(super) fn survey(
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(input) = inputs.get(at) else { return Ok(()) };
-            let plan = monitor.check().and_then(|()| survey_file(input, config, depth, monitor));
+            let plan = monitor.check().and_then(|()| {
+                let samples = (depth == Depth::Whole)
+                    .then(|| TokenSample::new(tokenizer, &treatments, config, chosen.rules[at]));
+                survey_file(input, config, samples, monitor)
+            });
             match plan {
                 Ok(plan) => plans.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(plan),
                 // Files are taken in order, so all before this one are looked at too, by whatever thread: the first
@@ -152,27 +194,46 @@ pub(super) fn survey(
         return Err(error);
     }
     let plans = plans.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut files: Vec<FilePlan> = plans.into_iter().flatten().collect();
+    for (file, rule) in files.iter_mut().zip(&chosen.rules) {
+        file.epochs = treatments[*rule].epochs;
+    }
+    let mut notes = template_notes(&config.template, tokenizer);
+    notes.extend(config.recipe.mix.iter().enumerate().filter(|(rule, _)| !chosen.rules.contains(rule)).map(
+        |(rule, _)| Note {
+            what: format!("rule {} of the recipe matches no file", rule + 1),
+            outcome: "adds nothing".into(),
+        },
+    ));
+    notes.extend(exclude.notes(config));
     Ok(BuildPlan {
-        inputs: plans.into_iter().flatten().collect(),
-        left_out: corpus.left_out,
+        mix: MixPlan::of(&files, chosen, config),
+        recipe: config.recipe.given().map(|recipe| recipe.name.clone()),
+        inputs: files,
+        left_out: chosen.left_out.clone(),
         tokenizer: TokenizerPlan {
             label: tokenizer.source.label.clone(),
             encoder: tokenizer.encoder.name(),
             why_not_native: tokenizer.why_not_native.clone(),
             info: tokenizer.info.clone(),
         },
-        template: template.clone(),
+        template: config.template.clone(),
         seq_len: config.seq_len,
         packing: config.packing,
         overflow: config.overflow.as_str(),
         order: config.order,
         seed: config.seed,
         threads: config.threads(),
-        notes: template_notes(template, tokenizer),
+        notes,
     })
 }
 
-fn survey_file(input: &Input, config: &BuildConfig, depth: Depth, monitor: &Monitor) -> Result<FilePlan> {
+fn survey_file(
+    input: &Input,
+    config: &BuildConfig,
+    mut sample: Option<TokenSample>,
+    monitor: &Monitor,
+) -> Result<FilePlan> {
     let on_error = config.on_error;
     let reading = Reading {
         batch_bytes: BEGINNING,
@@ -186,7 +247,10 @@ fn survey_file(input: &Input, config: &BuildConfig, depth: Depth, monitor: &Moni
         monitor.advance(batch.stored - seen);
         seen = batch.stored;
         findings.look_at(&batch);
-        Ok(depth == Depth::Whole || findings.kind.is_none())
+        if let Some(sample) = &mut sample {
+            sample.look_at(&batch);
+        }
+        Ok(sample.is_some() || findings.kind.is_none())
     });
     let summary = result?;
     let whole = summary.is_some();
@@ -217,7 +281,67 @@ fn survey_file(input: &Input, config: &BuildConfig, depth: Depth, monitor: &Moni
         notes: findings.notes(on_error),
         bad_items: findings.bad,
         problems: findings.problems,
+        tokens: sample.map(TokenSample::tokens),
+        epochs: 1.0,
     })
+}
+
+/// What a file holds, from its first readable item.
+pub(super) fn kind_of(input: &Input, config: &BuildConfig) -> Result<Option<Kind>> {
+    let reading =
+        Reading { batch_bytes: 1 << 12, max_item_bytes: config.max_item_bytes(), from: Position::default() };
+    let mut kind = None;
+    read_batches(input, &reading, |batch| {
+        let mut items = batch.items().filter_map(|item| parse_item(item.bytes?).ok().map(|item| item.kind()));
+        kind = items.next();
+        Ok(kind.is_none())
+    })?;
+    Ok(kind)
+}
+
+/// Encodes a few items of every batch, to know about how many tokens a file comes to.
+struct TokenSample<'a> {
+    documents: DocumentEncoder<'a>,
+    rule: usize,
+    /// Bytes of items, and of those that were encoded.
+    bytes: u64,
+    encoded_bytes: u64,
+    encoded: Encoded,
+}
+
+/// Of each batch of [`BEGINNING`] bytes.
+const SAMPLED_BYTES: u64 = 1 << 14;
+
+impl<'a> TokenSample<'a> {
+    fn new(tokenizer: &'a Tokenizer, treatments: &[Treatment], config: &BuildConfig, rule: usize) -> Self {
+        let documents = DocumentEncoder::new(tokenizer, treatments, config);
+        Self { documents, rule, bytes: 0, encoded_bytes: 0, encoded: Encoded::default() }
+    }
+
+    fn look_at(&mut self, batch: &Batch) {
+        let lengths = batch.items().map(|item| item.bytes.map_or(0, |bytes| bytes.len() as u64));
+        let bytes: u64 = lengths.sum();
+        // Evenly over the batch, at least one.
+        let every = usize::try_from(bytes / SAMPLED_BYTES).unwrap_or(usize::MAX).max(1);
+        for raw in batch.items().step_by(every) {
+            let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else { continue };
+            self.encoded.tokens.clear();
+            self.encoded.fragments.clear();
+            if self.documents.encode(self.rule, raw.index, &item, None, &mut self.encoded).is_ok() {
+                self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
+            }
+        }
+        self.bytes += bytes;
+    }
+
+    /// Expected in rows.
+    fn tokens(self) -> u64 {
+        let whole = u128::from(self.encoded.entry.tokens_kept) * u128::from(self.bytes);
+        whole
+            .checked_div(u128::from(self.encoded_bytes))
+            .and_then(|tokens| u64::try_from(tokens).ok())
+            .unwrap_or(0)
+    }
 }
 
 struct Findings<'a> {

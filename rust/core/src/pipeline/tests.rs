@@ -1,5 +1,7 @@
 //! Builds that are stopped at every point, and go on: what is published is whole, and the bytes are the same.
 
+mod shards;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +10,9 @@ use serde_json::json;
 
 use super::*;
 use crate::disk::faults::{Fault, Faults};
-use crate::file::{Access, PackedFile, verify};
-use crate::plan::{Order, Packing};
+use crate::file::{Access, PackedSet, verify};
+use crate::plan::Order;
+use crate::recipe::Recipe;
 use crate::tokenizer::BosMode;
 
 const ENOSPC: i32 = 28;
@@ -50,25 +53,14 @@ fn tokenizer() -> TokenizerSource {
 fn config() -> BuildConfig {
     BuildConfig {
         seq_len: 64,
-        packing: Packing::BestFit,
-        template: "apollo".into(),
         order: Order::Shuffle,
         seed: 7,
-        overflow: Overflow::Auto,
-        special_tokens: SpecialMode::Text,
         bos: BosMode::Never,
-        eos: None,
-        pad: None,
-        bos_token: None,
         threads: Some(2),
         on_error: OnError::Skip,
         max_item_bytes: 1 << 20,
-        temp_dir: None,
-        check_encoder: None,
-        dedup: crate::file::Dedup::Off,
-        decontaminate: Vec::new(),
-        leak_rules: crate::leakage::LeakRules::usual(crate::leakage::Unit::Characters),
         force: true,
+        ..BuildConfig::default()
     }
 }
 
@@ -82,6 +74,16 @@ struct Scene {
 
 impl Scene {
     fn new(config: BuildConfig) -> Outcome<Self> {
+        let mut scene = Self::before(config)?;
+        scene.build(Faults::default())?;
+        scene.whole = fs::read(scene.out())?;
+        fs::remove_file(scene.out())?;
+        assert_eq!(scene.names()?, ["corpus"]);
+        Ok(scene)
+    }
+
+    /// A corpus, and nothing built.
+    fn before(config: BuildConfig) -> Outcome<Self> {
         let folder = folder()?;
         fs::create_dir_all(folder.path().join("corpus/sub"))?;
         let text = |i: usize| format!("{i}: {}", "words and é ".repeat(i % 23));
@@ -92,12 +94,7 @@ impl Scene {
         fs::write(folder.path().join("corpus/sub/b_en_qa.json"), serde_json::to_vec_pretty(&dialogues)?)?;
         fs::write(folder.path().join("corpus/c_fr.jsonl"), lines.join("\n") + "\n12\n\"end\n")?;
         fs::write(folder.path().join("corpus/d_fr.json"), "[\"a text\", \"another\" oh")?;
-        let mut scene = Self { folder, config, whole: Vec::new() };
-        scene.build(Faults::default())?;
-        scene.whole = fs::read(scene.out())?;
-        fs::remove_file(scene.out())?;
-        assert_eq!(scene.names()?, ["corpus"]);
-        Ok(scene)
+        Ok(Self { folder, config, whole: Vec::new() })
     }
 
     fn out(&self) -> PathBuf {
@@ -183,10 +180,32 @@ fn kill_and_go_on(scene: &Scene, fault: Fault, step: usize) -> Outcome<(u64, u64
 fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
     let scene = Scene::new(config())?;
     fs::write(scene.out(), &scene.whole)?;
-    verify(&PackedFile::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
+    verify(&PackedSet::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
     let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(3))?;
     println!("{kills} kills, {gone_on} builds went on from a checkpoint");
     assert!(kills >= 500 && gone_on >= 150, "{kills} kills, {gone_on} continued");
+    Ok(())
+}
+
+#[test]
+fn with_a_recipe_too() -> Outcome {
+    let recipe = "[build]\norder = 'priority'\nby_turn = true\npacking = 'groups-of-256'\n\
+                  [[mix]]\nkind = 'qa'\nepochs = 1.5\npriority = 4\n[[mix]]\nmax_documents = 300";
+    let recipe = Recipe::parse("mine".into(), recipe)?;
+    let plain = config();
+    let given = Choices { seq_len: Some(64), bos: Some(BosMode::Never), ..Choices::default() };
+    let config = BuildConfig::new(given, recipe)?;
+    let scene = Scene::new(BuildConfig {
+        threads: plain.threads,
+        on_error: plain.on_error,
+        max_item_bytes: plain.max_item_bytes,
+        force: true,
+        ..config
+    })?;
+    fs::write(scene.out(), &scene.whole)?;
+    verify(&PackedSet::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
+    let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(17))?;
+    assert!(kills >= 60 && gone_on >= 15, "{kills} kills, {gone_on} continued");
     Ok(())
 }
 
@@ -289,7 +308,7 @@ fn by_force_it_begins_anew() -> Outcome {
     assert!(message(scene.build(Faults::default())).contains("seq_len 64, not 128"));
     scene.config.force = true;
     scene.build(Faults::default())?;
-    assert_eq!(PackedFile::open(&scene.out(), Access::Auto)?.seq_len(), 128);
+    assert_eq!(PackedSet::open(&scene.out(), Access::Auto)?.seq_len(), 128);
     assert_eq!(scene.names()?, ["corpus", "out.bin"]);
     Ok(())
 }

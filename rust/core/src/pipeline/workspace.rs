@@ -19,8 +19,11 @@ use crate::spool::{FRAGMENTS, TOKENS};
 /// Name of the lock in a folder.
 const LOCK: &str = "lock";
 
+/// Name of the index of a set that is being replaced: it says which shards have to go.
+pub(super) const REPLACED: &str = "replaced";
+
 /// What is left of a build that can be continued.
-const KEPT: [&str; 3] = [CHECKPOINT, TOKENS, FRAGMENTS];
+const KEPT: [&str; 4] = [CHECKPOINT, TOKENS, FRAGMENTS, REPLACED];
 
 /// What a build has for itself: a folder beside its output, and one for the spool, which may be the same. They go
 /// away with the build, unless it can be continued.
@@ -85,7 +88,7 @@ impl Workspace {
     }
 
     /// A file of the output, until it is whole.
-    pub(super) fn output(&self, name: &str) -> PathBuf {
+    pub(super) fn output(&self, name: impl AsRef<Path>) -> PathBuf {
         self.output.path.join(name)
     }
 
@@ -101,8 +104,10 @@ impl Workspace {
 
     /// Leaves the spool and its checkpoint, if there is one, for the build that goes on from here.
     pub(super) fn keep_spool(&self) {
-        let folder = self.spool.as_ref().unwrap_or(&self.output);
-        folder.keep.store(folder.path.join(CHECKPOINT).exists(), Ordering::Relaxed);
+        for folder in std::iter::once(&self.output).chain(&self.spool) {
+            let of_use = [CHECKPOINT, REPLACED].iter().any(|name| folder.path.join(name).exists());
+            folder.keep.store(of_use, Ordering::Relaxed);
+        }
     }
 
     /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: a
@@ -125,10 +130,12 @@ impl Workspace {
         Ok(())
     }
 
-    /// Moves a finished file to its place in one step.
-    /// Replaces what is there only if `force`.
-    pub(super) fn publish(&self, finished: &str, out: &Path, force: bool) -> Result<()> {
-        self.output.disk.rename(&self.output(finished), out, force)
+    /// Moves a finished file to its place in one step, which makes it the output. Replaces what is there only if
+    /// `force`.
+    pub(super) fn publish(&self, finished: impl AsRef<Path>, out: &Path, force: bool) -> Result<()> {
+        self.output.disk.rename(&self.output(finished), out, force)?;
+        self.output.disk.sync_names(folder_of(out));
+        Ok(())
     }
 }
 

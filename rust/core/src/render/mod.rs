@@ -6,7 +6,7 @@ mod template;
 
 use std::ops::Range;
 
-pub use template::Template;
+pub use template::{Template, TemplateTable};
 
 use crate::read::Item;
 
@@ -95,6 +95,25 @@ impl Renderer {
             each(TextPiece { text: &pair[1], marks: &[], counts: true, end: Some(End::Answer) })?;
         }
         Ok(!pairs.remainder().is_empty())
+    }
+}
+
+impl Renderer {
+    /// One turn of a dialogue on its own, with the word before it; `first` if nothing stands before that.
+    pub fn turn(&mut self, number: usize, turn: &str, first: bool) -> TextPiece<'_> {
+        self.prompt.clear();
+        self.marks.clear();
+        let answers = number % 2 == 1;
+        let opening = if answers {
+            &self.reply
+        } else if first {
+            &self.opening
+        } else {
+            &self.follow_up
+        };
+        opening.append_to(&mut self.prompt, &mut self.marks);
+        self.prompt.push_str(turn);
+        TextPiece { text: &self.prompt, marks: &self.marks, counts: answers, end: None }
     }
 }
 

@@ -22,12 +22,16 @@ pub struct Template {
     pub follow_up: String,
     /// The token that ends an answer, where it is not the tokenizer's end-of-text.
     pub end: Option<String>,
+    /// Whether every turn is tokenized on its own with the word before it, and masked and cut as Apollo's original
+    /// script does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_turn: bool,
 }
 
-/// The template file a user writes.
-#[derive(Deserialize)]
+/// A template as a user writes it, in a file of its own or in a recipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TemplateFile {
+pub struct TemplateTable {
     user: String,
     assistant: String,
     separator: String,
@@ -56,23 +60,44 @@ impl Template {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let file: TemplateFile = toml::from_str(&text).map_err(|error| {
+        let table: TemplateTable = toml::from_str(&text).map_err(|error| {
             Error::Config(format!("template {}: {}", path.display(), error.to_string().trim_end()))
         })?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        Ok(Self {
-            name: name.unwrap_or_default(),
-            user: file.user,
-            assistant: file.assistant,
-            follow_up: file.follow_up.unwrap_or_else(|| file.separator.clone()),
-            separator: file.separator,
-            end: file.end,
-        })
+        Ok(Self::named(name.unwrap_or_default(), table))
+    }
+
+    /// The template that a table describes.
+    #[must_use]
+    pub fn named(name: String, table: TemplateTable) -> Self {
+        Self {
+            name,
+            user: table.user,
+            assistant: table.assistant,
+            follow_up: table.follow_up.unwrap_or_else(|| table.separator.clone()),
+            separator: table.separator,
+            end: table.end,
+            by_turn: false,
+        }
+    }
+
+    /// The template of the Apollo models.
+    pub(crate) fn apollo() -> Self {
+        let [user, assistant, separator] = ["User:", "Assistant:", "\n"].map(String::from);
+        Self {
+            name: "apollo".into(),
+            user,
+            assistant,
+            follow_up: separator.clone(),
+            separator,
+            end: None,
+            by_turn: false,
+        }
     }
 
     fn built_in(name: &str) -> Option<Self> {
         let (user, assistant, separator, follow_up, end) = match name {
-            "apollo" => ("User:", "Assistant:", "\n", "\n", None),
+            "apollo" => return Some(Self::apollo()),
             "apollo-yi" => ("<|User|>:", "<|Assistant|>:", "\n", "\n", None),
             "medjamba" => ("<|User|>:\n", "<|Assistant|>:\n", "\n", "\n", None),
             "phi3" => ("<|user|>\n", "<|assistant|>\n", "<|end|>\n", "<|end|>\n", None),
@@ -90,6 +115,7 @@ impl Template {
             separator: separator.into(),
             follow_up: follow_up.into(),
             end: end.map(Into::into),
+            by_turn: false,
         })
     }
 }

@@ -69,7 +69,10 @@ impl RowSet {
         let mask = columns.iter().any(Column::needs_mask);
         let labels = columns.iter().any(|column| matches!(column, Column::Labels(_)));
         let ends = columns.iter().any(Column::needs_ends);
-        self.will_need(rows);
+        for &row in rows {
+            let (file, row) = self.locate(row)?;
+            file.will_need(row);
+        }
         for (slot, &row) in rows.iter().enumerate() {
             let (file, row) = self.locate(row)?;
             let tokens = if tokens { file.tokens(row)? } else { Cow::default() };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! order::row_at    which row stands at a position of an epoch        a pure function
-//! rows::RowSet     the rows of one file, or of several as one        where a row is
+//! rows::RowSet     the rows of one build, or of several as one       where a row is
 //! RowSet::fill     a batch of them, written to buffers of the caller fill.rs, columns.rs
 //! ```
 //!

@@ -1,10 +1,11 @@
 //! What `tokenizer.json` and `tokenizer_config.json` say about special tokens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 /// The parts of `tokenizer.json` that matter here; the encoder reads the rest.
 #[derive(serde::Deserialize)]
@@ -96,6 +97,23 @@ impl TokenizerFile {
         special.map(|added| (added.content.clone(), added.id)).collect()
     }
 
+    /// Adds a special token, as the library does; `json` is what this was read from. Gives the new JSON.
+    pub(super) fn add_special(&mut self, token: &str, json: &[u8]) -> Result<Vec<u8>, String> {
+        let fail = |error: serde_json::Error| format!("tokenizer.json is not understood: {error}");
+        let id = self.vocab_size();
+        let mut parts: BTreeMap<&str, &RawValue> = serde_json::from_slice(json).map_err(fail)?;
+        let added = parts.get("added_tokens").map_or("[]", |added| added.get());
+        let mut added: Vec<Value> = serde_json::from_str(added).map_err(fail)?;
+        added.push(json!({
+            "id": id, "content": token, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        }));
+        let added = serde_json::value::to_raw_value(&added).map_err(fail)?;
+        parts.insert("added_tokens", &added);
+        self.added_tokens.push(AddedToken { id, content: token.into(), special: true });
+        serde_json::to_vec(&parts).map_err(fail)
+    }
+
     /// The token that the post-processor puts before a text.
     pub(super) fn leading_token(&self) -> Option<u32> {
         leading_token(&self.post_processor)
@@ -161,6 +179,17 @@ mod tests {
         );
         assert_eq!(file.leading_token(), Some(2));
         assert_eq!(file.special_tokens(), [("</s>".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn a_special_token_is_added_after_the_last_id() {
+        let Ok(mut file) = TokenizerFile::parse(FILE.as_bytes()) else { panic!("not read") };
+        let Ok(json) = file.add_special("<pad>", FILE.as_bytes()) else { panic!("not added") };
+        let Ok(again) = TokenizerFile::parse(&json) else { panic!("not read again") };
+        for file in [&file, &again] {
+            assert_eq!((file.id_of("<pad>"), file.vocab_size(), file.leading_token()), (Some(4), 5, Some(2)));
+            assert_eq!(file.special_tokens().len(), 2);
+        }
     }
 
     #[test]

@@ -4,18 +4,19 @@ mod families;
 mod file;
 mod qwen;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use qwen::tokenizer_json_of_qwen;
 
 use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens, load_encoder};
 use crate::error::{Error, Result};
-use crate::spool::LOSS;
+use crate::spool::ID;
 use file::{SpecialNames, TokenizerFile};
 
 /// Whether documents start with a BOS token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BosMode {
     /// Exactly when the tokenizer's own post-processor adds one.
     Auto,
@@ -24,6 +25,9 @@ pub enum BosMode {
     /// Always.
     Always,
 }
+
+/// In the place of a name: whatever token ends a text.
+const END_OF_TEXT: &str = "end-of-text";
 
 /// What to load.
 #[derive(Debug)]
@@ -41,8 +45,10 @@ pub struct TokenizerSource {
 pub struct TokenOptions {
     /// End-of-text, where it is not to be found.
     pub eos: Option<String>,
-    /// Padding, likewise.
-    pub pad: Option<String>,
+    /// Padding, likewise: the first of these that there is; [`END_OF_TEXT`] stands for whatever ends a text.
+    pub pad: Vec<String>,
+    /// Padding, as a new token where there is none of that name.
+    pub add_pad: Option<String>,
     /// BOS, likewise.
     pub bos_token: Option<String>,
     /// Whether documents start with BOS.
@@ -67,7 +73,7 @@ pub struct Tokenizer {
 }
 
 /// What the output records of its tokenizer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerInfo {
     /// SHA-256 of `tokenizer.json`, in hexadecimal.
     pub sha256: String,
@@ -79,6 +85,9 @@ pub struct TokenizerInfo {
     pub pad_id: u32,
     /// What every document starts with, if anything.
     pub bos_id: Option<u32>,
+    /// Padding that was added to it as a new token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added_pad: Option<String>,
 }
 
 /// SHA-256, as hubs and package indexes write it.
@@ -92,12 +101,17 @@ impl Tokenizer {
     ///
     /// # Errors
     /// When a file is not understood, or a token is not found.
-    pub fn load(source: TokenizerSource, options: &TokenOptions) -> Result<Self> {
+    pub fn load(mut source: TokenizerSource, options: &TokenOptions) -> Result<Self> {
         let label = source.label.clone();
         let fail = |problem: String| Error::Tokenizer { tokenizer: label.clone(), problem };
-        let file = TokenizerFile::parse(&source.json).map_err(&fail)?;
-        if file.vocab_size() > LOSS {
-            return Err(fail("it has ids of 2^31 and more, which no model has".into()));
+        let mut file = TokenizerFile::parse(&source.json).map_err(&fail)?;
+        let sha256 = sha256_hex(&source.json);
+        let added_pad = options.add_pad.clone().filter(|pad| !file.has(pad));
+        if let Some(pad) = &added_pad {
+            source.json = file.add_special(pad, &source.json).map_err(&fail)?;
+        }
+        if file.vocab_size() > ID {
+            return Err(fail("it has ids of 2^30 and more, which no model has".into()));
         }
         let named = match &source.config {
             Some(config) => SpecialNames::parse(config).map_err(&fail)?,
@@ -117,7 +131,14 @@ impl Tokenizer {
             file.id_of(name).ok_or_else(|| missing(name))
         };
         let eos_id = find("end-of-text", "--eos", &options.eos, [&named.eos, &known.eos])?;
-        let pad_id = find("padding", "--pad", &options.pad, [&named.pad, &known.pad])?;
+        let pad = options.add_pad.as_ref().or_else(|| {
+            let there = |pad: &&String| *pad == END_OF_TEXT || file.resolve(pad).is_some();
+            options.pad.iter().find(there).or(options.pad.first())
+        });
+        let pad_id = match pad {
+            Some(pad) if pad == END_OF_TEXT => eos_id,
+            pad => find("padding", "--pad", &pad.cloned(), [&named.pad, &known.pad])?,
+        };
         let bos = || find("BOS", "--bos-token", &options.bos_token, [&named.bos, &known.bos]);
         let bos_id = match (options.bos, file.leading_token()) {
             (BosMode::Never, _) | (BosMode::Auto, None) => None,
@@ -129,13 +150,7 @@ impl Tokenizer {
         Ok(Self {
             encoder: loaded.encoder,
             why_not_native: loaded.why_not_native,
-            info: TokenizerInfo {
-                sha256: sha256_hex(&source.json),
-                vocab_size: file.vocab_size(),
-                eos_id,
-                pad_id,
-                bos_id,
-            },
+            info: TokenizerInfo { sha256, vocab_size: file.vocab_size(), eos_id, pad_id, bos_id, added_pad },
             special_tokens: file.special_tokens(),
             special_mode: options.special_tokens,
             source,

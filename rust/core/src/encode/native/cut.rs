@@ -82,8 +82,11 @@ impl Cutter<'_> {
             let mut begins = !0;
             if beyond | unspaced_before != 0 {
                 let unspaced = unspaced(&block);
-                // They have three bytes each, so neighbours are three places apart.
-                neighbours = unspaced & (unspaced << 3 | unspaced_before >> (BLOCK - 3));
+                // They have three bytes each, so neighbours are three places apart. Where unknown ones fuse,
+                // more than the pair is to be asked.
+                if self.fusing.is_none() {
+                    neighbours = unspaced & (unspaced << 3 | unspaced_before >> (BLOCK - 3));
+                }
                 let bytes = unspaced
                     | unspaced << 1
                     | unspaced << 2

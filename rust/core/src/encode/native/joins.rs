@@ -166,6 +166,7 @@ impl View<'_> {
     /// Whether some token ends inside the one and begins inside the other; by the last byte of the one and
     /// the first of the other.
     #[inline]
+    #[allow(clippy::needless_bitwise_bool)] // a branch that could not be foreseen costs more than the look-up
     fn inside_both(self, last: u32, first: u32) -> bool {
         self.joins.has_both & (self.joins.inside_both[last as usize & 0x3F] >> (first & 0x3F) & 1 != 0)
     }

@@ -5,8 +5,22 @@
 mod random;
 mod shared;
 
+use std::ops::Range;
+
 use super::NativeEncoder;
-use crate::encode::{Encoder, HuggingFaceEncoder, SpecialTokens};
+use crate::encode::{Encoder, HuggingFaceEncoder, Session, SpecialTokens};
+
+/// Lets the reference encode; false where the library panics, as it does where a normalizer leaves nothing of
+/// a text, or where added tokens lie across each other.
+fn encodes(reference: &mut dyn Session, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> bool {
+    match reference.encode(text, marks, ids) {
+        Err(error) if error.to_string().contains("panicked") => false,
+        result => {
+            result.expect("the reference encodes");
+            true
+        }
+    }
+}
 
 /// Both encoders of one tokenizer.
 struct Both {
@@ -31,14 +45,9 @@ impl Both {
             ours.clear();
             theirs.clear();
             native.encode(text, &[], &mut ours).expect("native encodes");
-            // It panics itself where a normalizer leaves nothing of a text.
-            let encoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                reference.encode(text, &[], &mut theirs)
-            }));
-            let Ok(encoded) = encoded else {
+            if !encodes(reference.as_mut(), text, &[], &mut theirs) {
                 continue;
-            };
-            encoded.expect("the reference encodes");
+            }
             if ours != theirs {
                 let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
                 let shown: String = text.chars().take(400).collect();

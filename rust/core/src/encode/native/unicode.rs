@@ -117,38 +117,18 @@ pub(super) fn char_end(text: &[u8], mut at: usize) -> usize {
 /// Bytes that are no valid UTF-8 give some code point and a length of at least one: never a panic.
 #[inline]
 pub(super) fn decode(text: &[u8], at: usize) -> (u32, usize) {
-    if let Some(Ok(bytes)) = text.get(at..at + 4).map(<[u8; 4]>::try_from) {
-        decode_four(bytes)
-    } else {
-        decode_near_end(text, at)
-    }
-}
-
-#[inline]
-fn decode_four(bytes: [u8; 4]) -> (u32, usize) {
-    let [lead, b, c, d] = bytes.map(u32::from);
-    let (b, c, d) = (b & 0x3F, c & 0x3F, d & 0x3F);
+    let lead = text.get(at).map_or(0, |&byte| u32::from(byte));
+    let more = |behind: usize| text.get(at + behind).map_or(0, |&byte| u32::from(byte & 0x3F));
     if lead < 0x80 {
         (lead, 1)
-    } else if lead >= 0xE0 {
-        if lead < 0xF0 {
-            ((lead & 0x0F) << 12 | b << 6 | c, 3)
-        } else {
-            let code = (lead & 0x07) << 18 | b << 12 | c << 6 | d;
-            (code.min(0x10_FFFF), 4)
-        }
+    } else if lead < 0xE0 {
+        ((lead & 0x1F) << 6 | more(1), 2)
+    } else if lead < 0xF0 {
+        ((lead & 0x0F) << 12 | more(1) << 6 | more(2), 3)
     } else {
-        ((lead & 0x1F) << 6 | b, 2)
+        let code = (lead & 0x07) << 18 | more(1) << 12 | more(2) << 6 | more(3);
+        (code.min(0x10_FFFF), 4)
     }
-}
-
-#[cold]
-fn decode_near_end(text: &[u8], at: usize) -> (u32, usize) {
-    let rest = text.get(at..).unwrap_or_default();
-    let mut bytes = [0; 4];
-    let length = rest.len().min(4);
-    bytes[..length].copy_from_slice(&rest[..length]);
-    decode_four(bytes)
 }
 
 /// Where the character that ends at `end` begins.

@@ -2,7 +2,7 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
-use super::cache::{Cache, LONG, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
+use super::cache::{Cache, LONGEST, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
 use super::config::Known;
 use super::merge::Merger;
 use super::path::Splitting;
@@ -147,7 +147,7 @@ impl<'a> Work<'a> {
     fn batch(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
         let looks_up = self.encoder.model.looks_up;
         let mut pieces = [Piece::default(); BATCH];
-        let (lines, middle) = (self.cache.lines(), self.cache.middle());
+        let (short, middle) = (self.cache.short(), self.cache.middle());
         let many = std::mem::take(&mut self.many);
         let mut start = start;
         for (piece, &end) in pieces.iter_mut().zip(ends) {
@@ -160,7 +160,7 @@ impl<'a> Work<'a> {
             if length <= SHORT {
                 key = key_of(text, start, length) | part;
                 hash = hash_of(key);
-                lines.ask_for(hash);
+                short.ask_for(hash);
                 if many {
                     middle.ask_for(hash);
                 }
@@ -186,7 +186,7 @@ impl<'a> Work<'a> {
             let place = &mut found[filled..filled + 8];
             let hit = if length <= SHORT {
                 <&mut [u32; 4]>::try_from(&mut place[..4])
-                    .map_or(0, |place| self.cache.lines().find(key, hash, place))
+                    .map_or(0, |place| self.cache.short().find(key, hash, place))
             } else if length <= MIDDLE {
                 let keys = (keys_of(text, start, length).0, key);
                 <&mut [u32; 8]>::try_from(place)
@@ -227,7 +227,7 @@ impl<'a> Work<'a> {
         let part = key & PART != 0;
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.clear();
-        if piece.len() > LONG || !self.by_parts(piece, part, &mut fresh) {
+        if piece.len() > LONGEST || !self.by_parts(piece, part, &mut fresh) {
             self.encode(piece, part, &mut fresh);
         }
         ids.extend_from_slice(&fresh);
@@ -274,7 +274,7 @@ impl<'a> Work<'a> {
         let key = key_of(text, start, end - start) | self.encoder.part_mark();
         let hash = hash_of(key);
         let mut four = [0; 4];
-        let hit = self.cache.lines().find(key, hash, &mut four);
+        let hit = self.cache.short().find(key, hash, &mut four);
         if (1..=4).contains(&hit) {
             ids.extend_from_slice(&four[..hit]);
             return;

@@ -118,7 +118,7 @@ impl Stretch {
             let mut ends = self.begins[index]
                 & (preceding(letters, self.letters[index - 1]) & !letters
                     | preceding(numbers, self.numbers[index - 1]) & !numbers);
-            if index == self.blocks && length % BLOCK != 0 {
+            if index == self.blocks && !length.is_multiple_of(BLOCK) {
                 ends &= (1 << (length % BLOCK)) - 1;
             }
             if ends != 0 {
@@ -194,7 +194,7 @@ impl Stretch {
                 while candidates != 0 {
                     let place = candidates.trailing_zeros();
                     candidates &= candidates - 1;
-                    if self.ends_line(classes, text, (index - 1) * BLOCK + place as usize) {
+                    if Self::ends_line(classes, text, (index - 1) * BLOCK + place as usize) {
                         space_starts |= 1 << place;
                     }
                 }
@@ -219,7 +219,7 @@ impl Stretch {
 
     /// Whether no further line break follows in the white space from `at` on.
     #[cold]
-    fn ends_line(&self, classes: &Classes, text: &[u8], mut at: usize) -> bool {
+    fn ends_line(classes: &Classes, text: &[u8], mut at: usize) -> bool {
         loop {
             let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
             let (flags, length) = classes.at(text, at);

@@ -1,0 +1,339 @@
+//! What has been encoded before: piece to ids, bounded, one per session.
+//!
+//! Pieces of at most 15 bytes, nearly all there are, have their key (bytes and length in one `u128`)
+//! and up to four ids side by side, two entries to a cache line. Those of at most 31 bytes and eight ids
+//! have a line of a second table each. What is longer goes to a store of its own.
+
+mod long;
+mod table;
+
+pub(super) use long::LONGEST;
+use long::Long;
+use table::{Table, View};
+
+/// The longest piece whose bytes fit a key.
+pub(super) const SHORT: usize = 15;
+/// The longest piece whose bytes fit two keys.
+pub(super) const MIDDLE: usize = 31;
+
+/// Lines of the first table, at first and at most: 256 KiB to 16 MiB.
+const LINES: (usize, usize) = (1 << 12, 1 << 18);
+/// Lines of the second table: 128 KiB to 8 MiB.
+const MIDDLE_LINES: (usize, usize) = (1 << 11, 1 << 17);
+
+/// The bytes that a session's cache can grow to.
+pub(super) const BOUND: usize = (LINES.1 + MIDDLE_LINES.1) * 64 + long::BOUND;
+
+/// Marks a piece that is part of a larger one, where that makes a difference.
+pub(super) const PART: u128 = 1 << 127;
+/// Marks the second of two keys, which is 0 beside the key of a short piece.
+const SECOND: u128 = 1 << 126;
+
+static MASKS: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut length = 1;
+    while length <= SHORT {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
+
+/// The key of a piece of at most [`SHORT`] bytes: its bytes and its length.
+#[inline]
+pub(super) fn key_of(text: &[u8], start: usize, length: usize) -> u128 {
+    let length = length.min(SHORT);
+    sixteen(text, start) & MASKS[length] | (length as u128) << 120
+}
+
+/// The keys of a piece of 16 to [`MIDDLE`] bytes.
+#[inline]
+pub(super) fn keys_of(text: &[u8], start: usize, length: usize) -> (u128, u128) {
+    (sixteen(text, start), key_of(text, start + 16, length.saturating_sub(16)) | SECOND)
+}
+
+/// Sixteen bytes of the text, zeros beyond its end.
+#[inline]
+fn sixteen(text: &[u8], start: usize) -> u128 {
+    if let Some(Ok(bytes)) = text.get(start..start + 16).map(<[u8; 16]>::try_from) {
+        u128::from_le_bytes(bytes)
+    } else {
+        near_end(text, start)
+    }
+}
+
+#[cold]
+fn near_end(text: &[u8], start: usize) -> u128 {
+    let mut bytes = [0; 16];
+    let rest = text.get(start..).unwrap_or_default();
+    let length = rest.len().min(16);
+    bytes[..length].copy_from_slice(&rest[..length]);
+    u128::from_le_bytes(bytes)
+}
+
+/// The low bits say which line of the first table a key belongs to.
+#[inline]
+pub(super) fn hash_of(key: u128) -> usize {
+    let [low, high] = halves(key);
+    folded(low ^ 0x9E37_79B9_7F4A_7C15, high ^ 0xD6E8_FEB8_6659_FD93)
+}
+
+/// The low bits say which line of the second table two keys belong to.
+#[inline]
+pub(super) fn middle_hash_of(keys: (u128, u128)) -> usize {
+    let ([low, high], [second_low, second_high]) = (halves(keys.0), halves(keys.1));
+    folded(
+        low ^ second_low.rotate_left(29) ^ 0x9E37_79B9_7F4A_7C15,
+        high ^ second_high ^ 0xD6E8_FEB8_6659_FD93,
+    )
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+fn folded(low: u64, high: u64) -> usize {
+    let wide = u128::from(low) * u128::from(high);
+    (wide as u64 ^ (wide >> 64) as u64) as usize
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+fn halves(key: u128) -> [u64; 2] {
+    [key as u64, (key >> 64) as u64]
+}
+
+fn whole(halves: &[u64]) -> u128 {
+    u128::from(halves[0]) | u128::from(halves[1]) << 64
+}
+
+/// The first id of an entry holds the number of ids in its top bits.
+const COUNT_SHIFT: u32 = 28;
+/// Stands for more ids than an entry has room for.
+pub(super) const MANY: u32 = 15;
+const ID_MASK: u32 = (1 << COUNT_SHIFT) - 1;
+
+/// The ids of an entry that has room for so many; the number of ids stands in the first.
+#[allow(clippy::cast_possible_truncation)] // a few
+fn packed<const ROOM: usize>(ids: &[u32]) -> [u32; ROOM] {
+    let mut packed = [0; ROOM];
+    if ids.len() <= ROOM {
+        packed[..ids.len()].copy_from_slice(ids);
+        packed[0] |= (ids.len() as u32) << COUNT_SHIFT;
+    } else {
+        packed[0] = MANY << COUNT_SHIFT;
+    }
+    packed
+}
+
+/// The number of ids that stands in the first of them, which becomes the id alone.
+#[inline]
+fn taken_from(first: &mut u32) -> usize {
+    let count = *first >> COUNT_SHIFT;
+    *first &= ID_MASK;
+    count as usize
+}
+
+pub(super) struct Cache {
+    short: Table,
+    middle: Table,
+    long: Long,
+}
+
+impl Cache {
+    pub(super) fn new() -> Self {
+        let [short, middle] = [LINES, MIDDLE_LINES].map(|(first, most)| Table::new(first, most));
+        Self { short, middle, long: Long::default() }
+    }
+
+    /// Stands in for a cache that is taken away; holds nothing and is not to be used.
+    pub(super) fn without_tables() -> Self {
+        Self { short: Table::new(0, 0), middle: Table::new(0, 0), long: Long::default() }
+    }
+
+    /// The first table, ready for look-ups.
+    #[inline]
+    pub(super) fn short(&self) -> Short<'_> {
+        Short(self.short.view())
+    }
+
+    /// The second table, ready for look-ups.
+    #[inline]
+    pub(super) fn middle(&self) -> Middle<'_> {
+        Middle(self.middle.view())
+    }
+
+    /// The ids of a piece that is too much for the tables.
+    #[inline]
+    pub(super) fn long(&self, piece: &[u8], part: bool) -> Option<&[u32]> {
+        self.long.find(piece, part)
+    }
+
+    /// Remembers the ids of a short piece; of more than four only that they are in the second table.
+    pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
+        if ids.first().is_none_or(|&id| id > ID_MASK) {
+            return;
+        }
+        let mut entry = [0; 4];
+        entry[..2].copy_from_slice(&halves(key));
+        entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
+        self.short.insert(hash, entry, |entry: &[u64; 4]| hash_of(whole(entry)));
+    }
+
+    /// Remembers the ids of a piece of middle length, or of a short one of more than four ids, whose second
+    /// key is 0; of more than eight only that they are in the store.
+    pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
+        if ids.first().is_none_or(|&id| id > ID_MASK) {
+            return;
+        }
+        let mut entry = [0; 8];
+        entry[..2].copy_from_slice(&halves(keys.0));
+        entry[2..4].copy_from_slice(&halves(keys.1));
+        entry[4..].copy_from_slice(bytemuck::cast_slice(&packed::<8>(ids)));
+        self.middle.insert(hash, entry, |entry: &[u64; 8]| match (whole(entry), whole(&entry[2..])) {
+            (key, 0) => hash_of(key),
+            keys => middle_hash_of(keys),
+        });
+    }
+
+    /// Remembers any piece.
+    pub(super) fn remember_long(&mut self, piece: &[u8], part: bool, ids: &[u32]) {
+        self.long.remember(piece, part, ids);
+    }
+}
+
+/// The first table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Short<'a>(View<'a>);
+
+impl Short<'_> {
+    /// Asks for the memory of a line that will be looked at.
+    #[inline]
+    pub(super) fn ask_for(self, hash: usize) {
+        self.0.ask_for(hash);
+    }
+
+    /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+        match self.find_in(key, hash, out) {
+            0 => self.find_in(key, hash ^ 1, out),
+            found => found,
+        }
+    }
+
+    #[inline]
+    fn find_in(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+        let [low, high] = halves(key);
+        let Some(line) = self.0.line(hash) else {
+            return 0;
+        };
+        // Which of the two it is cannot be guessed, so both are asked, without a branch.
+        let first = ((line[0] ^ low) | (line[1] ^ high)) == 0;
+        let second = ((line[4] ^ low) | (line[5] ^ high)) == 0;
+        if !(first | second) {
+            return 0;
+        }
+        let (first, second) = (0u64.wrapping_sub(u64::from(first)), 0u64.wrapping_sub(u64::from(second)));
+        *out = bytemuck::cast([line[2] & first | line[6] & second, line[3] & first | line[7] & second]);
+        taken_from(&mut out[0])
+    }
+}
+
+/// The second table, borrowed.
+#[derive(Clone, Copy)]
+pub(super) struct Middle<'a>(View<'a>);
+
+impl Middle<'_> {
+    /// Asks for the memory of a line that will be looked at.
+    #[inline]
+    pub(super) fn ask_for(self, hash: usize) {
+        self.0.ask_for(hash);
+    }
+
+    /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
+    #[inline]
+    pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+        match self.find_in(keys, hash, out) {
+            0 => self.find_in(keys, hash ^ 1, out),
+            found => found,
+        }
+    }
+
+    #[inline]
+    fn find_in(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+        let Some(line) = self.0.line(hash) else {
+            return 0;
+        };
+        let ([low, high], [second_low, second_high]) = (halves(keys.0), halves(keys.1));
+        let different = (line[0] ^ low) | (line[1] ^ high) | (line[2] ^ second_low) | (line[3] ^ second_high);
+        if different != 0 {
+            return 0;
+        }
+        out.copy_from_slice(bytemuck::cast_slice(&line[4..]));
+        taken_from(&mut out[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ids that a table gives for the piece that is the whole of `text`.
+    fn short(cache: &Cache, text: &[u8]) -> Vec<u32> {
+        let (key, mut out) = (key_of(text, 0, text.len()), [0; 4]);
+        let count = cache.short().find(key, hash_of(key), &mut out);
+        out[..count].to_vec()
+    }
+
+    fn middle(cache: &Cache, text: &[u8]) -> Vec<u32> {
+        let (keys, mut out) = (keys_of(text, 0, text.len()), [0; 8]);
+        let count = cache.middle().find(keys, middle_hash_of(keys), &mut out);
+        out[..count].to_vec()
+    }
+
+    #[test]
+    fn growing_tables_keep_nearly_all_and_never_mistake_one_for_another() {
+        let mut cache = Cache::new();
+        let pieces = 300_000u32;
+        let text = |length: usize, number: u32| format!("{number:0length$}").into_bytes();
+        for number in 0..pieces {
+            let (piece, ids) = (text(9, number), [number, 7, 8]);
+            let key = key_of(&piece, 0, piece.len());
+            cache.remember_short(key, hash_of(key), &ids[..=number as usize % 3]);
+            if number < 60_000 {
+                let piece = text(16 + number as usize % 16, number);
+                let keys = keys_of(&piece, 0, piece.len());
+                cache.remember_middle(keys, middle_hash_of(keys), &[number; 8][..=number as usize % 8]);
+            }
+        }
+        let mut lost = [0; 2];
+        for number in 0..pieces + 1000 {
+            let found = short(&cache, &text(9, number));
+            if found.is_empty() {
+                lost[0] += 1;
+            } else {
+                assert_eq!(found, [number, 7, 8][..=number as usize % 3]);
+            }
+            let found = middle(&cache, &text(16 + number as usize % 16, number));
+            if found.is_empty() {
+                lost[1] += 1;
+            } else {
+                assert_eq!(found, [number; 8][..=number as usize % 8]);
+            }
+        }
+        let unknown = [1000, pieces + 1000 - 60_000];
+        assert!(lost[0] < unknown[0] + pieces * 8 / 100, "{lost:?}");
+        assert!(lost[1] < unknown[1] + 60_000 * 15 / 100, "{lost:?}");
+    }
+
+    #[test]
+    fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
+        let mut cache = Cache::new();
+        let key = key_of(b"abcde", 0, 5);
+        let sixteen = key.to_le_bytes();
+        assert_eq!(sixteen[15], 5, "the key holds the bytes and the length");
+        for hash in [hash_of(key), middle_hash_of(keys_of(&sixteen, 0, 16))] {
+            cache.remember_middle((key, 0), hash, &[1, 2, 3, 4, 5]);
+        }
+        assert_eq!(middle(&cache, &sixteen), [0; 0]);
+    }
+}
