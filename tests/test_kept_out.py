@@ -26,7 +26,9 @@ def scene(tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "a_en.json").write_text(json.dumps([item(i) for i in range(40)]))
-    (corpus / "b_en.json").write_text(json.dumps([item(i) for i in range(20)] + [item(i + 40) for i in range(20)]))
+    (corpus / "b_en.json").write_text(
+        json.dumps([item(i) for i in range(20)] + [item(i + 40) for i in range(20)])
+    )
     (tmp_path / "bench.json").write_text(json.dumps([{"question": LEAK}]))
     return tmp_path
 

@@ -30,6 +30,7 @@ COUNTED = "green"
 CONTEXT = "dim"
 SHARED = "red"
 FILES_LISTED = 60
+BENCHMARKS_NAMED = 3
 
 NARROW = 110  # columns; below that figures are rounded
 PIPED_WIDTH = 160  # what is not a terminal has no width of its own
@@ -208,8 +209,8 @@ def _benchmarks(decontamination: Mapping[str, Any] | None) -> str:
     if decontamination is None:
         return "none"
     paths = [benchmark["path"] for benchmark in decontamination["benchmarks"]]
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return ", ".join(paths[:3]) + more
+    more = [f"... and {len(paths) - BENCHMARKS_NAMED} more"] if len(paths) > BENCHMARKS_NAMED else []
+    return ", ".join([*paths[:BENCHMARKS_NAMED], *more])
 
 
 def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None:

@@ -140,8 +140,8 @@ _SETTINGS = [
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="BENCH",
-        help="Keep out items that hold a question of this benchmark, or a part of one (see apollo-pack leakage "
-        "--help). May be given several times.",
+        help="Keep out items that hold a question of this benchmark, or a part of one (see apollo-pack "
+        "leakage --help). May be given several times.",
     ),
     *_LEAK_SETTINGS,
 ]

@@ -115,18 +115,19 @@ impl<'a> DocumentEncoder<'a> {
             self.refuse_special_tokens(item)?;
         }
         let fail = |error: EncodeError| format!("it cannot be encoded: {error}");
-        let (mut trailing_question, mut by_turn) = (false, false);
+        let mut trailing_question = false;
         self.tokens.clear();
-        match item {
+        let by_turn = match item {
             Item::Dialogue(turns) if self.ways[rule].by_turn => {
                 self.tokenize_by_turn(rule, turns).map_err(fail)?;
-                by_turn = true;
+                true
             }
             _ => {
-                trailing_question = self.tokenize(rule, item).map_err(fail)?;
+                trailing_question |= self.tokenize(rule, item).map_err(fail)?;
                 self.whole = self.tokens.len();
+                false
             }
-        }
+        };
         if let Some(reason) = excluded {
             out.entry.items += 1;
             out.entry.tokens += self.whole as u64;
@@ -149,8 +150,8 @@ impl<'a> DocumentEncoder<'a> {
         }
         out.entry.items += 1;
         out.entry.tokens += self.tokens.len() as u64;
-        let length = self.tokens.len();
         out.entry.trailing_questions += u64::from(trailing_question);
+        let length = self.tokens.len();
         let kept = match overflow {
             _ if self.tokens.is_empty() => {
                 out.entry.drop_item(DropReason::NoAnswer, 0);
