@@ -283,8 +283,9 @@ def test_a_recipe_by_turn_in_shards(tmp_path):
     dialogues = [[f"q{i}", f"a{i}", "and then?", "that " * (1 + i % 5)] for i in range(60)]
     (corpus / "general_en.json").write_text(json.dumps(dialogues), encoding="utf-8")
     recipe = tmp_path / "turns.toml"
-    turns = '[build]\nby_turn = true\npacking = "in-order"\n[[mix]]\nepochs = 2\n'
-    recipe.write_text(turns, encoding="utf-8")
+    recipe.write_text(
+        '[build]\nby_turn = true\npacking = "in-order"\n[[mix]]\nepochs = 2\n', encoding="utf-8"
+    )
     settings = {"seq_len": 64, "recipe": recipe}
     one = apollo_pack.build(corpus, tmp_path / "one.bin", **settings)
     many = apollo_pack.build(corpus, tmp_path / "many.bin", shard_size=3 * 64 * 4, **settings)
