@@ -151,7 +151,9 @@ mod tests {
         for threads in 1..4 {
             assert_eq!(marked(threads, |_, _| true)?, [(0, 3), (2, 0), (2, 2), (2, 4)]);
             // What is not drawn is the first of nothing, though it says what its file is of.
-            assert_eq!(marked(threads, |_, item| item > 0)?, [(2, 4)]);
+            assert_eq!(marked(threads, |_, item| item > 0)?, [(2, 2), (2, 4)]);
+            let dialogues = |input, item| input != 1 || item > 1;
+            assert_eq!(marked(threads, dialogues)?, [(0, 3), (2, 0), (2, 2), (2, 4)]);
             assert_eq!(marked(threads, |input, item| (input, item) != (2, 3))?, [(0, 3), (2, 0), (2, 2)]);
         }
         Ok(())
