@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -95,7 +96,8 @@ def test_skipped_items_are_listed(tmp_path):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_the_build_and_leaves_nothing(tmp_path, sent, code):
     corpus = tmp_path / "x_en_text.json"
-    corpus.write_text(json.dumps([f"{i} some words to encode " * 400 for i in range(6000)]))
+    words = random.Random(0)  # that do not repeat, so that the build takes its time
+    corpus.write_text(json.dumps([words.randbytes(4500).hex(" ", 4) for _ in range(6000)]))
     out = tmp_path / "out.bin"
     command = [sys.executable, "-m", "apollo_pack", "build", str(corpus), str(out), "--quiet"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
