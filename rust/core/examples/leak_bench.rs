@@ -67,7 +67,7 @@ fn texts(corpus: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     for input in discover(corpus)?.inputs {
         read_batches(&input, &reading, |batch| {
             for item in batch.items().filter_map(|item| parse_item(item.bytes?).ok()) {
-                texts.extend(item.texts().iter().map(|text| text.to_string()));
+                texts.extend(item.texts().iter().map(ToString::to_string));
             }
             Ok(true)
         })?;
