@@ -2,12 +2,17 @@
 
 import gzip
 import json
+import signal
 from pathlib import Path
 
 import pytest
 import zstandard
 
 import apollo_pack
+
+# A shell lets what runs in its background ignore interrupts, and so would the builds that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEXTS_EN = [
     f"Document {i} about the heart. " + "It pumps blood through the body. " * (i % 7) for i in range(40)
