@@ -389,6 +389,12 @@ def _print_totals(totals: Mapping[str, int], seq_len: int) -> None:
         f"{totals['rows']:,} rows of {seq_len}: {totals['tokens']:,} tokens in {totals['segments']:,} "
         f"segments, {totals['loss_tokens']:,} count for the loss, {padding:.3%} padding"
     )
+    cut = totals.get("cut_segments", 0)
+    per_row = totals["segments"] / max(1, totals["rows"])
+    _out.print(
+        f"documents per row: {per_row:.2f} on average, at most {totals.get('most_segments', 0):,}; "
+        + (f"{cut:,} segments end before their document does" if cut else "none is cut")
+    )
     if totals["rows_without_loss"]:
         _out.print(f"[yellow]note[/] {totals['rows_without_loss']:,} rows have no token that counts")
 

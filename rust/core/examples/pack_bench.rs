@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[allow(clippy::cast_precision_loss)]
     let (waste, each) = ((room - tokens) as f64 / room as f64, (peak - before) as f64 / count as f64);
     println!(
-        "{count} pieces, {tokens} tokens: {} rows, {:.4} % padding, {seconds:.2} s, {each:.1} bytes a piece beside the \
+        "{count} pieces, {tokens} tokens: {} rows, {:.4} % padding, {seconds:.6} s, {each:.1} bytes a piece beside the \
          lengths (4)",
         rows.len(),
         waste * 100.0,
