@@ -29,6 +29,7 @@ COUNTED = "green"
 CONTEXT = "dim"
 FILES_LISTED = 60
 
+TRACE = 1e-4  # the least share that counts as being there
 NARROW = 110  # columns; below that figures are rounded
 PIPED_WIDTH = 160  # what is not a terminal has no width of its own
 
@@ -122,15 +123,12 @@ _ORDERS = {
 
 
 def _print_mix(files: Sequence[FilePlan], mix: Mix) -> None:
-    """Print what a recipe comes to, by source and language, and a picture of it along the training order."""
+    """Print what a recipe comes to, by source and language, and how it is mixed."""
     sums: dict[tuple[str, str], list[float]] = {}
-    steps: dict[str, list[float]] = {}
     for i, file in enumerate(files):
         of_file = (file.items, mix.documents[i], mix.tokens[i])
         entry = sums.setdefault((file.source, file.language), [0.0] * len(of_file))
         sums[file.source, file.language] = [a + b for a, b in zip(entry, of_file, strict=True)]
-        along = steps.setdefault(file.source, [0.0] * len(mix.steps))
-        steps[file.source] = [a + step[i] for a, step in zip(along, mix.steps, strict=True)]
     whole = max(1.0, sum(mix.tokens))
     table = Table(title="Expected", title_justify="left", box=None, header_style="bold", pad_edge=False)
     table.add_column("source", overflow="fold", min_width=10)
@@ -143,13 +141,32 @@ def _print_mix(files: Sequence[FilePlan], mix: Mix) -> None:
     total = f"[bold]{_compact(round(sum(mix.tokens)))}"
     table.add_row("[bold]total", "", "", f"[bold]{sum(mix.documents):,.0f}", "", total, "")
     _out.print(table)
-    if len(steps) > 1:
-        _out.print("[bold]Along the training order[/] (each bar a source's share of the tokens there)")
-        width = max(map(len, steps))
-        for source, along in sorted(steps.items()):
-            bars = "".join(_BARS[round(share * (len(_BARS) - 1))] for share in along)
-            ends = f"{along[0]:>4.0%} -> {along[-1]:.0%}"
-            _out.print(f"{escape(source):<{width}} |{bars}| {ends}")
+    sources = {file.source for file in files}
+    by_source = len(sources) > 1
+    names = [file.source if by_source else file.language for file in files]
+    if len(set(names)) > 1:
+        _print_along("source" if by_source else "language", names, mix)
+
+
+def _print_along(what: str, names: Sequence[str], mix: Mix) -> None:
+    """Print a picture of the mix along the training order; `names` are those under which files are summed."""
+    steps = {name: [0.0] * len(mix.steps) for name in sorted(names)}
+    for i, name in enumerate(names):
+        steps[name] = [a + step[i] for a, step in zip(steps[name], mix.steps, strict=True)]
+    top = max(max(along) for along in steps.values()) or 1.0
+    _out.print(
+        f"[bold]Along the training order[/], from first to last: each {what}'s share of the tokens there; "
+        f"a full bar is {top:.0%}"
+    )
+    width = max(map(len, steps))
+    for name, along in steps.items():
+        bars = "".join(_bar(share / top) for share in along)
+        _out.print(f"{escape(name):<{width}} |{bars}| {along[0]:>4.0%} at first, {along[-1]:>4.0%} at last")
+
+
+def _bar(height: float) -> str:
+    """Draw a share; of what is there at all something is seen."""
+    return _BARS[max(int(height > TRACE), round(height * (len(_BARS) - 1)))]
 
 
 _BARS = " ▁▂▃▄▅▆▇█"

@@ -6,7 +6,7 @@ use crate::discover::{Kind, LeftOut};
 use crate::error::InputError;
 use crate::pipeline::config::BuildConfig;
 use crate::plan::{Order, Packing};
-use crate::recipe::{Chosen, Mix, forecast};
+use crate::recipe::{Chosen, Mix, Size, forecast};
 use crate::render::Template;
 use crate::tokenizer::TokenizerInfo;
 
@@ -54,16 +54,17 @@ pub struct MixPlan {
 impl MixPlan {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn of(files: &[FilePlan], chosen: &Chosen, config: &BuildConfig) -> Option<Self> {
-        let sizes: Option<Vec<f64>> =
-            files.iter().map(|file| file.tokens.map(|tokens| tokens as f64)).collect();
-        let sizes = sizes?;
+        let size = |file: &FilePlan| {
+            file.tokens.map(|tokens| Size { documents: file.items as f64, tokens: tokens as f64 })
+        };
+        let sizes = files.iter().map(size).collect::<Option<Vec<Size>>>()?;
         let shares = config.recipe.shares(&chosen.inputs, &chosen.rules);
         let target = config.recipe.target(&chosen.inputs, &chosen.rules);
         let mix = forecast(config.order, &sizes, &shares, &target)?;
-        let times = |(drawn, size): (&f64, &f64)| if *size > 0.0 { drawn / size } else { 0.0 };
-        let times = mix.tokens.iter().zip(&sizes).map(times);
-        let documents = files.iter().zip(times).map(|(file, times)| file.items as f64 * times).collect();
-        Some(Self { documents, mix })
+        let documents = |(drawn, size): (&f64, &Size)| {
+            if size.tokens > 0.0 { size.documents * drawn / size.tokens } else { 0.0 }
+        };
+        Some(Self { documents: mix.tokens.iter().zip(&sizes).map(documents).collect(), mix })
     }
 }
 
