@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::config::{BuildConfig, OnError};
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use crate::discover::{Input, Kind};
 use crate::error::Result;
@@ -38,6 +39,7 @@ pub(super) fn survey(
     chosen: &Chosen,
     tokenizer: &Tokenizer,
     config: &BuildConfig,
+    exclude: &Exclude,
     depth: Depth,
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
@@ -89,6 +91,7 @@ pub(super) fn survey(
             outcome: "adds nothing".into(),
         },
     ));
+    notes.extend(exclude.notes(config));
     Ok(BuildPlan {
         mix: MixPlan::of(&files, chosen, config),
         recipe: config.recipe.given().map(|recipe| recipe.name.clone()),

@@ -38,7 +38,7 @@ impl<'a> TokenSample<'a> {
             let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else { continue };
             self.encoded.tokens.clear();
             self.encoded.fragments.clear();
-            if self.documents.encode(self.rule, raw.index, &item, &mut self.encoded).is_ok() {
+            if self.documents.encode(self.rule, raw.index, &item, None, &mut self.encoded).is_ok() {
                 self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
             }
         }
