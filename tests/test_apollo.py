@@ -138,7 +138,7 @@ def compare(root, corpus, recipe, tokenizer, original, **settings):
 
 
 @pytest.mark.parametrize(("recipe", "tokenizer", "eos", "pad", "given"), TINY)
-@settings(max_examples=200 if THOROUGH else 12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100 if THOROUGH else 12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_edge_cases_are_as_the_original_has_them(tmp_path_factory, recipe, tokenizer, eos, pad, given, data):
     root = tmp_path_factory.mktemp("apollo")
