@@ -254,7 +254,7 @@ def _print_totals(totals: Mapping[str, int], seq_len: int) -> None:
     per_row = totals["segments"] / max(1, totals["rows"])
     screen.print(
         f"documents per row: {per_row:.2f} on average, at most {totals.get('most_segments', 0):,}; "
-        + (f"{cut:,} segments end before their document does" if cut else "none is cut")
+        + (f"{cut:,} are cut (go on in another row, or are truncated)" if cut else "none is cut")
     )
     if totals["rows_without_loss"]:
         screen.print(f"[yellow]note[/] {totals['rows_without_loss']:,} rows have no token that counts")

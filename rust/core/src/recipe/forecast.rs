@@ -29,25 +29,22 @@ pub struct Mix {
 /// cannot be met.
 #[must_use]
 pub fn forecast(order: Order, sizes: &[Size], shares: &[Share], target: &Target) -> Option<Mix> {
-    let tokens = |once: &dyn Fn(&Share) -> f64| -> Vec<f64> {
-        sizes.iter().zip(shares).map(|(size, share)| size.tokens * once(share)).collect()
-    };
-    let evenly = vec![1.0; sizes.len()];
-    let priorities = shares.iter().map(|share| share.priority).collect();
-    let (drawn, rates) = match order {
+    let drawn: Vec<f64> = match order {
         Order::File => return None,
         Order::Corpus => {
             let runs = in_corpus_order(sizes, shares);
             return Some(Mix::along(sizes.len(), |part| before(&runs, sizes.len(), part)));
         }
-        Order::Priority => (tokens(&|share| share.epochs), priorities),
-        // As drawn with the same priority for all.
-        Order::Shuffle => (tokens(&|share| share.epochs), evenly),
-        Order::Proportions => (proportions(&tokens(&|_| 1.0), shares, target)?, evenly),
+        Order::Proportions => proportions(sizes, shares, target)?,
+        Order::Shuffle | Order::Priority => {
+            sizes.iter().zip(shares).map(|(size, share)| size.tokens * share.epochs).collect()
+        }
     };
+    // Without priorities it is a draw in which all have the same.
+    let rate = |share: &Share| if order == Order::Priority { share.priority } else { 1.0 };
     let come = |time: f64| {
-        let part = |(drawn, rate): (&f64, &f64)| drawn * (1.0 - (-rate * time).exp());
-        within_limits(drawn.iter().zip(&rates).map(part).collect(), sizes, shares)
+        let part = |(drawn, share): (&f64, &Share)| drawn * (1.0 - (-rate(share) * time).exp());
+        within_limits(drawn.iter().zip(shares).map(part).collect(), sizes, shares)
     };
     let all: f64 = come(f64::INFINITY).iter().sum();
     Some(Mix::along(sizes.len(), |part| {
@@ -153,17 +150,18 @@ fn before(runs: &[(usize, f64)], inputs: usize, part: f64) -> Vec<f64> {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn proportions(sizes: &[f64], shares: &[Share], target: &Target) -> Option<Vec<f64>> {
+fn proportions(sizes: &[Size], shares: &[Share], target: &Target) -> Option<Vec<f64>> {
     let groups = target.weights.len();
     let (mut of_group, mut epochs) = (vec![0.0; groups], vec![0.0f64; groups]);
     for (size, share) in sizes.iter().zip(shares) {
-        of_group[share.group] += size;
+        of_group[share.group] += size.tokens;
         epochs[share.group] = epochs[share.group].max(share.epochs);
     }
     let whole: Vec<u64> = of_group.iter().map(|size| *size as u64).collect();
     let most: Vec<f64> = of_group.iter().zip(&epochs).map(|(size, epochs)| size * epochs).collect();
     let wanted = target.tokens_by_group(&whole, &most).ok()?;
-    let part = |(size, share): (&f64, &Share)| wanted[share.group] * size / of_group[share.group].max(1.0);
+    let part =
+        |(size, share): (&Size, &Share)| wanted[share.group] * size.tokens / of_group[share.group].max(1.0);
     Some(sizes.iter().zip(shares).map(part).collect())
 }
 
