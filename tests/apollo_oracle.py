@@ -35,17 +35,35 @@ class Document(NamedTuple):
     whole: int
 
 
-def epochs_of(path: str) -> int:
+# The SFT files that the original lists, by source.
+APOLLO_SFT = {
+    "code": "en zh",
+    "math": "en zh",
+    "general": "ar en es fr hi zh",
+    "medicalExam": "en es fr zh",
+    "medicalPatient": "ar en zh",
+}
+MOE_SFT = APOLLO_SFT | {
+    "general": "ar de en es fr hi it ja ko pt ru zh",
+    "medicalExam": "de en es fr it ja ko ru zh",
+    "medicalPatient": "ar en it ja ko pt ru zh",
+}
+
+
+def epochs_of(path: str, variant: str) -> int:
     """How often a file's items come: 0 where the original does not list it."""
     stem = PurePath(path).stem
     if fnmatch.fnmatch(path, "*pretrain/*"):
         return 1 if stem.endswith("_qa") else 0
-    if not fnmatch.fnmatch(path, "*sft/*"):
-        return 0
-    source, language = stem.rsplit("_", 1) if "_" in stem else (stem, "")
-    if len(language) != 2 or source not in {"code", "math", "general", "medicalExam", "medicalPatient"}:
+    listed = MOE_SFT if variant == "apollo-moe" else APOLLO_SFT
+    source = next((source for source, of in listed.items() if stem in _named(source, of)), None)
+    if source is None or not fnmatch.fnmatch(path, "*sft/*"):
         return 0
     return 1 if source in {"code", "math"} else 2
+
+
+def _named(source: str, languages: str) -> set[str]:
+    return {f"{source}_{language}" for language in languages.split()}
 
 
 class Original:
@@ -56,6 +74,7 @@ class Original:
         self.tok = Tokenizer.from_str(tokenizer_json)
         if self.tok.token_to_id(pad) is None:
             self.tok.add_special_tokens([pad])
+        self.variant = variant
         self.user, self.assistant = ROLES[variant]
         self.seq_len = seq_len
         self.eos, self.pad = self.tok.token_to_id(eos), self.tok.token_to_id(pad)
@@ -114,12 +133,12 @@ class Original:
 
 
 def accounts(
-    documents: Mapping[tuple[str, int], Document], files: Mapping[str, tuple[str, str]]
+    documents: Mapping[tuple[str, int], Document], files: Mapping[str, tuple[str, str]], variant: str
 ) -> dict[tuple[str, str], dict[str, int]]:
     """Count, by source and language, what comes in and what stands in the rows."""
     sums: dict[tuple[str, str], dict[str, int]] = {}
     for (path, _), document in documents.items():
-        repeats = epochs_of(path) - 1
+        repeats = epochs_of(path, variant) - 1
         one = {
             "items": 1,
             "items_kept": 1,

@@ -261,16 +261,20 @@ class _Check:
         assert self.running is None, f"the end of {self.running} is missing"
         if self.packing != "best-fit":
             self.order()
+        if self.packing == "groups-of-256":
+            self.groups()
         if self.packing == "concat":
             assert all(columns == self.ds.seq_len for columns, _ in used[:-1]), "padding before the last row"
         if self.packing == "in-order":
             fits = [now + first <= self.ds.seq_len for (now, _), (_, first) in itertools.pairwise(used)]
             assert not any(fits), f"the first segment after row {fits.index(True)} would fit in it"
         self.ledger()
-        segments = sum(len(self.ds.documents(i)) for i in range(len(self.ds)))
+        segments = [self.ds.documents(i) for i in range(len(self.ds))]
         assert self.ds.metadata["totals"] == {
             "rows": len(self.ds),
-            "segments": segments,
+            "segments": sum(map(len, segments)),
+            "cut_segments": sum(segment["cut"] for row in segments for segment in row),
+            "most_segments": max(map(len, segments)),
             "tokens": sum(columns for columns, _ in used),
             "loss_tokens": self.loss.total(),
             "padding": sum(self.ds.seq_len - columns for columns, _ in used),
@@ -327,6 +331,16 @@ class _Check:
         self.loss[self.corpus[source].source, self.corpus[source].language] += sum(counts)
         self.placed.append((source, item, start))
         return document.ids[start:end], counts
+
+    def groups(self) -> None:
+        """A row ends where the next document does not fit, or after 256 documents."""
+        ends = list(itertools.accumulate(len(self.ds.documents(i)) for i in range(len(self.ds))))
+        starts = [0, *ends[:-1]]
+        for i, (first, after) in enumerate(itertools.pairwise(starts), 1):
+            assert first // 256 == (after - 1) // 256, f"row {i - 1} holds documents of two groups"
+            free = self.ds.seq_len - self.ds.documents(i - 1)[-1]["end"]
+            fits = self.ds.documents(i)[0]["end"] <= free
+            assert after % 256 == 0 or not fits, f"the first segment of row {i} would fit in the row before"
 
     def order(self) -> None:
         """Next-fit and concat keep the order of the documents, and the pieces of one together."""

@@ -18,6 +18,7 @@ from apollo_pack.tokenizers import default_tokenizer
 from shared_data import shared_data
 from tiny_tokenizers import tiny
 
+THOROUGH = bool(os.environ.get("APOLLO_PACK_THOROUGH"))
 PATHS = (
     "train/pretrain/medicalWeb_en_qa.json",
     "train/pretrain/medicalWiki_zh_xiaohe_qa.json",
@@ -29,6 +30,8 @@ NOT_LISTED = (
     "train/pretrain/medicalBook_en_text.json",
     "train/sft/medicalExam_zh_clean.json",
     "train/sft/generalReading_ar.json",
+    "train/sft/medicalExam_ar.json",
+    "train/sft/math_fr.json",
     "train/sft/other_en.json",
 )
 WORDS = [
@@ -110,11 +113,11 @@ def compare(root, corpus, recipe, tokenizer, original, **settings):
         **settings,
     )
     order = [tuple(json.loads(line)) for line in order_file.read_text(encoding="utf-8").splitlines()]
-    listed = {path: items for path, items in corpus.items() if epochs_of(path)}
+    listed = {path: items for path, items in corpus.items() if epochs_of(path, recipe)}
     documents = {
         (path, i): original.document(item) for path, items in listed.items() for i, item in enumerate(items)
     }
-    assert collections.Counter(order) == {key: epochs_of(key[0]) for key in documents}
+    assert collections.Counter(order) == {key: epochs_of(key[0], recipe) for key in documents}
     rows = list(original.rows(documents[key] for key in order))
     ds = PackedDataset(out, columns=("input_ids", "labels", "loss_mask"))
     assert len(ds) == len(rows)
@@ -129,13 +132,13 @@ def compare(root, corpus, recipe, tokenizer, original, **settings):
     _core.PackedFiles([out]).verify()
     found = {(entry.source, entry.language): entry for entry in report.ledger}
     files = {path: name_of(path) for path in listed}
-    for key, account in accounts(documents, files).items():
+    for key, account in accounts(documents, files, recipe).items():
         assert {name: getattr(found[key], name) for name in account} == account
     return out
 
 
 @pytest.mark.parametrize(("recipe", "tokenizer", "eos", "pad", "given"), TINY)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100 if THOROUGH else 12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_edge_cases_are_as_the_original_has_them(tmp_path_factory, recipe, tokenizer, eos, pad, given, data):
     root = tmp_path_factory.mktemp("apollo")
@@ -172,7 +175,7 @@ def sample():
     for path in sorted(root.rglob("*.json")):
         name = path.relative_to(root).as_posix()
         items = json.loads(path.read_bytes())
-        if not os.environ.get("APOLLO_PACK_THOROUGH"):
+        if not THOROUGH:
             items = items[:: max(1, len(items) // 60)]
         corpus[name] = items
     return corpus
@@ -273,6 +276,25 @@ def test_what_the_original_has_no_words_for_is_refused(corpus, tmp_path):
     for changes in ({"packing": "concat"}, {"overflow": "split"}, {"bos": "always"}):
         with pytest.raises(apollo_pack.ConfigError, match="by_turn"):
             apollo_pack.build(corpus, tmp_path / "out.bin", recipe="apollo", **changes)
+
+
+@pytest.mark.parametrize("recipe", sorted(ROLES))
+def test_only_files_that_the_original_lists_are_taken(tmp_path, recipe):
+    sources = ("code", "general", "generalReading", "math", "medicalExam", "medicalPatient", "medicalWiki")
+    languages = ("ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "pt", "ru", "zh")
+    names = [f"{source}_{language}" for source in sources for language in languages]
+    paths = [f"{folder}/{name}{kind}.json" for name in names for folder, kind in FOLDERS]
+    write(tmp_path / "corpus", {path: [["q", "a"]] for path in paths})
+    plan = apollo_pack.plan(tmp_path / "corpus", recipe=recipe, eos="0", pad="0")
+    taken = {file.path: file.epochs for file in plan.inputs}
+    assert taken == {path: epochs for path in paths if (epochs := epochs_of(path, recipe))}
+    assert plan.left_out == dict.fromkeys(set(paths) - set(taken), f"not in the recipe {recipe}")
+    # In numbers, as the original's list has them: some SFT files, and all of pretraining.
+    assert len([path for path in taken if "/sft/" in path]) == (33 if recipe == "apollo-moe" else 17)
+    assert len([path for path in taken if "/pretrain/" in path]) == len(names)
+
+
+FOLDERS = [("train/pretrain", "_qa"), ("train/pretrain", "_text"), ("train/sft", ""), ("train/sft", "_clean")]
 
 
 def test_every_variant_has_an_oracle():

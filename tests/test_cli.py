@@ -30,6 +30,12 @@ def test_build_inspect_verify(corpus, tmp_path):
     assert "medical" in row.stdout
     summary = run("inspect", out)
     assert "best-fit" in summary.stdout
+    totals = apollo_pack.PackedDataset(out).metadata["totals"]
+    for shown in (built.stdout, summary.stdout):
+        assert f"{totals['padding'] / totals['rows'] / 64:.3%} padding" in shown
+        assert f"documents per row: {totals['segments'] / totals['rows']:.2f} on average" in shown
+        assert f"at most {totals['most_segments']}" in shown
+        assert f"{totals['cut_segments']} are cut" in shown
     assert apollo_pack.PackedDataset(out).metadata["content_hash"] in summary.stdout
     verified = run("verify", out)
     assert verified.returncode == 0

@@ -21,7 +21,7 @@ from tiny_tokenizers import EOS, tiny
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PACKINGS = ("best-fit", "in-order", "concat")
+PACKINGS = ("best-fit", "in-order", "groups-of-256", "concat")
 OVERFLOWS = ("auto", "split", "truncate", "drop", "error")
 SPECIALS = ("text", "parse", "error")
 BOSES = ("auto", "never", "always")

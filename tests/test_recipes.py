@@ -2,11 +2,13 @@
 
 import collections
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 import apollo_pack
 from apollo_pack import PackedDataset, _core
@@ -114,7 +116,7 @@ def test_epochs_are_counted_and_repetitions_accounted_for(build, order):
     assert (chinese.items, chinese.items_kept, chinese.items_dropped) == (40, 12, {"not-drawn": 28})
 
 
-def test_a_rule_has_its_own_template_loss_and_overflow(build):
+def test_a_rule_has_its_own_template_and_loss(build):
     report, ds, _ = build(
         """
         [[mix]]
@@ -123,23 +125,62 @@ def test_a_rule_has_its_own_template_loss_and_overflow(build):
         [[mix]]
         source = "general"
         language = "zh"
-        overflow = "drop"
         template = { user = "Q:", assistant = "A:", separator = " " }
         [[mix]]
         source = "general"
-        """,
-        seq_len=24,
+        """
     )
-    by_name = {(entry.source, entry.language): entry for entry in report.ledger}
-    assert by_name["code", "en"].items_without_loss == by_name["code", "en"].items_kept == 30
-    assert by_name["code", "en"].loss_tokens == 0
-    assert sum(by_name["general", "zh"].items_dropped.values()) == 40 - by_name["general", "zh"].items_kept
-    from tokenizers import Tokenizer  # noqa: PLC0415
-
+    code, english, chinese = report.ledger
+    assert (code.items_without_loss, code.items_kept, code.loss_tokens) == (30, 30, 0)
+    assert (english.items_without_loss, chinese.items_without_loss) == (0, 0)
+    assert english.loss_tokens > 80
     tokenizer = Tokenizer.from_buffer(default_tokenizer().tokenizer_json)
     text = "".join(tokenizer.decode(row.tolist(), skip_special_tokens=False) for row in ds[:]["input_ids"])
-    assert "Q:问题3 A:" in text or by_name["general", "zh"].items_kept == 0
+    for i in range(40):
+        assert f"Q:问题{i} A:回答{i}。" in text
+    assert "User:问题" not in text
     assert "User:question 3\nAssistant:answer 3" in text
+    assert "User:write 3\nAssistant:print(3)" in text
+
+
+@pytest.mark.parametrize("overflow", ["drop", "truncate", "split", "error"])
+def test_a_rule_has_its_own_overflow(build, overflow):
+    seq_len = 16
+    recipe = f"""
+        [[mix]]
+        kind = "text"
+        language = "en"
+        overflow = "{overflow}"
+        [[mix]]
+        kind = "qa"
+        overflow = "drop"
+        """
+    if overflow == "error":
+        with pytest.raises(apollo_pack.InputError, match="more than the 16 of a row"):
+            build(recipe, seq_len=seq_len)
+        return
+    report, _, documents = build(recipe, seq_len=seq_len)
+    texts = FILES["pretrain/medicalWiki_en_text.json"]
+    tokenizer = Tokenizer.from_buffer(default_tokenizer().tokenizer_json)
+    lengths = [len(tokenizer.encode(text).ids) + 1 for text in texts]
+    long = sum(length > seq_len for length in lengths)
+    assert 20 < long < 80
+    found = [d for d in documents if d["source"] == "pretrain/medicalWiki_en_text.json"]
+    whole = [d["item"] for d in found if not (d["cut"] or d["continued"])]
+    assert whole == [i for i, length in enumerate(lengths) if length <= seq_len]
+    account = report.ledger[-1]
+    assert (account.source, account.items) == ("medicalWiki", 100)
+    if overflow == "drop":
+        assert (len(found), account.items_dropped) == (100 - long, {"too-long": long})
+    elif overflow == "truncate":
+        assert [d["item"] for d in found] == list(range(100))
+        assert account.tokens_truncated == sum(max(0, length - seq_len) for length in lengths)
+    else:
+        alone = sum(length > seq_len and length % seq_len == 1 for length in lengths)  # a token without loss
+        assert sum(d["end"] - d["start"] for d in found) == sum(lengths) - alone
+    # The other rule goes on as it says.
+    assert {reason for entry in report.ledger[:-1] for reason in entry.items_dropped} == {"too-long"}
+    assert not any(d["cut"] for d in documents if "sft" in d["source"])
 
 
 def test_limits_hold(build):
@@ -265,6 +306,66 @@ def test_a_plan_tells_the_mix_before_anything_is_encoded(build, tmp_path):
     for words in ("left out", "Expected", "Along the training order", "recipe apollo-qwen", "general"):
         assert words in shown
     assert not (tmp_path / "order.jsonl").exists()
+
+
+@pytest.mark.parametrize("order", ["corpus", "shuffle", "priority"])
+def test_a_plan_knows_limits(build, tmp_path, order):
+    recipe = f"""
+        [build]
+        order = "{order}"
+        [[mix]]
+        source = "general"
+        max_documents = 90
+        [[mix]]
+        kind = "text"
+        epochs = 2
+        max_tokens = 1500
+        """
+    report, _, documents = build(recipe)
+    mix = apollo_pack.plan(tmp_path / "corpus", recipe=tmp_path / "mine.toml").mix
+    drawn = per_file(documents)
+    for file, expected in zip(report.raw["inputs"], mix.documents, strict=True):
+        assert abs(expected - drawn[file["path"]]) < 12, (file["path"], expected)
+    general = [i for i, file in enumerate(report.raw["inputs"]) if file["source"] == "general"]
+    assert round(sum(mix.documents[i] for i in general)) == 90
+
+
+def picture(*arguments):
+    """Name, bars and ends of every line of the picture of a plan."""
+    lines = run("plan", *arguments).stdout.split("Along the training order")[1].splitlines()
+    return {line.split()[0]: line.split("|")[1:] for line in lines if line.count("|") == 2}
+
+
+def test_the_picture_of_a_mix_is_readable_with_many_sources(tmp_path):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for i in range(30):
+        dialogues = [[f"question {j}", f"answer {j}"] for j in range(2000 if i == 7 else 20)]
+        (corpus / f"source{i:02}_en.json").write_text(json.dumps(dialogues), encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(
+        '[build]\norder = "priority"\n[[mix]]\nsource = "source0*"\npriority = 16\n[[mix]]\n',
+        encoding="utf-8",
+    )
+    shown = picture(corpus, "--recipe", tmp_path / "mine.toml")
+    assert list(shown) == [f"source{i:02}" for i in range(30)]
+    assert {len(bars) for bars, _ in shown.values()} == {20}
+    first, last = {}, {}
+    for name, (_, ends) in shown.items():
+        first[name], last[name] = (int(word.strip("%")) for word in re.findall(r"\d+%", ends))
+    bars = shown["source07"][0]
+    assert "█" in bars, "the largest share is a full bar"
+    assert bars == "".join(sorted(bars, reverse=True)), "and becomes less"
+    assert (first["source07"] > 80, last["source07"] < 5) == (True, True)
+    assert "▁" in shown["source20"][0], "a small share is seen"
+    assert first["source20"] == 0 < last["source20"], "and comes later"
+
+
+def test_the_picture_of_one_source_is_by_language(tmp_path):
+    for language, count in {"en": 30, "zh": 10}.items():
+        dialogues = [["question", "answer"]] * count
+        (tmp_path / f"general_{language}.json").write_text(json.dumps(dialogues), encoding="utf-8")
+    shown = picture(tmp_path)
+    assert {name: bars.strip() for name, (bars, _) in shown.items()} == {"en": "█" * 15, "zh": "█" * 5}
 
 
 def test_recipes_are_printed_as_they_are():

@@ -140,11 +140,12 @@ def read_ledger(raw: list[dict[str, Any]]) -> tuple[LedgerEntry, ...]:
 class BuildReport:
     """What a build did.
 
-    ``totals`` are sums over all rows: ``rows``, ``segments``, ``tokens``, ``loss_tokens``, ``padding``,
-    ``rows_without_loss``. ``bad_items`` counts what could not be read and was left out
-    (``on_error="skip"``), ``bad_item_list`` has the first 100. ``path`` is what is opened to read it, and
-    ``shards`` how many files that stands for (None where it is the file itself); ``file_bytes`` is their
-    length. ``seconds`` is wall-clock time.
+    ``totals`` are sums over all rows: ``rows``, ``segments`` (documents and pieces of them; over ``rows``,
+    the documents per row), ``most_segments`` (in one row), ``cut_segments`` (after which their document goes
+    on, elsewhere or not at all), ``tokens``, ``loss_tokens``, ``padding``, ``rows_without_loss``.
+    ``bad_items`` counts what could not be read and was left out (``on_error="skip"``), ``bad_item_list`` has
+    the first 100. ``path`` is what is opened to read it, and ``shards`` how many files that stands for (None
+    where it is the file itself); ``file_bytes`` is their length. ``seconds`` is wall-clock time.
     ``raw`` is all of it as plain dicts and lists.
     """
 

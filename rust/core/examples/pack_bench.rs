@@ -1,4 +1,4 @@
-//! How fast pieces are planned into rows, and in how much memory: `pack_bench COUNT SEQ_LEN PACKING [LENGTHS]`.
+//! How fast pieces are planned into rows, and in how much memory: `pack_bench COUNT SEQ_LEN PACKING [LENGTHS]`, as JSON.
 //!
 //! Lengths come from a file of little-endian u32, over and over, or else from a fixed log-normal-like mix. What is
 //! planned is checked apart from the planning: every piece has to be in exactly one row, and no row too full.
@@ -42,13 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokens: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
     let room = rows.len() as u64 * u64::from(seq_len);
     #[allow(clippy::cast_precision_loss)]
-    let (waste, each) = ((room - tokens) as f64 / room as f64, (peak - before) as f64 / count as f64);
-    println!(
-        "{count} pieces, {tokens} tokens: {} rows, {:.4} % padding, {seconds:.2} s, {each:.1} bytes a piece beside the \
-         lengths (4)",
-        rows.len(),
-        waste * 100.0,
-    );
+    let (padding, each) = ((room - tokens) as f64 / room as f64, (peak - before) as f64 / count as f64);
+    let report = serde_json::json!({
+        "pieces": count, "tokens": tokens, "rows": rows.len(), "padding": padding, "seconds": seconds,
+        "bytes_a_piece_beside_the_lengths": each,
+    });
+    println!("{report}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Segment;
 use crate::leakage::{BenchmarkFile, LeakRules};
 use crate::ledger::Ledger;
 use crate::plan::{Order, Packing};
@@ -137,8 +138,14 @@ pub struct InputRecord {
 pub struct Totals {
     /// Rows.
     pub rows: u64,
-    /// Segments.
+    /// Segments: documents, or pieces of them.
     pub segments: u64,
+    /// Segments after which their document goes on, elsewhere or not at all.
+    #[serde(default)]
+    pub cut_segments: u64,
+    /// The most segments in one row.
+    #[serde(default)]
+    pub most_segments: u64,
     /// Tokens that are not padding.
     pub tokens: u64,
     /// Tokens that count for the loss.
@@ -149,10 +156,30 @@ pub struct Totals {
     pub rows_without_loss: u64,
 }
 
+impl Totals {
+    /// Adds a row of these segments, in which so many tokens count.
+    pub(crate) fn add_row(&mut self, seq_len: usize, segments: &[Segment], loss_tokens: u64) {
+        let tokens = segments.last().map_or(0, |last| u64::from(last.end));
+        let cut = segments.iter().filter(|segment| segment.flags & Segment::CUT != 0).count();
+        *self += Self {
+            rows: 1,
+            segments: segments.len() as u64,
+            cut_segments: cut as u64,
+            most_segments: segments.len() as u64,
+            tokens,
+            loss_tokens,
+            padding: seq_len as u64 - tokens,
+            rows_without_loss: u64::from(loss_tokens == 0),
+        };
+    }
+}
+
 impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
         self.segments += other.segments;
+        self.cut_segments += other.cut_segments;
+        self.most_segments = self.most_segments.max(other.most_segments);
         self.tokens += other.tokens;
         self.loss_tokens += other.loss_tokens;
         self.padding += other.padding;

@@ -137,12 +137,7 @@ impl Row<'_> {
         if self.exceptions.iter().any(|(place, label)| wrong(*place as usize, *label)) {
             return Err("a label stands where nothing counts, or is not in the vocabulary");
         }
-        totals.rows += 1;
-        totals.segments += self.segments.len() as u64;
-        totals.tokens += column as u64;
-        totals.padding += (tokens.len() - column) as u64;
-        totals.loss_tokens += loss as u64;
-        totals.rows_without_loss += u64::from(loss == 0);
+        totals.add_row(tokens.len(), self.segments, loss as u64);
         Ok(())
     }
 }

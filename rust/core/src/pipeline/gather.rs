@@ -138,13 +138,13 @@ impl Filler<'_> {
     /// Fills the row that has a place in the block.
     fn fill_row(&mut self, place: usize, row: usize) -> Result<()> {
         let Self { of, block, counted } = self;
-        let Gathering { spool, places, draws, rows, tokenizer, config, .. } = of;
+        let Gathering { spool, places, draws, tokenizer, config, .. } = of;
         let seq_len = config.seq_len as usize;
         let at = place * seq_len;
         let row_in_file = block.first_row + place;
         let tokens = &mut block.tokens[at..at + seq_len];
-        let mut column = 0;
-        let mut loss = 0;
+        let first_segment = block.segments.len();
+        let (mut column, mut loss) = (0, 0);
         for slice in of.slices(row) {
             let end = column + slice.length as usize;
             let segment = &mut tokens[column..end];
@@ -184,13 +184,7 @@ impl Filler<'_> {
                 *token &= ID;
             }
         }
-        let totals = &mut counted.totals;
-        totals.rows += 1;
-        totals.segments += (rows.first_slice(row + 1) - rows.first_slice(row)) as u64;
-        totals.tokens += column as u64;
-        totals.padding += (seq_len - column) as u64;
-        totals.loss_tokens += loss;
-        totals.rows_without_loss += u64::from(loss == 0);
+        counted.totals.add_row(seq_len, &block.segments[first_segment..], loss);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use choose::Chosen;
-pub use forecast::{Mix, forecast};
+pub use forecast::{Mix, Size, forecast};
 pub use pattern::Patterns;
 
 use crate::discover::{Input, Kind};
