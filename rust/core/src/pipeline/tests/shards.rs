@@ -9,7 +9,7 @@ use super::*;
 use crate::file::Index;
 use crate::read::fuzz::{Random, fuzz_time};
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 const ROW_BYTES: u64 = 64 * 4 + 8;
 
@@ -18,12 +18,12 @@ fn sharded(rows_each: u64) -> BuildConfig {
 }
 
 /// All that a build has left beside the corpus.
-fn files(scene: &Scene) -> Outcome<Files> {
+pub(super) fn files(scene: &Scene) -> Outcome<Files> {
     let names = scene.names()?.into_iter().filter(|name| name != "corpus");
     names.map(|name| Ok((name.clone(), fs::read(scene.folder.path().join(name))?))).collect()
 }
 
-fn put_back(scene: &Scene, content: &Files) -> Outcome {
+pub(super) fn put_back(scene: &Scene, content: &Files) -> Outcome {
     for name in files(scene)?.into_keys() {
         fs::remove_file(scene.folder.path().join(name))?;
     }
