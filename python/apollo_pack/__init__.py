@@ -27,6 +27,7 @@ from apollo_pack.errors import (
     UnfinishedBuildError,
 )
 from apollo_pack.exports import ExportFormat, export
+from apollo_pack.leakage import Leak, LeakCount, LeakReport, find_leaks
 from apollo_pack.loader import Loader
 from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
 
@@ -43,6 +44,9 @@ __all__ = [
     "FormatError",
     "InputError",
     "InternalError",
+    "Leak",
+    "LeakCount",
+    "LeakReport",
     "LedgerEntry",
     "Loader",
     "MissingFileError",
@@ -57,6 +61,7 @@ __all__ = [
     "build",
     "collate",
     "export",
+    "find_leaks",
     "plan",
     "recipe_names",
     "recipe_text",

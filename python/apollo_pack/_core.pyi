@@ -12,6 +12,7 @@ __all__ = [
     "PackedFiles",
     "__version__",
     "build",
+    "find_leaks",
     "plan",
     "qwen_tokenizer_json",
     "recipes",
@@ -34,6 +35,12 @@ def build(
 def plan(
     corpus: object,
     tokenizer: _Tokenizer,
+    settings: dict[str, Any],
+    on_progress: Callable[[dict[str, Any]], object] | None = None,
+) -> dict[str, Any]: ...
+def find_leaks(
+    corpus: object,
+    benchmarks: Sequence[object],
     settings: dict[str, Any],
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> dict[str, Any]: ...
@@ -64,6 +71,7 @@ class PackedFiles:
         tokenizer: _Tokenizer,
         rows: int | None = None,
         on_progress: Callable[[dict[str, Any]], object] | None = None,
+        decontaminate: Sequence[object] = ...,
     ) -> dict[str, Any]: ...
 
 @final

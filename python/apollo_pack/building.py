@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from apollo_pack import _core
 from apollo_pack.errors import ConfigError
+from apollo_pack.leakage import LeakUnit, benchmarks
 from apollo_pack.reports import BuildPlan, BuildReport
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     StrPath = str | os.PathLike[str]
 
@@ -23,6 +24,7 @@ Overflow = Literal["auto", "split", "truncate", "drop", "error"]
 SpecialTokens = Literal["text", "parse", "error"]
 Bos = Literal["auto", "never", "always"]
 OnError = Literal["stop", "skip"]
+Dedup = Literal["off", "exact"]
 
 
 def build(
@@ -50,6 +52,12 @@ def build(
     temp_dir: StrPath | None = None,
     shard_size: int | str | None = None,
     check_encoder: int | None = None,
+    dedup: Dedup = "off",
+    decontaminate: Sequence[StrPath] = (),
+    leak_unit: LeakUnit = "characters",
+    leak_run: int | None = None,
+    leak_question: int | None = None,
+    leak_fold: bool = False,
     force: bool = False,
     on_plan: Callable[[BuildPlan], object] | None = None,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
@@ -101,6 +109,19 @@ def build(
             stands for all of them
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
+        dedup: ``"exact"`` drops an item as ``duplicate`` when one before it in the order of the corpus has
+            the same texts, compared in NFC with white space as one space and none at the ends (letter case
+            counts); takes one more pass over the corpus, and 32 bytes an item for as long. Items that the
+            recipe's epochs leave out are ``not-drawn`` and the first of nothing; limits, proportions and
+            lists draw from what `dedup` and `decontaminate` leave
+        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept
+            out: an item is dropped as ``leaked`` when one of its texts, before the template, holds a whole
+            question or shares a run of characters with one; see `find_leaks`, which finds the same items
+        leak_unit: what the next two are counted in, ``"characters"`` or ``"words"``
+        leak_run: shared units in a row that make a leak; 64 characters or 13 words by default
+        leak_question: units from which on a whole question makes a leak wherever it stands, shorter ones
+            where they stand alone (a whole text, or a line of it); 32 characters or 8 words by default
+        leak_fold: compare in NFKC, in lower case, with white space as one space
         force: replace an existing output, and begin anew where a build that was stopped cannot be continued
         on_plan: called with the plan before the work begins
         on_progress: called about ten times a second with ``stage`` (``"survey"``, ``"encode"``,
@@ -145,6 +166,12 @@ def plan(
     threads: int | None = None,
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
+    dedup: Dedup = "off",
+    decontaminate: Sequence[StrPath] = (),
+    leak_unit: LeakUnit = "characters",
+    leak_run: int | None = None,
+    leak_question: int | None = None,
+    leak_fold: bool = False,
     on_progress: Callable[[dict[str, Any]], object] | None = None,
 ) -> BuildPlan:
     """Say what `build` would do with the same settings, without encoding.
@@ -152,6 +179,8 @@ def plan(
     Reads the whole corpus, counts the items of every file, and notes those that cannot be read (the first
     few of each file; `bad_items` counts all). What only tokens can tell, such as overflow, is not checked.
     How many tokens there will be, and of what along the training order (`mix`), is estimated from samples.
+    Benchmarks are read, but nothing is looked for: what `dedup` and `decontaminate` will keep out counts as
+    kept here, and a note says so. `find_leaks` finds what leaks.
     """
     unused = ("check_encoder", "force", "temp_dir", "shard_size", "write_order")
     settings = _settings({**locals(), **dict.fromkeys(unused), "force": False})
@@ -167,6 +196,7 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
             settings[name] = os.fspath(settings[name])
     if settings["order_file"] is not None and settings["order"] is not None:
         raise ConfigError("order and order_file exclude each other")
+    settings["decontaminate"] = benchmarks(settings["decontaminate"])
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
         if value is None and name != "max_item_bytes":
@@ -238,6 +268,12 @@ _SETTINGS = (
     "temp_dir",
     "shard_size",
     "check_encoder",
+    "dedup",
+    "decontaminate",
+    "leak_unit",
+    "leak_run",
+    "leak_question",
+    "leak_fold",
     "force",
 )
 
@@ -247,4 +283,6 @@ _INTEGERS = {
     "threads": (1, 1024),
     "check_encoder": (0, 1 << 31),
     "max_item_bytes": (1, (1 << 63) - 1),
+    "leak_run": (1, 1 << 16),
+    "leak_question": (1, 1 << 16),
 }

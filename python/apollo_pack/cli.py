@@ -1,4 +1,4 @@
-"""The command line: `build`, `plan`, `recipe`, `inspect`, `verify`, `export`."""
+"""The command line: `build`, `plan`, `recipe`, `inspect`, `verify`, `leakage`, `export`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError
 from apollo_pack.exports import FORMATS, export
+from apollo_pack.leakage import find_leaks
+from apollo_pack.options import choice, leak_settings, settings
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
@@ -65,109 +67,11 @@ def commands() -> None:
     apollo-pack recipe apollo              print a recipe to begin with
     apollo-pack inspect out.bin --row 0    look into it
     apollo-pack verify out.bin             check every bit of it
+    apollo-pack leakage corpus/ bench.json look for questions of a benchmark
     apollo-pack export hf out.bin folder   write it for other trainers
 
     In Python: from apollo_pack import PackedDataset
     """  # noqa: D301 - click wants the character itself
-
-
-def choice(*names: str) -> click.Choice[str]:
-    """Offer one of a few names."""
-    return click.Choice(names)
-
-
-_SETTINGS = [
-    click.option(
-        "--tokenizer",
-        metavar="PATH|NAME",
-        help="A tokenizer.json, its folder, or a name on the "
-        "Hugging Face hub. [default: tokenizer.json in CORPUS, else $APOLLO_PACK_TOKENIZER, else the "
-        "embedded Qwen vocabulary]",
-    ),
-    click.option(
-        "--recipe",
-        metavar="NAME|FILE",
-        help="Which files are taken, how often, in which order, and how they are treated: apollo "
-        "(apollo-qwen, apollo-gemma, apollo-yi, apollo-moe, medjamba), or a .toml file (`apollo-pack recipe` "
-        "prints one). Options given beside it go before what it says. [default: all files, once]",
-    ),
-    click.option("--seq-len", type=int, help="Tokens in a row, a multiple of 8. [default: 4096]"),
-    click.option(
-        "--packing",
-        type=choice("best-fit", "in-order", "groups-of-256", "concat"),
-        help="best-fit: each document goes where it fills a row best, and none that fits a row is cut. "
-        "in-order: documents keep their order, a row is padded when the next one does not fit. "
-        "groups-of-256: the same in groups, as Apollo's original script. "
-        "concat: documents run on and are cut at row ends. [default: best-fit]",
-    ),
-    click.option(
-        "--template",
-        metavar="NAME|FILE",
-        help="How dialogues are "
-        "written: apollo, apollo-yi, medjamba, phi3, chatml, or a .toml file with user, assistant and "
-        "separator (and follow_up, end). [default: apollo]",
-    ),
-    click.option(
-        "--order",
-        type=choice("corpus", "shuffle", "priority", "proportions"),
-        help="Of the documents: as they stand, shuffled by --seed, drawn by the recipe's priorities, or so "
-        "that its proportions are kept all along. [default: corpus]",
-    ),
-    click.option("--seed", type=int, help="Of the order. [default: 0]"),
-    click.option(
-        "--overflow",
-        type=choice("auto", "split", "truncate", "drop", "error"),
-        help="Of documents longer than a row. auto: split texts, truncate dialogues; "
-        "under --packing concat both run on. [default: auto]",
-    ),
-    click.option(
-        "--special-tokens",
-        type=choice("text", "parse", "error"),
-        help="What <|endoftext|> and the like are where they stand in raw text: characters, their ids, "
-        "or a reason to refuse the item. [default: text]",
-    ),
-    click.option(
-        "--bos",
-        type=choice("auto", "never", "always"),
-        help="Whether documents start with BOS. auto: when the tokenizer's post-processor adds one. "
-        "[default: auto]",
-    ),
-    click.option("--eos", metavar="TOKEN|ID", help="End-of-text, where the tokenizer does not say it."),
-    click.option("--pad", metavar="TOKEN|ID", help="Padding, likewise."),
-    click.option("--bos-token", metavar="TOKEN|ID", help="BOS, likewise."),
-    click.option(
-        "--threads",
-        type=int,
-        help="Threads that encode and write; the output does not depend on them. [default: all cores]",
-    ),
-    click.option(
-        "--on-error",
-        type=choice("stop", "skip"),
-        default="stop",
-        show_default=True,
-        help="An item that cannot be read stops the build, or is left out, counted and listed.",
-    ),
-    click.option(
-        "--max-item-bytes",
-        type=int,
-        default=1 << 30,
-        show_default=True,
-        help="Items with more bytes of JSON than that are not kept in memory, and cannot be read.",
-    ),
-    click.option(
-        "--order-file",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help='Draw the documents that FILE lists, in its order; a line is ["path within CORPUS", item].',
-    ),
-]
-
-
-def settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a build."""
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
 
 
 @commands.command()
@@ -314,6 +218,13 @@ def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool)
     help="With --against: compare N rows, spread over the file. [default: all, and that nothing is missing]",
 )
 @click.option(
+    "--decontaminate",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="BENCH",
+    help="With --against: a benchmark that was kept out. Needed to see that nothing else is missing.",
+)
+@click.option(
     "--tokenizer",
     metavar="PATH|NAME",
     help="With --against: the tokenizer it was built with. [default: as for build]",
@@ -325,6 +236,7 @@ def verify(
     *,
     against: Path | None,
     rows: int | None,
+    decontaminate: tuple[Path, ...],
     tokenizer: str | None,
     quiet: bool,
     as_json: bool,
@@ -340,7 +252,7 @@ def verify(
                 (result,) = files.verify(on_progress)
             if found is not None:
                 with nullcontext(None) if silent else console.BuildProgress() as watch:
-                    result["against"] = files.check_against(against, found, rows, watch)
+                    result["against"] = files.check_against(against, found, rows, watch, decontaminate)
         except ApolloPackError as error:
             failures.append(error)
             continue
@@ -353,6 +265,52 @@ def verify(
         console.print_error(str(failure))
     if failures:
         raise failures[-1]
+
+
+@commands.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.argument("bench", nargs=-1, required=True, type=click.Path(path_type=Path))
+@leak_settings
+@click.option("--threads", type=int, help="Threads that search. [default: all cores]")
+@click.option(
+    "--examples", type=click.IntRange(min=0), default=5, show_default=True, help="Leaks to show side by side."
+)
+@click.option(
+    "--list",
+    "listing",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    metavar="FILE",
+    help="Write every leak to FILE, as JSON Lines: file, item and byte, the question and what is shared.",
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+def leakage(
+    corpus: Path,
+    bench: tuple[Path, ...],
+    *,
+    examples: int,
+    listing: Any,
+    quiet: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Look for questions of the benchmarks BENCH in the items of CORPUS.
+
+    BENCH is a folder, a .zip archive or a file of JSON or JSON Lines like CORPUS: objects with a question
+    (or prompt, problem, query, instruction, input), texts, or dialogues, of which the first turn counts.
+
+    An item leaks when one of its texts, before any template, holds a whole question, or shares a run of
+    characters with one. What is found stands in both texts; nothing is sampled.
+    """
+    silent = quiet or as_json
+    with nullcontext(None) if silent else console.BuildProgress() as on_progress:
+        report = find_leaks(corpus, *bench, on_progress=on_progress, **settings)
+    if listing is not None:
+        listing.writelines(json.dumps(leak, ensure_ascii=False) + "\n" for leak in report.raw["leaks"])
+    if as_json:
+        click.echo(json.dumps(report.raw))
+    elif not quiet:
+        console.print_leaks(report, examples)
 
 
 @commands.command("export")

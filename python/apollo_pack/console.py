@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from apollo_pack.dataset import PackedDataset
     from apollo_pack.exports import ExportFormat
+    from apollo_pack.leakage import LeakReport
     from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix
 
 COUNTED = "green"
 CONTEXT = "dim"
+SHARED = "red"
 FILES_LISTED = 60
+BENCHMARKS_NAMED = 3
 
 NARROW = 110  # columns; below that figures are rounded
 PIPED_WIDTH = 160  # what is not a terminal has no width of its own
@@ -187,6 +190,8 @@ def print_dataset(dataset: PackedDataset) -> None:
         ("packing", f"{metadata['packing']}, overflow {metadata['overflow']}"),
         ("order", f"{metadata['order']}, seed {metadata['seed']}"),
         ("recipe", metadata.get("recipe", {}).get("name", "none")),
+        ("dedup", metadata.get("dedup", "off")),
+        ("decontaminate", _benchmarks(metadata.get("decontamination"))),
         ("inputs", f"{len(metadata['inputs'])} files"),
     ):
         table.add_row(name, escape(str(value)))
@@ -198,6 +203,14 @@ def print_dataset(dataset: PackedDataset) -> None:
         )
     _print_ledger(dataset.ledger)
     _print_totals(metadata["totals"], dataset.seq_len)
+
+
+def _benchmarks(decontamination: Mapping[str, Any] | None) -> str:
+    if decontamination is None:
+        return "none"
+    paths = [benchmark["path"] for benchmark in decontamination["benchmarks"]]
+    more = [f"... and {len(paths) - BENCHMARKS_NAMED} more"] if len(paths) > BENCHMARKS_NAMED else []
+    return ", ".join([*paths[:BENCHMARKS_NAMED], *more])
 
 
 def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None:
@@ -254,6 +267,57 @@ def print_exported(out: Path, exported: ExportFormat) -> None:
     """Print who reads an export, and what is not in it."""
     _out.print(f"[green]ok[/] {escape(str(out))}: for {exported.reader}", soft_wrap=True)
     _out.print(f"   not in it: {exported.loses}", soft_wrap=True)
+
+
+def print_leaks(report: LeakReport, examples: int) -> None:
+    """Print how much leaks by source and language, and examples side by side."""
+    table = Table(title="Leakage", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("source", overflow="fold")
+    table.add_column("lang")
+    for name in ("items", "whole question", "run", "leaked", "share"):
+        table.add_column(name, justify="right")
+    total = [0, 0, 0]
+    for count in report.counts:
+        figures = [count.items, count.questions, count.runs]
+        total = [a + b for a, b in zip(total, figures, strict=True)]
+        table.add_row(escape(count.source), escape(count.language), *_leaked(*figures))
+    table.add_row("[bold]total", "", *(f"[bold]{figure}" for figure in _leaked(*total)))
+    _out.print(table)
+    if examples and report.leaks:
+        step = max(1, len(report.leaks) // examples)
+        table = Table(title="Examples", title_justify="left", header_style="bold", show_lines=True)
+        table.add_column("item of the corpus", overflow="fold", ratio=1)
+        table.add_column("question of the benchmark", overflow="fold", ratio=1)
+        for leak in report.leaks[::step][:examples]:
+            item = _shared(f"{leak.file}, item {leak.item}", leak.before, leak.shared, leak.after)
+            before, _, after = leak.question.partition(leak.shared)
+            question = _shared(f"{leak.benchmark}, item {leak.benchmark_item}", before, leak.shared, after)
+            table.add_row(item, question)
+        _out.print(table)
+    rules = report.rules
+    fold = ", folded" if rules["fold"] else ""
+    _out.print(
+        f"{report.questions:,} questions of {len(report.benchmarks)} files, {report.runs:,} runs of "
+        f"{rules['run']} {rules['unit']}, whole questions from {rules['question']} {rules['unit']} on{fold}"
+    )
+    if report.bad_items:
+        _out.print(f"[yellow]note[/] {report.bad_items:,} items cannot be read, and were not looked at")
+
+
+def _leaked(items: int, questions: int, runs: int) -> list[str]:
+    leaked = questions + runs
+    return [f"{items:,}", f"{questions:,}", f"{runs:,}", f"{leaked:,}", f"{leaked / max(1, items):.2%}"]
+
+
+def _shared(place: str, before: str, shared: str, after: str) -> Text:
+    marks = ("", "") if _coloured() else ("[[", "]]")
+    shown = visible(f"{marks[0]}{shared}{marks[1]}")
+    return Text.assemble(
+        (f"{visible(place)}\n", "bold"),
+        (visible(before), CONTEXT),
+        (shown, SHARED),
+        (visible(after), CONTEXT),
+    )
 
 
 class _Bar:

@@ -104,10 +104,10 @@ class LedgerEntry:
 
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
-    ``no-answer``, ``no-loss``, ``too-long`` and ``not-drawn`` (by the recipe). ``tokens_kept`` and
-    ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss. ``items_repeated``
-    counts how often items stand there again, ``items_without_loss`` those that are kept though
-    nothing of them counts.
+    ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked`` and ``duplicate``.
+    ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss.
+    ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are kept
+    though nothing of them counts.
     ``items_cut`` were longer than a row and split, or not kept to their end (what runs on over a row's end
     under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from them,
     ``trailing_questions`` were cut off because no answer follows.

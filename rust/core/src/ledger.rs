@@ -21,6 +21,10 @@ pub enum DropReason {
     TooLong,
     /// The recipe does not draw it: a fraction of an epoch, a limit, a proportion, a list of its own.
     NotDrawn,
+    /// It holds a question of a benchmark, or a part of one (`--decontaminate`).
+    Leaked,
+    /// An item before it says the same (`--dedup`).
+    Duplicate,
 }
 
 /// The account of one source in one language.

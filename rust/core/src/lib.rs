@@ -16,6 +16,7 @@ pub mod disk;
 pub mod encode;
 mod error;
 pub mod file;
+pub mod leakage;
 mod ledger;
 pub mod pipeline;
 pub mod plan;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use apollo_pack_core::file::Dedup;
+use apollo_pack_core::leakage::{self, LeakRules, Unit};
 use apollo_pack_core::pipeline::{
     self as core, BuildConfig, Choices, Monitor, OnError, Overflow, SpecialMode, TemplateChoice,
 };
@@ -48,6 +50,12 @@ struct Settings {
     temp_dir: Option<PathBuf>,
     shard_size: Option<u64>,
     check_encoder: Option<u32>,
+    dedup: String,
+    decontaminate: Vec<PathBuf>,
+    leak_unit: String,
+    leak_run: Option<usize>,
+    leak_question: Option<usize>,
+    leak_fold: bool,
     force: bool,
 }
 
@@ -58,6 +66,7 @@ fn choose_if<T: Copy>(setting: &str, name: Option<String>, choices: &[(&str, T)]
 
 impl Settings {
     fn into_config(self) -> PyResult<BuildConfig> {
+        let leak_rules = leak_rules(&self.leak_unit, self.leak_run, self.leak_question, self.leak_fold)?;
         let recipe = self.recipe.map_or(Ok(Recipe::default()), |recipe| Recipe::load(&recipe));
         let order = [Order::Corpus, Order::Shuffle, Order::Priority, Order::Proportions];
         let given = Choices {
@@ -116,12 +125,58 @@ impl Settings {
             temp_dir: self.temp_dir,
             shard_size: self.shard_size,
             check_encoder: self.check_encoder,
+            dedup: choose("dedup", &self.dedup, &[("off", Dedup::Off), ("exact", Dedup::Exact)])?,
+            decontaminate: self.decontaminate,
+            leak_rules,
             force: self.force,
             order_file: self.order_file,
             write_order: self.write_order,
             ..recipe.and_then(|recipe| BuildConfig::new(given, recipe)).map_err(to_python)?
         })
     }
+}
+
+/// What counts as leaked; the usual lengths where none are given.
+fn leak_rules(unit: &str, run: Option<usize>, question: Option<usize>, fold: bool) -> PyResult<LeakRules> {
+    let units = [("characters", Unit::Characters), ("words", Unit::Words)];
+    let usual = LeakRules::usual(choose("leak_unit", unit, &units)?);
+    let (run, question) = (run.unwrap_or(usual.run), question.unwrap_or(usual.question));
+    Ok(LeakRules { run, question, fold, ..usual })
+}
+
+/// Looks for the questions of benchmarks in a corpus; `settings` has `leak_unit`, `leak_run`, `leak_question`,
+/// `leak_fold` and `threads`.
+#[pyfunction]
+#[pyo3(signature = (corpus, benchmarks, settings, on_progress=None))]
+pub(crate) fn find_leaks<'py>(
+    py: Python<'py>,
+    corpus: PathBuf,
+    benchmarks: Vec<PathBuf>,
+    settings: &Bound<'py, PyDict>,
+    on_progress: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let LeakSettings { leak_unit, leak_run, leak_question, leak_fold, threads } = settings.extract()?;
+    let rules = leak_rules(&leak_unit, leak_run, leak_question, leak_fold)?;
+    let monitor = Arc::new(Monitor::default());
+    let watched = Arc::clone(&monitor);
+    let report = job::run(
+        py,
+        &monitor,
+        move |monitor| leakage::find_leaks(&corpus, &benchmarks, rules, threads, monitor),
+        |py| report_progress(py, &watched, on_progress.as_ref()),
+    )?;
+    Ok(pythonize(py, &report)?)
+}
+
+/// The settings of a search for leaks, as Python gives them.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct LeakSettings {
+    leak_unit: String,
+    leak_run: Option<usize>,
+    leak_question: Option<usize>,
+    leak_fold: bool,
+    threads: Option<usize>,
 }
 
 /// The built-in recipes: name and text.

@@ -146,7 +146,7 @@ impl PackedFiles {
     }
 
     /// Compares rows (all by default) of the first file or set with its corpus; a dict.
-    #[pyo3(signature = (corpus, tokenizer, rows=None, on_progress=None))]
+    #[pyo3(signature = (corpus, tokenizer, rows=None, on_progress=None, decontaminate=Vec::new()))]
     fn check_against<'py>(
         &self,
         py: Python<'py>,
@@ -154,6 +154,7 @@ impl PackedFiles {
         tokenizer: FoundTokenizer,
         rows: Option<usize>,
         on_progress: Option<Bound<'py, PyAny>>,
+        decontaminate: Vec<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let monitor = Arc::new(Monitor::default());
         let watched = Arc::clone(&monitor);
@@ -161,7 +162,10 @@ impl PackedFiles {
         let agreement = job::run(
             py,
             &monitor,
-            move |monitor| check_against(&opened.sets()[0], &corpus, source(tokenizer), rows, monitor),
+            move |monitor| {
+                let set = &opened.sets()[0];
+                check_against(set, &corpus, source(tokenizer), &decontaminate, rows, monitor)
+            },
             |py| report_progress(py, &watched, on_progress.as_ref()),
         )?;
         Ok(pythonize(py, &agreement)?)

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::build::{build, plan, qwen_tokenizer_json, recipes};
+    use super::build::{build, find_leaks, plan, qwen_tokenizer_json, recipes};
     #[pymodule_export]
     use super::dataset::{PackedFiles, rows_in_order};
     #[pymodule_export]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::leakage::{BenchmarkFile, LeakRules};
 use crate::ledger::Ledger;
 use crate::plan::{Order, Packing};
 use crate::recipe::Recipe;
@@ -37,6 +38,12 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
+    /// Which items were kept out because others before them say the same.
+    #[serde(default, skip_serializing_if = "Dedup::is_off")]
+    pub dedup: Dedup,
+    /// What was kept out because a benchmark has it, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decontamination: Option<Decontamination>,
     /// The recipe, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Recipe>,
@@ -78,6 +85,34 @@ impl Metadata {
             totals: self.totals,
         }
     }
+}
+
+/// Which items are kept out because others before them say the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dedup {
+    /// None.
+    #[default]
+    Off,
+    /// Those with the same texts, but for Unicode normalization (NFC) and the amount of white space.
+    Exact,
+}
+
+impl Dedup {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
+/// What was kept out because a benchmark has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decontamination {
+    /// What counted as leaked.
+    #[serde(flatten)]
+    pub rules: LeakRules,
+    /// The files of the benchmarks.
+    pub benchmarks: Vec<BenchmarkFile>,
 }
 
 /// A file of the corpus.

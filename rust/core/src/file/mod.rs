@@ -40,7 +40,7 @@ mod writer;
 pub use index::{INDEX_SUFFIX, MAX_SHARDS};
 pub(crate) use index::{Index, ShardFile, index_name, is_index, shard_name};
 pub use layout::HEADER_BYTES;
-pub use metadata::{InputRecord, Metadata, ShardOf, Totals};
+pub use metadata::{Decontamination, Dedup, InputRecord, Metadata, ShardOf, Totals};
 pub use reader::{PackedFile, SegmentRecord};
 pub use set::PackedSet;
 pub(crate) use set::Spans;

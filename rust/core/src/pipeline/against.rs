@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::config::{BuildConfig, Treatment};
 use super::document::{DocumentEncoder, Encoded};
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind};
@@ -44,6 +45,7 @@ struct Place {
 /// Compares `rows` rows, spread over the file, or all (`None`) with their corpus. All of the corpus is read and its
 /// hashes are compared; the documents of the rows are encoded again. If all rows are compared, every item is
 /// encoded, no two segments hold the same tokens, and the ledger comes out the same: then nothing is missing.
+/// `benchmarks` are those whose questions were kept out; a comparison of some rows can do without.
 ///
 /// # Errors
 /// Names the first thing that differs, or why it cannot be compared.
@@ -51,31 +53,42 @@ pub fn check_against(
     set: &PackedSet,
     corpus: &Path,
     tokenizer: TokenizerSource,
+    benchmarks: &[PathBuf],
     rows: Option<usize>,
     monitor: &Monitor,
 ) -> Result<Agreement> {
     let metadata = set.metadata();
-    let config = BuildConfig::of_file(metadata)
+    let mut config = BuildConfig::of_file(metadata)
         .ok_or_else(|| set.differs("it was built with settings that this version does not know"))?;
+    config.decontaminate = benchmarks.to_vec();
     let tokenizer = Tokenizer::load(tokenizer, &config.token_options())?;
     if tokenizer.info != metadata.tokenizer {
         return Err(set.differs("it was built with another tokenizer; name that with --tokenizer"));
     }
-    let Chosen { inputs, rules, .. } = super::choose(corpus, &config)?;
-    let now = inputs.iter().map(|input| &input.path);
+    let chosen = super::choose(corpus, &config)?;
+    let now = chosen.inputs.iter().map(|input| &input.path);
     if !now.eq(metadata.inputs.iter().map(|input| &input.path)) {
         return Err(set.differs("the corpus has other files than it was built from"));
     }
     let places = places(set, rows)?;
     // What a shard has not, other shards may.
     let complete = rows.is_none_or(|rows| rows >= set.rows()) && metadata.shard.is_none();
-    monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
     let treatments = config.treatments()?;
+    let mut exclude = Exclude::load(&config)?;
+    if (complete || !benchmarks.is_empty()) && exclude.decontamination() != metadata.decontamination {
+        return Err(
+            set.differs("it was built with other benchmarks kept out; name those with --decontaminate")
+        );
+    }
+    exclude.find_duplicates(&chosen, &treatments, &config, monitor)?;
+    let Chosen { inputs, rules, .. } = chosen;
+    monitor.start(Stage::Encode, inputs.iter().map(|input| input.bytes).sum());
     let mut comparison = Comparison {
         set,
         config: &config,
         treatments: &treatments,
         documents: DocumentEncoder::new(&tokenizer, &treatments, &config),
+        exclude,
         complete,
         places: places.iter().peekable(),
         segments: 0,
@@ -139,6 +152,7 @@ struct Comparison<'a> {
     config: &'a BuildConfig,
     treatments: &'a [Treatment],
     documents: DocumentEncoder<'a>,
+    exclude: Exclude,
     /// Whether every item is encoded, or only those of the rows that are compared.
     complete: bool,
     places: std::iter::Peekable<std::slice::Iter<'a, Place>>,
@@ -194,17 +208,23 @@ impl Comparison<'_> {
             if !wanted && !self.complete {
                 continue;
             }
+            let item = raw.bytes.and_then(|bytes| parse_item(bytes).ok());
+            let item = item.filter(|item| {
+                mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
+            });
             if !wanted && !self.config.draws(&self.treatments[rule], raw.index) {
                 entry.items += 1;
                 entry.drop_item(DropReason::NotDrawn, 0);
                 continue;
             }
             let mut encoded = Encoded::default();
-            let item = raw.bytes.and_then(|bytes| parse_item(bytes).ok());
-            let item = item.filter(|item| {
-                mixed_kinds(*kind.get_or_insert(item.kind()), item.kind()).is_none() || !self.complete
+            let result = item.map(|item| {
+                let excluded = self.exclude.reason(number as usize, raw.index, &item);
+                if wanted && excluded.is_some() {
+                    return Err("it is to be kept out".into());
+                }
+                self.documents.encode(rule, raw.index, &item, excluded, &mut encoded)
             });
-            let result = item.map(|item| self.documents.encode(rule, raw.index, &item, &mut encoded));
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
             } else {

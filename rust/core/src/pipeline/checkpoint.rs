@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::collect::Encoded;
 use super::config::BuildConfig;
 use super::encode::Encoding;
+use super::exclude::Exclude;
 use super::monitor::Monitor;
 use super::order_file;
 use crate::discover::Input;
@@ -70,7 +71,12 @@ impl Stamp {
 }
 
 impl Basis {
-    pub(super) fn new(inputs: &[Input], config: &BuildConfig, tokenizer: &TokenizerInfo) -> Result<Self> {
+    pub(super) fn new(
+        inputs: &[Input],
+        config: &BuildConfig,
+        tokenizer: &TokenizerInfo,
+        exclude: &Exclude,
+    ) -> Result<Self> {
         let settings = json!({
             "version of apollo-pack": env!("CARGO_PKG_VERSION"),
             "tokenizer": tokenizer,
@@ -83,6 +89,8 @@ impl Basis {
             "special_tokens": config.special_tokens.as_str(),
             "on_error": config.on_error.as_str(),
             "max_item_bytes": config.max_item_bytes,
+            "dedup": config.dedup,
+            "decontaminate": exclude.decontamination(),
             "recipe": config.recipe.given(),
             "order_file": config.order_file.as_deref().map(order_file::hash).transpose()?,
         });

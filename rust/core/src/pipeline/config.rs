@@ -9,7 +9,8 @@ use super::choices::Choices;
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
-use crate::file::Metadata;
+use crate::file::{Dedup, Metadata};
+use crate::leakage::{LeakRules, Unit};
 use crate::plan::{Order, Packing, times};
 use crate::read::MAX_ITEM_BYTES;
 use crate::recipe::Recipe;
@@ -148,6 +149,12 @@ pub struct BuildConfig {
     pub shard_size: Option<u64>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
+    /// Which items are kept out because others before them say the same.
+    pub dedup: Dedup,
+    /// Benchmarks whose questions are kept out.
+    pub decontaminate: Vec<PathBuf>,
+    /// What counts as such a question.
+    pub leak_rules: LeakRules,
     /// Whether an existing output is replaced.
     pub force: bool,
     /// What is taken of the corpus.
@@ -180,6 +187,9 @@ impl Default for BuildConfig {
             temp_dir: None,
             shard_size: None,
             check_encoder: None,
+            dedup: Dedup::Off,
+            decontaminate: Vec::new(),
+            leak_rules: LeakRules::usual(Unit::Characters),
             force: false,
             recipe: Recipe::default(),
             order_file: None,
@@ -246,8 +256,9 @@ impl BuildConfig {
     }
 
     /// The settings with which a file was built, as far as documents depend on them; `None` where this version
-    /// does not know them.
+    /// does not know them. A file names the benchmarks that were kept out, but who has it need not have them.
     pub(super) fn of_file(metadata: &Metadata) -> Option<Self> {
+        let other = Self::default();
         let tokenizer = &metadata.tokenizer;
         Some(Self {
             seq_len: metadata.seq_len,
@@ -264,7 +275,9 @@ impl BuildConfig {
             bos_token: tokenizer.bos_id.map(|id| id.to_string()),
             on_error: OnError::Skip,
             recipe: metadata.recipe.clone().unwrap_or_default(),
-            ..Self::default()
+            dedup: metadata.dedup,
+            leak_rules: metadata.decontamination.as_ref().map_or(other.leak_rules, |found| found.rules),
+            ..other
         })
     }
 

@@ -101,12 +101,14 @@ impl<'a> DocumentEncoder<'a> {
         self.tokens.clear();
     }
 
-    /// Appends what becomes of an item under a rule of the recipe; the error says why it is a bad one.
+    /// Appends what becomes of an item under a rule of the recipe, or of one that is `excluded`; the error says why it
+    /// is a bad one.
     pub(super) fn encode(
         &mut self,
         rule: usize,
         index: u64,
         item: &Item,
+        excluded: Option<DropReason>,
         out: &mut Encoded,
     ) -> Result<(), String> {
         if self.turn_away_specials {
@@ -115,14 +117,27 @@ impl<'a> DocumentEncoder<'a> {
         let fail = |error: EncodeError| format!("it cannot be encoded: {error}");
         let mut trailing_question = false;
         self.tokens.clear();
-        match item {
+        let by_turn = match item {
             Item::Dialogue(turns) if self.ways[rule].by_turn => {
                 self.tokenize_by_turn(rule, turns).map_err(fail)?;
-                out.entry.items += 1;
-                self.keep_all(index, out);
-                return Ok(());
+                true
             }
-            _ => trailing_question |= self.tokenize(rule, item).map_err(fail)?,
+            _ => {
+                trailing_question |= self.tokenize(rule, item).map_err(fail)?;
+                self.whole = self.tokens.len();
+                false
+            }
+        };
+        if let Some(reason) = excluded {
+            out.entry.items += 1;
+            out.entry.tokens += self.whole as u64;
+            out.entry.drop_item(reason, self.whole as u64);
+            return Ok(());
+        }
+        if by_turn {
+            out.entry.items += 1;
+            self.keep_all(index, out);
+            return Ok(());
         }
         let overflow = self.ways[rule].overflow.for_kind(item.kind(), self.packing);
         let too_long = self.tokens.len() > self.seq_len as usize;
@@ -286,10 +301,7 @@ impl<'a> DocumentEncoder<'a> {
     }
 
     fn refuse_special_tokens(&self, item: &Item) -> Result<(), String> {
-        let texts = match item {
-            Item::Text(text) => std::slice::from_ref(text),
-            Item::Dialogue(turns) => turns,
-        };
+        let texts = item.texts();
         let found = self.specials.iter().find(|token| texts.iter().any(|text| text.contains(**token)));
         match found {
             Some(token) => Err(format!("it holds the special token {token} (special_tokens=error)")),

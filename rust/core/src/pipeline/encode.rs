@@ -12,6 +12,7 @@ use super::checkpoint::{Basis, Checkpointer, State};
 use super::collect::{Collector, Done, Encoded, Outcome};
 use super::config::{BuildConfig, Treatment};
 use super::document::DocumentEncoder;
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use super::worker::Worker;
 use super::workspace::Workspace;
@@ -30,6 +31,8 @@ pub(super) struct Encoding<'a> {
     pub(super) treatments: &'a [Treatment],
     pub(super) tokenizer: &'a Tokenizer,
     pub(super) config: &'a BuildConfig,
+    /// What is kept out.
+    pub(super) exclude: &'a Exclude,
     pub(super) means: &'a Means,
     pub(super) monitor: &'a Monitor,
 }
@@ -105,7 +108,7 @@ impl Encoding<'_> {
         checkpointer: &Checkpointer,
         checkpoints: Receiver<State>,
     ) -> Result<(Spool, Encoded)> {
-        let Self { inputs, kinds, rules, treatments, tokenizer, config, means, monitor } = *self;
+        let Self { inputs, treatments, tokenizer, config, means, monitor, .. } = *self;
         let threads = config.threads();
         let (work_out, work_in) = bounded::<Work>(threads);
         let (done_out, done_in) = unbounded::<Done>();
@@ -145,11 +148,10 @@ impl Encoding<'_> {
                 let (work_in, done_out, samples) = (work_in.clone(), done_out.clone(), samples_out.clone());
                 handles.push(scope.spawn(move || {
                     let documents = DocumentEncoder::new(tokenizer, treatments, config);
-                    let mut worker = Worker { documents, config, treatments, stop, samples };
+                    let mut worker = Worker { documents, encoding: self, stop, samples };
                     for Work { number, input, batch, checked, permits } in work_in {
                         // A batch that is lost to a panic (a defect) would be waited for without end.
-                        let encode =
-                            || worker.encode(&inputs[input], rules[input], kinds[input], &batch, checked);
+                        let encode = || worker.encode(input, &batch, checked);
                         let outcome = catch_unwind(AssertUnwindSafe(encode))
                             .unwrap_or_else(|_| Err(Error::Internal("a worker thread panicked".into())));
                         let (stored, end) = (batch.stored, batch.end);

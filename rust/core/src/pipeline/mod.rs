@@ -7,7 +7,9 @@ mod choices;
 mod collect;
 mod config;
 mod document;
+mod duplicates;
 mod encode;
+mod exclude;
 mod gather;
 mod monitor;
 mod order_file;
@@ -15,6 +17,7 @@ mod output;
 mod place;
 mod publish;
 mod survey;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -32,6 +35,7 @@ pub use choices::{Choices, TemplateChoice};
 pub use config::{BuildConfig, OnError, Overflow, SpecialMode};
 pub use monitor::{Monitor, Progress, Stage};
 pub use survey::{BuildPlan, FilePlan, MixPlan, Note, TokenizerPlan};
+pub(crate) use sweep::sweep;
 
 use crate::discover::{Input, discover};
 use crate::disk::Disk;
@@ -42,6 +46,7 @@ use crate::tokenizer::{Tokenizer, TokenizerSource};
 use checkpoint::{Basis, Checkpointer};
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
+use exclude::Exclude;
 use place::place;
 use survey::Depth;
 use workspace::Workspace;
@@ -94,7 +99,7 @@ pub fn plan(
     config.validate()?;
     let chosen = choose(corpus, config)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
-    survey::survey(&chosen, &loaded, config, Depth::Whole, monitor)
+    survey::survey(&chosen, &loaded, config, &Exclude::load(config)?, Depth::Whole, monitor)
 }
 
 /// What the recipe takes of a corpus.
@@ -131,12 +136,14 @@ pub(crate) fn build_with(
     workspace::keep_apart(&published, &chosen.inputs)?;
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let treatments = config.treatments()?;
-    let basis = Basis::new(&chosen.inputs, config, &loaded.info)?;
-    let plan = survey::survey(&chosen, &loaded, config, Depth::Beginning, monitor)?;
+    let mut exclude = Exclude::load(config)?;
+    let basis = Basis::new(&chosen.inputs, config, &loaded.info, &exclude)?;
+    let plan = survey::survey(&chosen, &loaded, config, &exclude, Depth::Beginning, monitor)?;
     monitor.announce(&plan);
     if let (OnError::Stop, Some(problem)) = (config.on_error, plan.first_problem()) {
         return Err(Error::Input(problem));
     }
+    exclude.find_duplicates(&chosen, &treatments, config, monitor)?;
 
     let workspace = Workspace::open(&means.disk, out, config.temp_dir.as_deref())?;
     let kinds: Vec<_> = plan.inputs.iter().map(|input| input.kind).collect();
@@ -147,6 +154,7 @@ pub(crate) fn build_with(
         treatments: &treatments,
         tokenizer: &loaded,
         config,
+        exclude: &exclude,
         means,
         monitor,
     };
@@ -183,12 +191,13 @@ fn make(
     corpus_path: &Path,
     out: &Path,
 ) -> Result<Made> {
-    let Encoding { inputs, tokenizer, config, monitor, .. } = *encoding;
+    let Encoding { inputs, tokenizer, config, exclude, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
     workspace.check_room(inputs.iter().map(Input::least_bytes).sum())?;
     let (spool, encoded) = encoding.run(workspace, basis, before)?;
     if spool.count() == 0 {
-        let mut problem = "nothing to write: no item has a token that counts for the loss".to_owned();
+        let mut problem =
+            "nothing to write: no item is left that has a token that counts for the loss".to_owned();
         if let Some(first) = encoded.bad_item_list.first() {
             problem = format!("{problem}; {} could not be read, the first: {first}", encoded.bad_items);
         }
@@ -212,6 +221,8 @@ fn make(
         overflow: config.overflow.as_str().into(),
         order: config.order,
         seed: config.seed,
+        dedup: config.dedup,
+        decontamination: exclude.decontamination(),
         recipe: config.recipe.given().cloned(),
         order_file: placed.order_file.clone(),
         inputs: Arc::new(records),

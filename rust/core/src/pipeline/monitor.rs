@@ -127,13 +127,13 @@ impl Monitor {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
     }
 
-    pub(super) fn start(&self, stage: Stage, total: u64) {
+    pub(crate) fn start(&self, stage: Stage, total: u64) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    pub(super) fn advance(&self, done: u64) {
+    pub(crate) fn advance(&self, done: u64) {
         self.done.fetch_add(done, Ordering::Relaxed);
     }
 

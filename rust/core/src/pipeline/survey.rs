@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::config::{BuildConfig, OnError, Treatment};
 use super::document::{DocumentEncoder, Encoded};
+use super::exclude::Exclude;
 use super::monitor::{Monitor, Stage};
 use crate::discover::{Input, Kind, LeftOut};
 use crate::error::{InputError, Result};
@@ -152,6 +153,7 @@ pub(super) fn survey(
     chosen: &Chosen,
     tokenizer: &Tokenizer,
     config: &BuildConfig,
+    exclude: &Exclude,
     depth: Depth,
     monitor: &Monitor,
 ) -> Result<BuildPlan> {
@@ -203,6 +205,7 @@ pub(super) fn survey(
             outcome: "adds nothing".into(),
         },
     ));
+    notes.extend(exclude.notes(config));
     Ok(BuildPlan {
         mix: MixPlan::of(&files, chosen, config),
         recipe: config.recipe.given().map(|recipe| recipe.name.clone()),
@@ -324,7 +327,7 @@ impl<'a> TokenSample<'a> {
             let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else { continue };
             self.encoded.tokens.clear();
             self.encoded.fragments.clear();
-            if self.documents.encode(self.rule, raw.index, &item, &mut self.encoded).is_ok() {
+            if self.documents.encode(self.rule, raw.index, &item, None, &mut self.encoded).is_ok() {
                 self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
             }
         }

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::*;
 use crate::disk::faults::{Fault, Faults};
-use crate::file::{Access, PackedSet, verify};
+use crate::file::{Access, Dedup, PackedSet, verify};
+use crate::ledger::DropReason;
 use crate::plan::Order;
 use crate::recipe::Recipe;
 use crate::tokenizer::BosMode;
@@ -191,22 +192,32 @@ fn killed_at_every_call_it_goes_on_to_the_same_bytes() -> Outcome {
 }
 
 #[test]
-fn with_a_recipe_too() -> Outcome {
+fn with_a_recipe_and_items_kept_out_too() -> Outcome {
     let recipe = "[build]\norder = 'priority'\nby_turn = true\npacking = 'groups-of-256'\n\
                   [[mix]]\nkind = 'qa'\nepochs = 1.5\npriority = 4\n[[mix]]\nmax_documents = 300";
     let recipe = Recipe::parse("mine".into(), recipe)?;
     let plain = config();
     let given = Choices { seq_len: Some(64), bos: Some(BosMode::Never), ..Choices::default() };
     let config = BuildConfig::new(given, recipe)?;
+    let benchmark = folder()?;
+    let question = format!("7: {}", "words and é ".repeat(4));
+    fs::write(benchmark.path().join("bench.json"), serde_json::to_vec(&[question])?)?;
     let scene = Scene::new(BuildConfig {
         threads: plain.threads,
         on_error: plain.on_error,
         max_item_bytes: plain.max_item_bytes,
+        dedup: Dedup::Exact,
+        decontaminate: vec![benchmark.path().into()],
         force: true,
         ..config
     })?;
     fs::write(scene.out(), &scene.whole)?;
-    verify(&PackedSet::open(&scene.out(), Access::Auto)?, |_| Ok(()))?;
+    let built = PackedSet::open(&scene.out(), Access::Auto)?;
+    verify(&built, |_| Ok(()))?;
+    let dropped = built.metadata().ledger.total().items_dropped;
+    for reason in [DropReason::NotDrawn, DropReason::Leaked, DropReason::Duplicate] {
+        assert!(dropped.contains_key(&reason), "{dropped:?}");
+    }
     let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(17))?;
     assert!(kills >= 60 && gone_on >= 15, "{kills} kills, {gone_on} continued");
     Ok(())
@@ -286,6 +297,9 @@ fn other_settings_and_another_corpus_are_refused_unless_forced() -> Outcome {
     scene.config.seed = 8;
     assert!(message(scene.build(Faults::default())).contains("seed 7, not 8"));
     scene.config.seed = 7;
+    scene.config.dedup = Dedup::Exact;
+    assert!(message(scene.build(Faults::default())).contains("dedup \"off\", not \"exact\""));
+    scene.config.dedup = Dedup::Off;
     scene.config.threads = Some(1);
     let first = scene.corpus().join("a_en.json");
     let added = scene.corpus().join("e_fr.json");

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam_channel::Sender;
 
 use super::check::Sample;
-use super::config::{BuildConfig, OnError, Treatment};
+use super::config::OnError;
 use super::document::{DocumentEncoder, Encoded};
+use super::encode::Encoding;
 use super::survey::mixed_kinds;
-use crate::discover::{Input, Kind};
 use crate::error::{Error, InputError, Result};
 use crate::ledger::DropReason;
 use crate::read::{Batch, parse_item};
@@ -16,9 +16,7 @@ use crate::read::{Batch, parse_item};
 /// One thread's encoding.
 pub(super) struct Worker<'a> {
     pub(super) documents: DocumentEncoder<'a>,
-    pub(super) config: &'a BuildConfig,
-    /// Of each rule of the recipe.
-    pub(super) treatments: &'a [Treatment],
+    pub(super) encoding: &'a Encoding<'a>,
     /// Set when nobody wants the result any more.
     pub(super) stop: &'a AtomicBool,
     /// Where documents go that are to be checked.
@@ -33,31 +31,26 @@ pub(super) struct EncodedBatch {
 }
 
 impl Worker<'_> {
-    /// Encodes the items of a batch by a rule of the recipe; the first `checked` of them are sent to be checked.
-    pub(super) fn encode(
-        &mut self,
-        input: &Input,
-        rule: usize,
-        kind: Option<Kind>,
-        batch: &Batch,
-        checked: usize,
-    ) -> Result<EncodedBatch> {
+    /// Encodes the items of a batch of an input, by its rule; the first `checked` of them are sent to be checked.
+    pub(super) fn encode(&mut self, number: usize, batch: &Batch, checked: usize) -> Result<EncodedBatch> {
+        let encoding = self.encoding;
+        let (input, treatment) = (&encoding.inputs[number], &encoding.treatments[encoding.rules[number]]);
         let mut encoded = Encoded::default();
         let mut bad = Vec::new();
-        for (item, number) in batch.items().zip(0..) {
+        for (item, place) in batch.items().zip(0..) {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            if !self.config.draws(&self.treatments[rule], item.index) {
+            if !encoding.config.draws(treatment, item.index) {
                 encoded.entry.items += 1;
                 encoded.entry.drop_item(DropReason::NotDrawn, 0);
                 continue;
             }
-            if number < checked {
+            if place < checked {
                 self.documents.sample_next();
             }
             let result = match item.bytes {
-                Some(bytes) => self.encode_item(rule, item.index, bytes, kind, &mut encoded),
+                Some(bytes) => self.encode_item(number, item.index, bytes, &mut encoded),
                 None => Err((0, batch.too_long())),
             };
             let Err((at, problem)) = result else {
@@ -74,7 +67,7 @@ impl Worker<'_> {
                 byte: Some(item.byte + at as u64),
                 problem,
             };
-            if self.config.on_error == OnError::Stop {
+            if encoding.config.on_error == OnError::Stop {
                 return Err(Error::Input(error));
             }
             encoded.entry.items += 1;
@@ -87,16 +80,17 @@ impl Worker<'_> {
     /// The error says at which byte of the item what is wrong.
     fn encode_item(
         &mut self,
-        rule: usize,
+        input: usize,
         index: u64,
         bytes: &[u8],
-        kind: Option<Kind>,
         encoded: &mut Encoded,
     ) -> std::result::Result<(), (usize, String)> {
         let item = parse_item(bytes).map_err(|problem| (problem.at, problem.problem))?;
-        match kind.and_then(|kind| mixed_kinds(kind, item.kind())) {
-            Some(problem) => Err((0, problem)),
-            None => self.documents.encode(rule, index, &item, encoded).map_err(|problem| (0, problem)),
+        let Encoding { kinds, rules, exclude, .. } = *self.encoding;
+        if let Some(problem) = kinds[input].and_then(|kind| mixed_kinds(kind, item.kind())) {
+            return Err((0, problem));
         }
+        let excluded = exclude.reason(input, index, &item);
+        self.documents.encode(rules[input], index, &item, excluded, encoded).map_err(|problem| (0, problem))
     }
 }

@@ -16,7 +16,16 @@ pub enum Item<'a> {
     Dialogue(Vec<Cow<'a, str>>),
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
+    /// Its texts: one, or the turns.
+    #[must_use]
+    pub fn texts(&self) -> &[Cow<'a, str>] {
+        match self {
+            Item::Text(text) => std::slice::from_ref(text),
+            Item::Dialogue(turns) => turns,
+        }
+    }
+
     /// What kind of document it makes.
     #[must_use]
     pub fn kind(&self) -> Kind {

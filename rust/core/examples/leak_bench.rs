@@ -1,0 +1,112 @@
+//! How fast texts are looked through for a benchmark of N windows: MB/s of plain text on one thread, medians of five
+//! turns.
+//!
+//! `cargo run --release --example leak_bench -- CORPUS [N]`: the questions are made of the corpus itself, words in
+//! another order, until there are N windows (10,000,000 by default); BENCH files may follow instead of N.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use apollo_pack_core::discover::discover;
+use apollo_pack_core::leakage::{LeakRules, Leakage, Unit};
+use apollo_pack_core::read::{Item, MAX_ITEM_BYTES, Position, Reading, parse_item, read_batches};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let corpus = arguments.next().ok_or("CORPUS is missing")?;
+    let rest: Vec<_> = arguments.collect();
+    let count = rest.first().map_or(Some(10_000_000), |first| first.to_str()?.parse().ok());
+    let texts = texts(&corpus)?;
+    let items: Vec<Item> = texts.iter().map(|text| Item::Text(text.as_str().into())).collect();
+    let folder = std::env::temp_dir().join(format!("leak_bench-{}", std::process::id()));
+    let benchmarks = match count {
+        None => rest,
+        Some(windows) => {
+            std::fs::create_dir_all(&folder)?;
+            let path = folder.join("questions.jsonl");
+            std::fs::write(&path, questions(&texts, windows))?;
+            vec![path]
+        }
+    };
+    for (name, rules) in [
+        ("characters", LeakRules::usual(Unit::Characters)),
+        ("characters, folded", LeakRules { fold: true, ..LeakRules::usual(Unit::Characters) }),
+        ("words", LeakRules::usual(Unit::Words)),
+    ] {
+        let started = Instant::now();
+        let leakage = Leakage::load(&benchmarks, rules)?;
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{name}: {} questions, {} runs, read in {seconds:.1} s",
+            leakage.questions(),
+            leakage.runs()
+        );
+        for (script, chosen) in scripts(&items) {
+            let bytes: usize = chosen.iter().flat_map(|item| item.texts()).map(|text| text.len()).sum();
+            let (mut turns, mut leaked) = (Vec::new(), 0);
+            for _ in 0..5 {
+                let started = Instant::now();
+                leaked = chosen.iter().filter(|item| black_box(leakage.find(item)).is_some()).count();
+                turns.push(started.elapsed().as_secs_f64());
+            }
+            turns.sort_by(f64::total_cmp);
+            let megabytes = f64::from(u32::try_from(bytes / 1000)?) / 1e3;
+            let rate = megabytes / turns[2];
+            println!("  {script}: {rate:.0} MB/s ({megabytes:.0} MB, {leaked} of {} leak)", chosen.len());
+        }
+    }
+    let _ = std::fs::remove_dir_all(folder);
+    Ok(())
+}
+
+fn texts(corpus: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let mut texts = Vec::new();
+    let reading =
+        Reading { batch_bytes: 256 * 1024, max_item_bytes: MAX_ITEM_BYTES, from: Position::default() };
+    for input in discover(corpus)?.inputs {
+        read_batches(&input, &reading, |batch| {
+            for item in batch.items().filter_map(|item| parse_item(item.bytes?).ok()) {
+                texts.extend(item.texts().iter().map(ToString::to_string));
+            }
+            Ok(true)
+        })?;
+    }
+    Ok(texts)
+}
+
+/// All texts, and those that are mostly ASCII or mostly not.
+fn scripts<'a>(items: &'a [Item<'a>]) -> [(&'static str, Vec<&'a Item<'a>>); 3] {
+    let latin = |item: &&Item| item.texts()[0].chars().count() * 5 > item.texts()[0].len() * 4;
+    let (ascii, other) = items.iter().partition(latin);
+    [("all", items.iter().collect()), ("latin", ascii), ("other scripts", other)]
+}
+
+/// Questions of some 160 characters: stretches of the texts in turn, each with its words in another order, so that
+/// what is short is as common as it is in the texts, and what is long does not leak.
+fn questions(texts: &[String], windows: usize) -> String {
+    let (mut lines, mut made, mut round) = (String::new(), 0, 0);
+    while made < windows {
+        for text in texts {
+            let parts: Vec<&str> =
+                text.split_inclusive([' ', '，', '。', '\n']).skip(round * 24).take(24).collect();
+            let question: String = (0..parts.len()).map(|i| parts[(i * 5 + 3) % parts.len()]).collect();
+            let length = question.chars().take(400).count();
+            if length < 64 {
+                continue;
+            }
+            let question: String = question.chars().take(400).collect();
+            lines.push_str(&serde_json::to_string(&question).unwrap_or_default());
+            lines.push('\n');
+            made += length - 63;
+            if made >= windows {
+                break;
+            }
+        }
+        round += 1;
+        if round > 2000 {
+            break;
+        }
+    }
+    lines
+}
