@@ -159,9 +159,10 @@ pub(crate) fn build_with(
         monitor,
     };
     let made = make(&encoding, &workspace, &basis, corpus_path, out);
-    // What the same command goes on from, or one with another setting for the output.
-    if !matches!(made, Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_))) {
-        workspace.keep();
+    match made {
+        Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_)) => workspace.discard(),
+        // What the same command goes on from, or one with another setting for the output.
+        Err(_) => workspace.keep(),
     }
     let Made { file_bytes, shards, metadata, encoded } = made?;
     Ok(BuildReport {

@@ -13,6 +13,7 @@ use super::config::BuildConfig;
 use super::encode::join;
 use super::gather::{FileRows, Gathered, Gathering};
 use super::monitor::Stage;
+use super::publish::has_shards;
 use super::workspace::{Workspace, keep_apart};
 use super::written::{Progress, Reporter, RowMark, Written};
 use crate::discover::Input;
@@ -132,7 +133,7 @@ impl<'a> Output<'a> {
         let mut written = Written::nothing(mark.shard_size);
         let mut gathered = Gathered::nothing(gathering.inputs);
         // Some shards may have their names already, if there was no time for that of the index.
-        let named = self.set.is_some() && !self.published.exists();
+        let named = self.set.is_some() && !has_shards(&self.published, self.parts.len());
         for part in self.parts.iter_mut().take_while(|part| part.rows.start < mark.rows) {
             let wanted = part.rows.start..part.rows.end.min(mark.rows);
             if named && !part.writer.path().exists() {
@@ -140,16 +141,12 @@ impl<'a> Output<'a> {
             }
             let Some(file) = part.writer.reopen()? else { break };
             let rows = FileRows { start: part.rows.start, wanted: wanted.clone() };
-            match gathering.read_back(&rows, &file) {
+            let found = match gathering.read_back(&rows, &file) {
                 Err(Error::Format { .. }) => break,
-                found => {
-                    part.totals = {
-                        let found = found?;
-                        gathered.add(&found);
-                        found.totals
-                    }
-                }
-            }
+                found => found?,
+            };
+            part.totals = found.totals;
+            gathered.add(&found);
             written.add(wanted, |rows| part.hashes(rows));
         }
         let as_it_was = written.mark() == *mark;
@@ -171,9 +168,11 @@ impl<'a> Output<'a> {
         self.remove_abandoned();
         let names: Vec<&str> = self.parts.iter().filter(is_kept).map(|part| part.name.as_str()).collect();
         self.workspace.clear_output(&names);
-        self.parts.iter().filter(|part| !is_kept(part)).try_for_each(|part| part.writer.create())?;
-        self.workspace.keep_rows();
-        Ok(())
+        let made = self.parts.iter().filter(|part| !is_kept(part)).try_for_each(|part| part.writer.create());
+        if made.is_err() {
+            self.workspace.clear_output(&names); // what has no room for all has some for others
+        }
+        made
     }
 
     /// Makes the rows that are missing.

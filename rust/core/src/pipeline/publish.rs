@@ -42,7 +42,7 @@ impl Output<'_> {
     /// shards take the places of the old ones.
     fn make_way(&self) -> Result<()> {
         let replaced = self.workspace.output(REPLACED);
-        if Index::read(&self.published).is_ok_and(|old| old.shards.len() != self.parts.len()) {
+        if !has_shards(&self.published, self.parts.len()) {
             let content = self.disk.read(&self.published)?.unwrap_or_default();
             let copy = self.disk.create(&replaced)?;
             copy.write_at(&content, 0)?;
@@ -73,9 +73,9 @@ impl Output<'_> {
         let out = self.published.file_name().and_then(|name| name.to_str());
         let Some(index) = self.set.as_deref().or(out).map(index_name) else { return };
         let Ok(Index { shards, .. }) = Index::read(&self.workspace.output(&index)) else { return };
-        let set = Index::read(&self.published.with_file_name(index));
-        let is_a_set = set.is_ok_and(|set| set.shards.len() == shards.len());
-        if is_a_set || self.shards() == Some(shards.len()) {
+        if has_shards(&self.published.with_file_name(index), shards.len())
+            || self.shards() == Some(shards.len())
+        {
             return;
         }
         for shard in shards {
@@ -85,6 +85,11 @@ impl Output<'_> {
             }
         }
     }
+}
+
+/// Whether an index is there and may be of a set of so many shards, which decides their names.
+pub(super) fn has_shards(index: &Path, count: usize) -> bool {
+    Index::read(index).map_or_else(|_| index.exists(), |set| set.shards.len() == count)
 }
 
 /// Whether a file is the one with this root hash.

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -24,37 +23,28 @@ const LOCK: &str = "lock";
 /// Name of the index of a set that is being replaced: it says which shards have to go.
 pub(super) const REPLACED: &str = "replaced";
 
-/// The documents of a build, encoded, and how far it is.
-const SPOOL: [&str; 3] = [CHECKPOINT, TOKENS, FRAGMENTS];
-
 /// What a build has for itself: a folder beside its output, and one for the spool, which may be the same. They go
 /// away with the build, unless it can be continued.
 pub(super) struct Workspace {
     output: Folder,
     spool: Option<Folder>,
-    /// There are rows to keep.
-    rows: AtomicBool,
 }
 
-/// What is left of a build.
+/// What a build leaves in its folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Nothing,
     /// What says which shards are to be removed.
     Traces,
-    /// That, and the spool.
-    Spool,
-    /// Rows too.
+    /// All that the next one goes on from.
     All,
 }
 
 impl Keep {
     fn holds(self, name: &OsStr) -> bool {
-        let is_trace = name == REPLACED || is_index(Path::new(name));
         match self {
             Self::Nothing => false,
-            Self::Traces => is_trace,
-            Self::Spool => is_trace || SPOOL.iter().any(|kept| name == *kept),
+            Self::Traces => name == REPLACED || is_index(Path::new(name)),
             Self::All => true,
         }
     }
@@ -64,7 +54,7 @@ impl Keep {
 struct Folder {
     path: PathBuf,
     disk: Disk,
-    /// What in it is left for the next build.
+    /// What in it is left for the next build: all that was there, until more is known.
     keep: Mutex<Keep>,
     /// Held for as long as the folder is used; the system lets go of it even if the process is killed.
     _lock: File,
@@ -112,7 +102,7 @@ impl Workspace {
             fs::metadata(temp_dir).map_err(Error::io(temp_dir))?;
             Folder::open(disk, temp_dir.join(hidden(name, &place)), out)
         });
-        Ok(Self { output, spool: spool.transpose()?, rows: AtomicBool::new(false) })
+        Ok(Self { output, spool: spool.transpose()? })
     }
 
     /// A file of the output, until it is whole.
@@ -130,28 +120,27 @@ impl Workspace {
         self.output.disk.remove(&self.spool_folder().join(CHECKPOINT));
     }
 
-    /// From here on there are rows that a checkpoint may speak of.
-    pub(super) fn keep_rows(&self) {
-        self.rows.store(true, Ordering::Relaxed);
+    /// Nothing in it is of any use any more.
+    pub(super) fn discard(&self) {
+        self.leave(Keep::Nothing);
     }
 
     /// Leaves what there is for the build that goes on from here, if there is a checkpoint to go on from.
     pub(super) fn keep(&self) {
-        let keep = match (self.spool_folder().join(CHECKPOINT).exists(), self.rows.load(Ordering::Relaxed)) {
-            (false, _) => Keep::Traces,
-            (true, false) => Keep::Spool,
-            (true, true) => Keep::All,
-        };
+        let continuable = self.spool_folder().join(CHECKPOINT).exists();
+        self.leave(if continuable { Keep::All } else { Keep::Traces });
+    }
+
+    fn leave(&self, keep: Keep) {
         for folder in std::iter::once(&self.output).chain(&self.spool) {
             *folder.keep.lock().unwrap_or_else(PoisonError::into_inner) = keep;
         }
     }
 
-    /// Removes files of an output that a build before has left, but for those of these names.
+    /// Removes files of the output that a build before has left, but for those of these names.
     pub(super) fn clear_output(&self, but: &[&str]) {
-        self.output.clear(|name| {
-            Keep::Spool.holds(name) && !is_index(Path::new(name)) || but.iter().any(|kept| name == *kept)
-        });
+        let others = [CHECKPOINT, TOKENS, FRAGMENTS, REPLACED];
+        self.output.clear(|name| others.iter().chain(but).any(|kept| name == *kept));
     }
 
     /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: a
@@ -210,7 +199,7 @@ impl Folder {
             // Another build may have removed the folder between opening and locking.
             let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
             if inode(lock.metadata()).is_some() && inode(lock.metadata()) == inode(fs::metadata(&lock_path)) {
-                return Ok(Self { path, disk: disk.clone(), keep: Mutex::new(Keep::Nothing), _lock: lock });
+                return Ok(Self { path, disk: disk.clone(), keep: Mutex::new(Keep::All), _lock: lock });
             }
         }
     }

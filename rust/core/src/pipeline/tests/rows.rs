@@ -174,18 +174,23 @@ fn shards_of_another_size_begin_with_what_is_encoded() -> Outcome {
     Ok(())
 }
 
-/// What an error of the disk, or an interrupt, leaves is as good as what a kill leaves.
+/// What an error of the disk leaves is as good as what a kill leaves; and who is refused leaves it as it is.
 #[test]
 fn an_error_leaves_what_the_next_build_goes_on_from() -> Outcome {
     for shard_size in [None, Some(3 << 20)] {
         let temp = folder()?;
-        let config = BuildConfig { shard_size, temp_dir: Some(temp.path().into()), ..long_rows() };
-        let (scene, whole) = scene(9, config)?;
+        let temp_dir = Some(temp.path().into());
+        let (mut scene, whole) = scene(9, BuildConfig { shard_size, temp_dir, force: false, ..long_rows() })?;
         let counter = Faults::new(u64::MAX, Fault::Refuse(EIO));
         scene.build(counter.clone())?;
         put_back(&scene, &Files::new())?;
-        let refused = scene.build(Faults::new(counter.calls() * 3 / 4, Fault::Refuse(EIO)));
-        assert!(matches!(refused, Err(Error::Io { .. })));
+        for at in [counter.calls() * 3 / 4, 0, 3, 7, 10, 30] {
+            let refused = scene.build(Faults::new(at, Fault::Refuse(EIO)));
+            assert!(matches!(refused, Err(Error::Io { .. })), "{at}");
+        }
+        scene.config.seed += 1;
+        message(scene.build(Faults::default()));
+        scene.config.seed -= 1;
         assert!(rest(&scene, &whole)? < 8 * BLOCK_BYTES, "rows were made again");
         assert_eq!(fs::read_dir(temp.path())?.count(), 0);
     }
