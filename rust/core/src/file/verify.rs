@@ -72,7 +72,7 @@ fn verify_file(
     let metadata = file.metadata();
     let mut totals = Totals::default();
     for row in 0..rows {
-        goes_on(before + (rows + row) / 2)?;
+        goes_on(before + usize::midpoint(rows, row))?;
         let (tokens, mask) = (file.tokens(row)?, file.mask(row)?);
         let (segments, exceptions) = (file.segments(row)?, file.label_exceptions(row)?);
         let found = Row { tokens: &tokens, mask: &mask, segments: &segments, exceptions: &exceptions };

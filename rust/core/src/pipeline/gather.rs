@@ -113,6 +113,8 @@ impl Gathering<'_> {
             Ok(())
         };
         std::thread::scope(|scope| {
+            // After an error the others take no more blocks.
+            let worker = || worker().inspect_err(|_| next.store(rows.wanted.end, Ordering::Relaxed));
             let workers: Vec<_> = (0..self.config.threads()).map(|_| scope.spawn(worker)).collect();
             workers.into_iter().try_for_each(join)
         })?;

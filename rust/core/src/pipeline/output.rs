@@ -122,7 +122,8 @@ impl<'a> Output<'a> {
         let reporter = Reporter { encoded, checkpoints, every, progress };
         std::thread::scope(|scope| {
             let saver = scope.spawn(move || checkpointer.run(&states, gathering.monitor));
-            let result = self.write_rest(gathering, &mut gathered, reporter);
+            let result = self.write_rest(gathering, &mut gathered, &reporter);
+            drop(reporter); // and with it the checkpoints end
             join(saver).and(result)
         })?;
         Ok(gathered)
@@ -180,7 +181,7 @@ impl<'a> Output<'a> {
         &mut self,
         gathering: &Gathering,
         gathered: &mut Gathered,
-        reporter: Reporter,
+        reporter: &Reporter,
     ) -> Result<()> {
         let kept = reporter.rows();
         for part in self.parts.iter_mut().filter(|part| part.rows.end > kept) {

@@ -149,10 +149,12 @@ impl Workspace {
         let least = corpus_bytes / 4;
         let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
         let (output, spool) = (self.output.path.as_path(), self.spool_folder());
-        let shared = output == spool;
-        let needs = match device(spool) == device(output) {
-            true => vec![(output, 2 * least, held(output) + if shared { 0 } else { held(spool) })],
-            false => vec![(spool, least, held(spool)), (output, least, held(output))],
+        let needs = if output == spool {
+            vec![(output, 2 * least, held(output))]
+        } else if device(output) == device(spool) {
+            vec![(output, 2 * least, held(output) + held(spool))]
+        } else {
+            vec![(spool, least, held(spool)), (output, least, held(output))]
         };
         for (folder, needed, held) in needs {
             // What a build before has left is used, or removed.

@@ -120,7 +120,9 @@ mod tests {
         let hashes = |rows: Range<usize>| rows.map(|row| row as u64 * 3);
         let blocks = [0..4, 4..8, 8..9, 9..13];
         let mut in_order = Written::nothing(None);
-        blocks.iter().for_each(|block| in_order.add(block.clone(), hashes));
+        for block in &blocks {
+            in_order.add(block.clone(), hashes);
+        }
         let mut otherwise = Written::nothing(None);
         for (block, expected) in [(2, 0), (1, 0), (0, 9), (3, 13)] {
             otherwise.add(blocks[block].clone(), hashes);

@@ -131,12 +131,13 @@ fn rows_that_are_not_as_they_were_are_made_again() -> Outcome {
     let all = whole["out.bin"].len() as u64;
     assert!(rest(&scene, &whole)? < all * 2 / 3);
     let (rows, segments) = (9, 9 * 256);
-    let offsets = 4096 + rows * usize::try_from(BLOCK_BYTES)?;
+    let block = usize::try_from(BLOCK_BYTES)?;
+    let offsets = 4096 + rows * block;
     let items = offsets + (rows + 1) * 8;
     let ends = items + segments * 8;
     let flags = ends + 4 * segments * 4;
     let numbers = (0..4).map(|tensor| ends + tensor * segments * 4 + 3);
-    for at in [4096, offsets - 4 * BLOCK_BYTES as usize, offsets, offsets + 9, items, flags, flags + segments]
+    for at in [4096, offsets - 4 * block, offsets, offsets + 9, items, flags, flags + segments]
         .into_iter()
         .chain(numbers)
     {
