@@ -140,6 +140,19 @@ def test_an_exception_in_a_callback_stops_the_build(corpus, tmp_path):
     assert set(os.listdir(tmp_path)) <= {"on_plan.bin", "on_progress.bin"}
 
 
+def test_an_interrupt_that_comes_too_late_says_so(corpus, tmp_path):
+    out = tmp_path / "out.bin"
+
+    def interrupt(_):
+        if out.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        build(corpus, out, seq_len=64, on_progress=interrupt)
+    assert caught.value.__notes__ == ["too late: the output was written"]
+    assert len(PackedDataset(out)) > 0
+
+
 def test_plan_counts_exactly_and_writes_nothing(corpus, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = plan(corpus, seq_len=64)

@@ -155,7 +155,10 @@ impl DiskFile {
         if let Some(torn) = self.disk.faults.tear(bytes) {
             let _ = self.file.write_all_at(torn, at);
         }
-        self.disk.act(&self.path, || self.file.write_all_at(bytes, at))
+        self.disk.act(&self.path, || self.file.write_all_at(bytes, at))?;
+        #[cfg(test)]
+        self.disk.faults.count_written(bytes.len());
+        Ok(())
     }
 
     /// Fills `bytes` from a place.

@@ -75,14 +75,6 @@ pub struct SpoolMark {
     fragments: Extent,
 }
 
-impl SpoolMark {
-    /// How much of the disk it takes.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.tokens.bytes + self.fragments.bytes
-    }
-}
-
 /// The beginning of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Extent {
@@ -263,6 +255,12 @@ impl Stream {
 }
 
 impl Spool {
+    /// Its files, for who syncs them.
+    #[must_use]
+    pub fn files(&self) -> [Arc<DiskFile>; 2] {
+        [Arc::clone(&self.tokens), Arc::clone(&self.fragments)]
+    }
+
     /// Number of fragments.
     #[must_use]
     pub fn count(&self) -> u64 {

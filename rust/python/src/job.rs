@@ -21,6 +21,9 @@ const LOOKS_A_TICK: u32 = 4;
 /// flushing of a large file) ends on its own, unseen: it can neither publish nor speak to Python any more.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Said where there is a result although the work was told to stop.
+const TOO_LATE: &str = "too late: the output was written";
+
 /// Runs `work` to its end, calls `tick` ten times a second and once after it.
 ///
 /// When `tick` raises, or a signal arrives, the work is told to stop, and the exception goes on to the caller, with
@@ -56,7 +59,7 @@ pub(crate) fn run<T: Send + 'static>(
                     let in_time = monitor.cancel();
                     let result = py.detach(|| receive(in_time.then_some(PATIENCE)));
                     let note = match result {
-                        Ok(Ok(_)) if !in_time => Some("too late: the output was written"),
+                        Ok(Ok(_)) if !in_time => Some(TOO_LATE),
                         _ if monitor.is_continuable() => Some("the same build goes on from here"),
                         _ => None,
                     };
@@ -74,6 +77,11 @@ pub(crate) fn run<T: Send + 'static>(
     };
     let _ = py.detach(|| thread.join());
     let result = result.map_err(to_python)?;
-    tick(py)?;
+    if let Err(exception) = tick(py) {
+        if !monitor.cancel() {
+            exception.value(py).call_method1("add_note", (TOO_LATE,))?;
+        }
+        return Err(exception);
+    }
     Ok(result)
 }

@@ -26,19 +26,31 @@ struct Plan {
     at: u64,
     fault: Fault,
     calls: AtomicU64,
+    written: AtomicU64,
     dead: AtomicBool,
 }
 
 impl Faults {
     /// The call number `at` (from 0) is the one.
     pub(crate) fn new(at: u64, fault: Fault) -> Self {
-        let (calls, dead) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Some(Arc::new(Plan { at, fault, calls, dead })))
+        let (calls, written, dead) = Default::default();
+        Self(Some(Arc::new(Plan { at, fault, calls, written, dead })))
     }
 
     /// How many calls there were.
     pub(crate) fn calls(&self) -> u64 {
         self.0.as_ref().map_or(0, |plan| plan.calls.load(Ordering::SeqCst))
+    }
+
+    /// How many bytes were written.
+    pub(crate) fn written(&self) -> u64 {
+        self.0.as_ref().map_or(0, |plan| plan.written.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn count_written(&self, bytes: usize) {
+        if let Some(plan) = &self.0 {
+            plan.written.fetch_add(bytes as u64, Ordering::SeqCst);
+        }
     }
 
     /// Whether the call was reached at which the process was to die.

@@ -168,7 +168,7 @@ impl Totals {
             most_segments: segments.len() as u64,
             tokens,
             loss_tokens,
-            padding: seq_len as u64 - tokens,
+            padding: (seq_len as u64).saturating_sub(tokens),
             rows_without_loss: u64::from(loss_tokens == 0),
         };
     }

@@ -1,7 +1,7 @@
 //! What a build that was stopped goes on from: what it was begun with, and how far it has come.
 //!
 //! A checkpoint is one small file in the workspace, replaced in one step every few seconds, after the part of the
-//! spool that it speaks of is on the disk. It is good only as long as the settings and the files of the corpus are
+//! spool and the rows that it speaks of are on the disk. It is good only as long as the settings and the files of the corpus are
 //! what they were.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ use super::exclude::Exclude;
 use super::monitor::Monitor;
 use super::order_file;
 use crate::discover::Input;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, folder_of};
 use crate::error::{Error, Result};
 use crate::read::{Position, begins_as_before};
 use crate::tokenizer::TokenizerInfo;
@@ -167,6 +167,13 @@ fn changed_input(
     Ok(None)
 }
 
+/// How far a build has come.
+pub(super) struct State {
+    pub(super) encoded: Encoded,
+    /// The files beside the spool in which there is something new.
+    pub(super) files: Vec<PathBuf>,
+}
+
 /// Puts checkpoints on disk.
 pub(super) struct Checkpointer<'a> {
     pub(super) disk: &'a Disk,
@@ -178,7 +185,7 @@ pub(super) struct Checkpointer<'a> {
 
 impl Checkpointer<'_> {
     /// Saves what arrives until there is no more.
-    pub(super) fn run(&self, states: &Receiver<Encoded>, monitor: &Monitor) -> Result<()> {
+    pub(super) fn run(&self, states: &Receiver<State>, monitor: &Monitor) -> Result<()> {
         states.iter().try_for_each(|state| {
             self.save(state)?;
             monitor.can_be_continued();
@@ -186,9 +193,13 @@ impl Checkpointer<'_> {
         })
     }
 
-    pub(super) fn save(&self, encoded: Encoded) -> Result<()> {
+    pub(super) fn save(&self, state: State) -> Result<()> {
         self.files.iter().try_for_each(|file| file.sync())?;
-        let checkpoint = Checkpoint { basis: self.basis.clone(), encoded };
+        state.files.iter().try_for_each(|path| self.disk.open(path)?.sync())?;
+        if let Some(path) = state.files.first() {
+            self.disk.sync_names(folder_of(path));
+        }
+        let checkpoint = Checkpoint { basis: self.basis.clone(), encoded: state.encoded };
         let mut content = serde_json::to_vec(&checkpoint).map_err(|e| Error::Internal(e.to_string()))?;
         content.extend_from_slice(format!("\n{:016x}\n", xxh3_64(&content)).as_bytes());
         let next = self.disk.create(&self.folder.join(NEXT))?;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::State;
 use super::config::OnError;
 use super::monitor::Monitor;
 use super::survey::REST_LEFT_OUT;
 use super::worker::EncodedBatch;
+use super::written::RowMark;
 use crate::discover::Input;
 use crate::error::{Error, InputError, Result};
 use crate::ledger::{DropReason, Entry};
@@ -20,7 +22,7 @@ use crate::spool::{Fragment, Spool, SpoolMark, SpoolWriter};
 /// How many bad items a report lists.
 const LISTED: usize = 100;
 
-/// How far the encoding of a corpus has come: all that a build needs to go on from there, besides the spool itself.
+/// How far a build has come: all that it needs to go on from there, besides the spool and the rows themselves.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Encoded {
     /// Inputs that have been read to their ends.
@@ -36,6 +38,8 @@ pub(super) struct Encoded {
     pub(super) bad_item_list: Vec<InputError>,
     /// What the spool holds of it.
     pub(super) spool: SpoolMark,
+    /// What is in rows; nothing until all is encoded.
+    pub(super) rows: Option<RowMark>,
 }
 
 /// What an input turned out to be.
@@ -73,7 +77,7 @@ pub(super) struct Collector<'a> {
     pub(super) spool: SpoolWriter,
     pub(super) encoded: Encoded,
     /// Who puts checkpoints on disk, and how often; zero: after every batch, whatever it costs (for tests).
-    pub(super) checkpoints: Sender<Encoded>,
+    pub(super) checkpoints: Sender<State>,
     pub(super) checkpoint_every: Duration,
     pub(super) monitor: &'a Monitor,
     /// Stored bytes of the current input that are done.
@@ -122,7 +126,8 @@ impl Collector<'_> {
         }
         self.encoded.spool = self.spool.mark()?;
         // Who takes them is gone only after an error, which is seen soon.
-        Ok(self.checkpoints.send(self.encoded.clone()).is_ok())
+        let state = State { encoded: self.encoded.clone(), files: Vec::new() };
+        Ok(self.checkpoints.send(state).is_ok())
     }
 
     fn take(&mut self, input: usize, outcome: Outcome) -> Result<()> {

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::Means;
 use super::check::{check, documents_to_check};
-use super::checkpoint::{Basis, Checkpointer};
+use super::checkpoint::{Basis, Checkpointer, State};
 use super::collect::{Collector, Done, Encoded, Outcome};
 use super::config::{BuildConfig, Treatment};
 use super::document::DocumentEncoder;
@@ -79,7 +79,7 @@ impl Encoding<'_> {
         let (spool, encoded) = self.run_threads(collector, from, &checkpointer, checkpoints_in)?;
         // What follows can be done again from here; a build that was quick so far need not be that careful.
         if monitor.is_continuable() {
-            checkpointer.save(encoded.clone())?;
+            checkpointer.save(State { encoded: encoded.clone(), files: Vec::new() })?;
         }
         Ok((spool, encoded))
     }
@@ -106,7 +106,7 @@ impl Encoding<'_> {
         mut collector: Collector,
         from: (usize, Position),
         checkpointer: &Checkpointer,
-        checkpoints: Receiver<Encoded>,
+        checkpoints: Receiver<State>,
     ) -> Result<(Spool, Encoded)> {
         let Self { inputs, treatments, tokenizer, config, means, monitor, .. } = *self;
         let threads = config.threads();

@@ -15,12 +15,14 @@ mod monitor;
 mod order_file;
 mod output;
 mod place;
+mod publish;
 mod survey;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod worker;
 mod workspace;
+mod written;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ use crate::error::{Error, InputError, Result};
 use crate::file::{FORMAT_VERSION, InputRecord, Metadata};
 use crate::recipe::Chosen;
 use crate::tokenizer::{Tokenizer, TokenizerSource};
-use checkpoint::Basis;
+use checkpoint::{Basis, Checkpointer};
 use collect::{Encoded, FileRecord};
 use encode::Encoding;
 use exclude::Exclude;
@@ -157,9 +159,10 @@ pub(crate) fn build_with(
         monitor,
     };
     let made = make(&encoding, &workspace, &basis, corpus_path, out);
-    // What the same command goes on from, or one with another setting for the output.
-    if !matches!(made, Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_))) {
-        workspace.keep_spool();
+    match made {
+        Ok(_) | Err(Error::Input(_) | Error::Corpus { .. } | Error::Internal(_)) => workspace.discard(),
+        // What the same command goes on from, or one with another setting for the output.
+        Err(_) => workspace.keep(),
     }
     let Made { file_bytes, shards, metadata, encoded } = made?;
     Ok(BuildReport {
@@ -191,8 +194,7 @@ fn make(
 ) -> Result<Made> {
     let Encoding { inputs, tokenizer, config, exclude, monitor, .. } = *encoding;
     let before = checkpoint::load(workspace.spool_folder(), out, basis, encoding)?;
-    let spooled = before.as_ref().map_or(0, |encoded| encoded.spool.bytes());
-    workspace.check_room(inputs.iter().map(Input::least_bytes).sum(), spooled)?;
+    workspace.check_room(inputs.iter().map(Input::least_bytes).sum())?;
     let (spool, encoded) = encoding.run(workspace, basis, before)?;
     if spool.count() == 0 {
         let mut problem =
@@ -202,7 +204,9 @@ fn make(
         }
         return Err(Error::Corpus { path: corpus_path.into(), problem });
     }
-    let (mut output, placed) = place(encoding, &spool, workspace, out)?;
+    let (disk, folder) = (&encoding.means.disk, workspace.spool_folder().into());
+    let checkpointer = Checkpointer { disk, folder, basis, files: spool.files() };
+    let (mut output, placed) = place(encoding, (&spool, &encoded), workspace, &checkpointer, out)?;
 
     monitor.start(Stage::Publish, 0);
     let records: Vec<_> = inputs.iter().zip(&encoded.files).map(input_record).collect();

@@ -1,46 +1,52 @@
 //! The files of a build, in its workspace until they are whole: a packed file, or shards and their index.
-//!
-//! A set of shards is published in four steps, so that whoever opens its index at any time finds a whole set or none:
-//! the index of the set that it replaces is taken away, the shards get their names, then the index, which makes
-//! them a set, gets its own, and last go the shards of the old set that have not been replaced.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
+
+use super::checkpoint::Checkpointer;
+use super::collect::Encoded;
 use super::config::BuildConfig;
-use super::gather::{Gathered, Gathering};
-use super::workspace::{REPLACED, Workspace, keep_apart};
+use super::encode::join;
+use super::gather::{FileRows, Gathered, Gathering};
+use super::monitor::Stage;
+use super::publish::has_shards;
+use super::workspace::{Workspace, keep_apart};
+use super::written::{Progress, Reporter, RowMark, Written};
 use crate::discover::Input;
-use crate::disk::{Disk, folder_of};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::file::{
-    Access, FileSize, FileWriter, Index, InputRecord, MAX_SHARDS, Metadata, PackedFile, ShardFile, Totals,
-    content_hash, index_name, is_index, shard_name,
+    FileSize, FileWriter, Index, InputRecord, MAX_SHARDS, Metadata, ShardFile, Totals, content_hash,
+    index_name, is_index, shard_name,
 };
 
 /// Name of the only file in the workspace.
-const ONLY: &str = "output";
+pub(super) const ONLY: &str = "output";
 
 /// The files of a build.
 pub(super) struct Output<'a> {
-    disk: &'a Disk,
-    workspace: &'a Workspace,
-    force: bool,
+    pub(super) disk: &'a Disk,
+    pub(super) workspace: &'a Workspace,
+    pub(super) force: bool,
     /// What is opened to read it: the file, or the index.
-    published: PathBuf,
-    parts: Vec<Part>,
+    pub(super) published: PathBuf,
+    pub(super) parts: Vec<Part>,
     /// Their name, if the parts are shards.
-    set: Option<String>,
+    pub(super) set: Option<String>,
 }
 
 /// The file, or a shard.
-struct Part {
+pub(super) struct Part {
     /// Its name in the workspace, and if it is a shard its own.
-    name: String,
+    pub(super) name: String,
     rows: Range<usize>,
     writer: FileWriter,
     totals: Totals,
-    root_hash: String,
+    pub(super) root_hash: String,
 }
 
 /// The name of the set, if there are to be shards.
@@ -66,8 +72,8 @@ pub(super) fn published(out: &Path, config: &BuildConfig) -> Result<PathBuf> {
 }
 
 impl<'a> Output<'a> {
-    /// Makes the files for the rows of a plan, and reserves their space.
-    pub(super) fn create(
+    /// The files for the rows of a plan; there are none yet.
+    pub(super) fn plan(
         disk: &'a Disk,
         workspace: &'a Workspace,
         out: &Path,
@@ -85,10 +91,9 @@ impl<'a> Output<'a> {
                 keep_apart(&published.with_file_name(&name), inputs)?;
             }
             let segments = rows.first_slice(range.end) - rows.first_slice(range.start);
-            let path = workspace.output(&name);
-            let labels = gathering.labels(range.clone())?;
+            let labels = gathering.labels(range.clone());
             let size = FileSize { rows: range.len(), seq_len: config.seq_len, segments, labels };
-            let writer = FileWriter::create(disk, path, size)?;
+            let writer = FileWriter::new(disk, workspace.output(&name), &size)?;
             let (totals, root_hash) = (Totals::default(), String::new());
             Ok(Part { name, rows: range, writer, totals, root_hash })
         };
@@ -96,20 +101,107 @@ impl<'a> Output<'a> {
         Ok(Self { disk, workspace, force: config.force, published, parts, set })
     }
 
-    /// Writes all rows.
-    pub(super) fn write(&mut self, gathering: &Gathering) -> Result<Gathered> {
-        let mut all = Gathered::nothing(gathering.inputs);
-        for part in &mut self.parts {
-            let gathered = gathering.write(&part.rows, &part.writer.open()?)?;
-            part.totals = gathered.totals;
-            all.add(&gathered);
+    /// Brings all rows into the files: those that are there stay, the others are made.
+    pub(super) fn write(
+        &mut self,
+        gathering: &Gathering,
+        encoded: &Encoded,
+        checkpointer: &Checkpointer,
+        every: Duration,
+    ) -> Result<Gathered> {
+        let shard_size = gathering.config.shard_size;
+        let before = encoded.rows.as_ref().filter(|mark| mark.shard_size == shard_size);
+        let taken_over = before.map_or(Ok(None), |mark| self.take_over(gathering, mark))?;
+        let (written, mut gathered) = taken_over.unwrap_or_else(|| {
+            gathering.monitor.start(Stage::Write, gathering.rows.len() as u64);
+            (Written::nothing(shard_size), Gathered::nothing(gathering.inputs))
+        });
+        self.make_files(written.rows())?;
+        let (checkpoints, states) = bounded(1);
+        let progress = Mutex::new(Progress { written, told: Instant::now(), touched: Vec::new() });
+        let reporter = Reporter { encoded, checkpoints, every, progress };
+        std::thread::scope(|scope| {
+            let saver = scope.spawn(move || checkpointer.run(&states, gathering.monitor));
+            let result = self.write_rest(gathering, &mut gathered, &reporter);
+            drop(reporter); // and with it the checkpoints end
+            join(saver).and(result)
+        })?;
+        Ok(gathered)
+    }
+
+    /// Reads back the rows that a build before has written; `None` if they are not there as they were.
+    fn take_over(&mut self, gathering: &Gathering, mark: &RowMark) -> Result<Option<(Written, Gathered)>> {
+        let mut written = Written::nothing(mark.shard_size);
+        let mut gathered = Gathered::nothing(gathering.inputs);
+        // Some shards may have their names already, if there was no time for that of the index.
+        let named = self.set.is_some() && !has_shards(&self.published, self.parts.len());
+        for part in self.parts.iter_mut().take_while(|part| part.rows.start < mark.rows) {
+            let wanted = part.rows.start..part.rows.end.min(mark.rows);
+            if named && !part.writer.path().exists() {
+                part.writer.set_path(self.published.with_file_name(&part.name));
+            }
+            let Some(file) = part.writer.reopen()? else { break };
+            let rows = FileRows { start: part.rows.start, wanted: wanted.clone() };
+            let found = match gathering.read_back(&rows, &file) {
+                Err(Error::Format { .. }) => break,
+                found => found?,
+            };
+            part.totals = found.totals;
+            gathered.add(&found);
+            written.add(wanted, |rows| part.hashes(rows));
         }
-        Ok(all)
+        let as_it_was = written.mark() == *mark;
+        for part in &mut self.parts {
+            let place = self.workspace.output(&part.name);
+            if !as_it_was {
+                part.totals = Totals::default();
+            } else if part.writer.path() != place {
+                self.disk.rename(part.writer.path(), &place, false)?;
+            }
+            part.writer.set_path(place);
+        }
+        Ok(as_it_was.then_some((written, gathered)))
+    }
+
+    /// Makes the files but those in which there are `kept` rows already.
+    fn make_files(&self, kept: usize) -> Result<()> {
+        let is_kept = |part: &&Part| part.rows.start < kept;
+        self.remove_abandoned();
+        let names: Vec<&str> = self.parts.iter().filter(is_kept).map(|part| part.name.as_str()).collect();
+        self.workspace.clear_output(&names);
+        let made = self.parts.iter().filter(|part| !is_kept(part)).try_for_each(|part| part.writer.create());
+        if made.is_err() {
+            self.workspace.clear_output(&names); // what has no room for all has some for others
+        }
+        made
+    }
+
+    /// Makes the rows that are missing.
+    fn write_rest(
+        &mut self,
+        gathering: &Gathering,
+        gathered: &mut Gathered,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let kept = reporter.rows();
+        for part in self.parts.iter_mut().filter(|part| part.rows.end > kept) {
+            reporter.begin_file(part.writer.path().into());
+            let rows = FileRows { start: part.rows.start, wanted: kept.max(part.rows.start)..part.rows.end };
+            let written = |block| reporter.add(block, |rows| part.hashes(rows));
+            let found = gathering.write(&rows, &part.writer.open()?, written)?;
+            part.totals += found.totals;
+            gathered.add(&found);
+        }
+        Ok(())
     }
 
     /// The hash of all rows, once they are written.
     pub(super) fn content_hash(&self, seq_len: u32, inputs: &[InputRecord]) -> String {
-        content_hash(seq_len.into(), inputs, self.parts.iter().flat_map(|part| part.writer.row_hashes()))
+        content_hash(
+            seq_len.into(),
+            inputs,
+            self.parts.iter().flat_map(|part| part.hashes(part.rows.clone())),
+        )
     }
 
     /// Completes all files and flushes them to the disk; gives the length of the rows' files.
@@ -144,47 +236,12 @@ impl<'a> Output<'a> {
     pub(super) fn shards(&self) -> Option<usize> {
         self.set.as_ref().map(|_| self.parts.len())
     }
+}
 
-    /// Gives the files their names.
-    pub(super) fn publish(&self) -> Result<()> {
-        let Some(set) = &self.set else {
-            return self.workspace.publish(ONLY, &self.published, self.force);
-        };
-        let replaced = self.workspace.output(REPLACED);
-        if self.published.exists() {
-            if !self.force {
-                return Err(Error::OutputExists(self.published.clone()));
-            }
-            self.remove_replaced(set); // of a build that was killed before it could
-            self.disk.rename(&self.published, &replaced, true)?;
-            self.disk.sync_names(folder_of(&self.published));
-        }
-        for part in &self.parts {
-            let to = self.published.with_file_name(&part.name);
-            // A build that was killed here may have moved some already.
-            let own =
-                || PackedFile::open(&to, Access::Read).is_ok_and(|file| file.root_hash() == part.root_hash);
-            self.disk.rename(&self.workspace.output(&part.name), &to, self.force || own())?;
-        }
-        self.disk.sync_names(folder_of(&self.published));
-        self.workspace.publish(index_name(set), &self.published, self.force)?;
-        self.remove_replaced(set);
-        Ok(())
-    }
-
-    /// Removes the shards of the set that was replaced, but for those that have the names of shards of the set
-    /// that is there now.
-    fn remove_replaced(&self, set: &str) {
-        let replaced = self.workspace.output(REPLACED);
-        if let (Ok(old), Ok(new)) = (Index::read(&replaced), Index::read(&self.published)) {
-            let (old, new) = (old.shards.len(), new.shards.len());
-            for number in (0..old).filter(|_| old != new) {
-                self.disk.remove(&self.published.with_file_name(shard_name(set, number, old)));
-            }
-        }
-        if replaced.exists() {
-            self.disk.remove(&replaced);
-        }
+impl Part {
+    /// The hashes of some of its rows, by their numbers in the plan.
+    fn hashes(&self, rows: Range<usize>) -> impl Iterator<Item = u64> {
+        self.writer.row_hashes(rows.start - self.rows.start..rows.end - self.rows.start)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::checkpoint::Checkpointer;
+use super::collect::Encoded;
 use super::encode::Encoding;
 use super::gather::{Gathered, Gathering};
 use super::monitor::Stage;
@@ -48,8 +50,9 @@ struct Fragments {
 /// Draws, plans the rows and writes them.
 pub(super) fn place<'a>(
     encoding: &Encoding<'a>,
-    spool: &Spool,
+    (spool, encoded): (&Spool, &Encoded),
     workspace: &'a Workspace,
+    checkpointer: &Checkpointer,
     out: &Path,
 ) -> Result<(Output<'a>, Placed)> {
     let Encoding { inputs, rules, tokenizer, config, means, monitor, .. } = *encoding;
@@ -93,6 +96,7 @@ pub(super) fn place<'a>(
     }
     let drawn = fragments.account(&draws);
     let places = Places::new(&fragments.lengths);
+    let end_labels = std::mem::take(&mut fragments.end_labels);
     drop(fragments);
     let length = |draw| places.length(draws.fragment(draw));
     let rows = pack(config.packing, draws.len(), length, config.seq_len)?;
@@ -101,14 +105,15 @@ pub(super) fn place<'a>(
         places: &places,
         draws: &draws,
         rows: &rows,
+        end_labels: &end_labels,
         inputs: inputs.len(),
         tokenizer: &tokenizer.info,
         config,
         monitor,
     };
-    let mut output = Output::create(&means.disk, workspace, out, inputs, &gathering)?;
+    let mut output = Output::plan(&means.disk, workspace, out, inputs, &gathering)?;
     monitor.start(Stage::Write, rows.len() as u64);
-    let gathered = output.write(&gathering)?;
+    let gathered = output.write(&gathering, encoded, checkpointer, means.checkpoint_every)?;
     Ok((output, Placed { gathered, drawn, order_file }))
 }
 

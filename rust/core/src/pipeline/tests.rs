@@ -1,5 +1,6 @@
 //! Builds that are stopped at every point, and go on: what is published is whole, and the bytes are the same.
 
+mod rows;
 mod shards;
 
 use std::fs;
@@ -65,10 +66,11 @@ fn config() -> BuildConfig {
     }
 }
 
-/// A corpus of several files, in batches of a few items, with a checkpoint after each.
+/// A corpus of several files, in batches of a few items, with a checkpoint after each, and after each block of rows.
 struct Scene {
     folder: tempfile::TempDir,
     config: BuildConfig,
+    batch_bytes: usize,
     /// What a build gives that nothing happens to.
     whole: Vec<u8>,
 }
@@ -95,7 +97,7 @@ impl Scene {
         fs::write(folder.path().join("corpus/sub/b_en_qa.json"), serde_json::to_vec_pretty(&dialogues)?)?;
         fs::write(folder.path().join("corpus/c_fr.jsonl"), lines.join("\n") + "\n12\n\"end\n")?;
         fs::write(folder.path().join("corpus/d_fr.json"), "[\"a text\", \"another\" oh")?;
-        Ok(Self { folder, config, whole: Vec::new() })
+        Ok(Self { folder, config, batch_bytes: 512, whole: Vec::new() })
     }
 
     fn out(&self) -> PathBuf {
@@ -107,7 +109,8 @@ impl Scene {
     }
 
     fn build(&self, faults: Faults) -> Result<BuildReport> {
-        let means = Means { disk: Disk { faults }, batch_bytes: 512, checkpoint_every: Duration::ZERO };
+        let (batch_bytes, checkpoint_every) = (self.batch_bytes, Duration::ZERO);
+        let means = Means { disk: Disk { faults }, batch_bytes, checkpoint_every };
         build_with(&means, &self.corpus(), &self.out(), tokenizer(), &self.config, &Monitor::default())
     }
 

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -14,6 +14,7 @@ use super::checkpoint::CHECKPOINT;
 use crate::discover::Input;
 use crate::disk::{Disk, folder_of, free_bytes};
 use crate::error::{Error, Result};
+use crate::file::is_index;
 use crate::spool::{FRAGMENTS, TOKENS};
 
 /// Name of the lock in a folder.
@@ -22,9 +23,6 @@ const LOCK: &str = "lock";
 /// Name of the index of a set that is being replaced: it says which shards have to go.
 pub(super) const REPLACED: &str = "replaced";
 
-/// What is left of a build that can be continued.
-const KEPT: [&str; 4] = [CHECKPOINT, TOKENS, FRAGMENTS, REPLACED];
-
 /// What a build has for itself: a folder beside its output, and one for the spool, which may be the same. They go
 /// away with the build, unless it can be continued.
 pub(super) struct Workspace {
@@ -32,12 +30,32 @@ pub(super) struct Workspace {
     spool: Option<Folder>,
 }
 
+/// What a build leaves in its folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    /// What says which shards are to be removed.
+    Traces,
+    /// All that the next one goes on from.
+    All,
+}
+
+impl Keep {
+    fn holds(self, name: &OsStr) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Traces => name == REPLACED || is_index(Path::new(name)),
+            Self::All => true,
+        }
+    }
+}
+
 /// A folder that one build has for itself.
 struct Folder {
     path: PathBuf,
     disk: Disk,
-    /// What stands in it is left for the next build.
-    keep: AtomicBool,
+    /// What in it is left for the next build: all that was there, until more is known.
+    keep: Mutex<Keep>,
     /// Held for as long as the folder is used; the system lets go of it even if the process is killed.
     _lock: File,
 }
@@ -102,27 +120,45 @@ impl Workspace {
         self.output.disk.remove(&self.spool_folder().join(CHECKPOINT));
     }
 
-    /// Leaves the spool and its checkpoint, if there is one, for the build that goes on from here.
-    pub(super) fn keep_spool(&self) {
+    /// Nothing in it is of any use any more.
+    pub(super) fn discard(&self) {
+        self.leave(Keep::Nothing);
+    }
+
+    /// Leaves what there is for the build that goes on from here, if there is a checkpoint to go on from.
+    pub(super) fn keep(&self) {
+        let continuable = self.spool_folder().join(CHECKPOINT).exists();
+        self.leave(if continuable { Keep::All } else { Keep::Traces });
+    }
+
+    fn leave(&self, keep: Keep) {
         for folder in std::iter::once(&self.output).chain(&self.spool) {
-            let of_use = [CHECKPOINT, REPLACED].iter().any(|name| folder.path.join(name).exists());
-            folder.keep.store(of_use, Ordering::Relaxed);
+            *folder.keep.lock().unwrap_or_else(PoisonError::into_inner) = keep;
         }
+    }
+
+    /// Removes files of the output that a build before has left, but for those of these names.
+    pub(super) fn clear_output(&self, but: &[&str]) {
+        let others = [CHECKPOINT, TOKENS, FRAGMENTS, REPLACED];
+        self.output.clear(|name| others.iter().chain(but).any(|kept| name == *kept));
     }
 
     /// Fails when there is not even room for the least that a corpus of so many bytes is likely to come to: a
     /// quarter of it in the spool and a quarter in the output (sixteen bytes of JSON a token).
-    pub(super) fn check_room(&self, corpus_bytes: u64, spooled_bytes: u64) -> Result<()> {
-        let output = corpus_bytes / 4;
-        let spool = output.saturating_sub(spooled_bytes);
+    pub(super) fn check_room(&self, corpus_bytes: u64) -> Result<()> {
+        let least = corpus_bytes / 4;
         let device = |folder: &Path| fs::metadata(folder).map(|found| found.dev()).ok();
-        let shared = device(self.spool_folder()) == device(&self.output.path);
-        let needs = if shared {
-            vec![(self.output.path.as_path(), spool + output)]
+        let (output, spool) = (self.output.path.as_path(), self.spool_folder());
+        let needs = if output == spool {
+            vec![(output, 2 * least, held(output))]
+        } else if device(output) == device(spool) {
+            vec![(output, 2 * least, held(output) + held(spool))]
         } else {
-            vec![(self.spool_folder(), spool), (self.output.path.as_path(), output)]
+            vec![(spool, least, held(spool)), (output, least, held(output))]
         };
-        for (folder, needed) in needs {
+        for (folder, needed, held) in needs {
+            // What a build before has left is used, or removed.
+            let needed = needed.saturating_sub(held);
             if let Some(free) = free_bytes(folder).filter(|free| *free < needed) {
                 return Err(Error::NoRoom { folder: folder_of(folder).into(), needed, free });
             }
@@ -165,7 +201,18 @@ impl Folder {
             // Another build may have removed the folder between opening and locking.
             let inode = |metadata: std::io::Result<fs::Metadata>| metadata.map(|m| m.ino()).ok();
             if inode(lock.metadata()).is_some() && inode(lock.metadata()) == inode(fs::metadata(&lock_path)) {
-                return Ok(Self { path, disk: disk.clone(), keep: AtomicBool::new(false), _lock: lock });
+                return Ok(Self { path, disk: disk.clone(), keep: Mutex::new(Keep::All), _lock: lock });
+            }
+        }
+    }
+}
+
+impl Folder {
+    /// Removes the files in it, but for the lock and those that are kept.
+    fn clear(&self, keeps: impl Fn(&OsStr) -> bool) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name() != LOCK && !keeps(&entry.file_name()) {
+                self.disk.remove(&entry.path());
             }
         }
     }
@@ -173,22 +220,23 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let kept: &[&str] = if self.keep.load(Ordering::Relaxed) { &KEPT } else { &[] };
+        let keep = *self.keep.get_mut().unwrap_or_else(PoisonError::into_inner);
         // Without the spool a checkpoint is of no use, so it goes first. The lock goes last, and the folder only
         // if it is empty: from then on another build may use it. Nothing can be done about a failure here; the
         // next build takes the folder over.
-        if kept.is_empty() {
+        if !keep.holds(CHECKPOINT.as_ref()) {
             self.disk.remove(&self.path.join(CHECKPOINT));
         }
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name != LOCK && name != CHECKPOINT && kept.iter().all(|kept| name != *kept) {
-                self.disk.remove(&entry.path());
-            }
-        }
+        self.clear(|name| name == CHECKPOINT || keep.holds(name));
         self.disk.remove(&self.path.join(LOCK));
         self.disk.remove_folder(&self.path);
     }
+}
+
+/// How much of the disk the files in a folder take.
+fn held(folder: &Path) -> u64 {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|found| found.blocks() * 512).sum()
 }
 
 #[cfg(test)]

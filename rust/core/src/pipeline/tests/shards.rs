@@ -9,7 +9,7 @@ use super::*;
 use crate::file::Index;
 use crate::read::fuzz::{Random, fuzz_time};
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
 const ROW_BYTES: u64 = 64 * 4 + 8;
 
@@ -18,12 +18,12 @@ fn sharded(rows_each: u64) -> BuildConfig {
 }
 
 /// All that a build has left beside the corpus.
-fn files(scene: &Scene) -> Outcome<Files> {
+pub(super) fn files(scene: &Scene) -> Outcome<Files> {
     let names = scene.names()?.into_iter().filter(|name| name != "corpus");
     names.map(|name| Ok((name.clone(), fs::read(scene.folder.path().join(name))?))).collect()
 }
 
-fn put_back(scene: &Scene, content: &Files) -> Outcome {
+pub(super) fn put_back(scene: &Scene, content: &Files) -> Outcome {
     for name in files(scene)?.into_keys() {
         fs::remove_file(scene.folder.path().join(name))?;
     }
@@ -85,6 +85,7 @@ fn standing(scene: &Scene) -> Outcome<Option<String>> {
 
 #[test]
 fn killed_at_every_call_a_set_is_the_old_one_the_new_one_or_none() -> Outcome {
+    // None only if the new shards take the places of the old ones.
     let mut scene = Scene::before(sharded(60))?;
     let (new_set, new) = built(&scene)?;
     let new_hash = new_set.metadata().content_hash.clone();
@@ -113,6 +114,8 @@ fn killed_at_every_call_a_set_is_the_old_one_the_new_one_or_none() -> Outcome {
             let found = standing(&scene)?;
             without += u64::from(found.is_none() && old_hash.is_some());
             assert!(found.is_none() || found == old_hash || found.as_ref() == Some(&new_hash), "{at}");
+            let other_names = old.as_ref().is_some_and(|(_, files)| !files.keys().eq(new.keys()));
+            assert!(!other_names || found.is_some(), "killed at {at}: no set");
             assert!(result.is_err() || found.as_ref() == Some(&new_hash), "{at}");
         }
         build(&scene, Faults::default())?;
@@ -158,6 +161,67 @@ fn a_set_that_was_half_published_is_completed_without_force() -> Outcome {
     assert!(matches!(build(&scene, Faults::default()), Err(Error::OutputExists(path)) if path == foreign));
     assert_eq!(fs::read(&foreign)?, b"something else");
     assert!(!index(&scene).exists());
+    Ok(())
+}
+
+#[test]
+fn checking_a_set_says_how_far_it_is_and_can_be_stopped_at_any_time() -> Outcome {
+    let scene = Scene::before(sharded(60))?;
+    let (set, _) = built(&scene)?;
+    let told = std::cell::RefCell::new(Vec::new());
+    verify(&set, |rows| {
+        told.borrow_mut().push(rows);
+        Ok(())
+    })?;
+    let told = told.into_inner();
+    assert!(told.is_sorted() && told[0] == 0 && told.last() == Some(&(set.rows() - 1)), "{told:?}");
+    assert!(told.iter().any(|rows| (1..30).contains(rows)), "nothing while checksums are compared: {told:?}");
+    for stop in (0..told.len()).step_by(41) {
+        let calls = std::cell::Cell::new(0);
+        let stopped = verify(&set, |_| {
+            calls.set(calls.get() + 1);
+            if calls.get() > stop { Err(Error::Interrupted) } else { Ok(()) }
+        });
+        assert!(matches!(stopped, Err(Error::Interrupted)) && calls.get() == stop + 1);
+    }
+    Ok(())
+}
+
+/// Whoever gives up a set of which some shards have their names, and builds another or one file, finds none of them.
+#[test]
+fn a_set_that_was_half_published_and_given_up_leaves_nothing() -> Outcome {
+    let mut scene = Scene::before(BuildConfig { force: false, ..sharded(60) })?;
+    let one_file = BuildConfig { shard_size: None, ..sharded(60) };
+    let mut others = Vec::new();
+    for config in [sharded(100), one_file] {
+        scene.config = config.clone();
+        put_back(&scene, &Files::new())?;
+        build(&scene, Faults::default())?;
+        others.push((BuildConfig { force: false, ..config }, files(&scene)?));
+    }
+    scene.config = BuildConfig { force: false, ..sharded(60) };
+    put_back(&scene, &Files::new())?;
+    let counter = Faults::new(u64::MAX, Fault::Kill);
+    build(&scene, counter.clone())?;
+    let mut halves = 0;
+    for at in (counter.calls() / 2..counter.calls()).step_by(3) {
+        let _ = fs::remove_dir_all(scene.folder.path().join(".out.bin.building"));
+        put_back(&scene, &Files::new())?;
+        scene.config = BuildConfig { force: false, ..sharded(60) };
+        let _ = build(&scene, Faults::new(at, if at % 2 == 0 { Fault::Kill } else { Fault::Refuse(EIO) }));
+        let half = scene.names()?.iter().any(|name| name.starts_with("out-")) && !index(&scene).exists();
+        if half {
+            let (config, expected) = &others[halves % 2];
+            halves += 1;
+            scene.config = config.clone();
+            let foreign = scene.folder.path().join("out-00000-of-00777.bin");
+            fs::write(&foreign, b"something else")?;
+            build(&scene, Faults::default())?;
+            fs::remove_file(foreign)?;
+            assert!(files(&scene)? == *expected, "killed at {at}: {:?}", scene.names()?);
+        }
+    }
+    assert!(halves >= 4, "{halves}");
     Ok(())
 }
 
