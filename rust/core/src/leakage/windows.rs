@@ -27,16 +27,18 @@ pub(super) struct Windows {
 impl Windows {
     pub(super) fn new(unit: Unit, units: usize, questions: &Questions) -> Self {
         let bytes = questions.bytes();
-        let mut places = 0;
+        let (mut places, mut entries) = (0, 0);
         for question in questions.spans() {
             let found = unit.count(&bytes[question]);
-            places += (found + 1).saturating_sub(units);
+            if found >= units {
+                places += found + 1 - units;
+                entries += found + 1 - Filter::width(units);
+            }
         }
-        let characters = Unit::Characters.count(bytes);
         let mut windows = Self {
             unit,
             units,
-            filter: Filter::new(unit.least_bytes(units), if places == 0 { 0 } else { characters }),
+            filter: Filter::new(unit, units, entries),
             slots: vec![EMPTY; (places + places / 2 + 1).next_power_of_two()],
             count: 0,
         };
@@ -46,11 +48,7 @@ impl Windows {
             if unit.count(text) < units {
                 continue;
             }
-            let mut at = 0;
-            while at < text.len() {
-                windows.filter.insert(text, at);
-                at = super::filter::next_character(text, at + 1);
-            }
+            windows.filter.insert(text);
             rolling.each(text, |start, end, hash| {
                 windows.insert(questions, question.start + start, end - start, hash);
                 None::<()>
@@ -73,19 +71,19 @@ impl Windows {
             return None;
         }
         let (mut start, mut hit, mut found) = (0, false, None);
-        let mut rolling = Rolling::new(self.unit, self.units);
-        self.filter.scan(text, |at, passes| {
+        self.filter.scan(text, |stretch, passes| {
             if passes {
                 hit = true;
             } else {
-                if hit && found.is_none() {
-                    found = self.search(text, start, at + self.filter.width() - 1, questions, &mut rolling);
+                if hit {
+                    found = self.search(text, start, stretch.end - 1, questions);
                 }
-                (start, hit) = (at + 1, false);
+                (start, hit) = (stretch.start + 1, false);
             }
+            found.is_none()
         });
         if hit && found.is_none() {
-            found = self.search(text, start, text.len(), questions, &mut rolling);
+            found = self.search(text, start, text.len(), questions);
         }
         found
     }
@@ -97,16 +95,15 @@ impl Windows {
         mut start: usize,
         end: usize,
         questions: &Questions,
-        rolling: &mut Rolling,
     ) -> Option<(usize, usize, usize)> {
         while start < end && !self.unit.begins(text, start) {
             start += 1;
         }
         let region = text.get(start..end)?;
-        if region.len() < self.unit.least_bytes(self.units) || self.unit.count(region) < self.units {
+        if region.len() < self.unit.least_bytes(self.units) || !self.filter.may_hold(region) {
             return None;
         }
-        rolling.each(region, |from, to, hash| {
+        Rolling::new(self.unit, self.units).each(region, |from, to, hash| {
             let (from, to) = (start + from, start + to);
             // The last unit may go on after the region.
             let whole = text.get(to).is_none_or(|byte| byte & 0xC0 != 0x80) && self.unit.ends_at(text, to);
@@ -169,7 +166,7 @@ impl Rolling {
         let (mut at, mut hash, mut slot, mut seen) = (0, 0u64, 0, 0);
         while at < text.len() {
             let (end, next) = self.unit.ends(text, at);
-            let value = super::filter::hash(&text[at..end]);
+            let value = self.unit.value(&text[at..end]);
             let out = if seen < self.units { 0 } else { self.ring[slot].1 };
             hash = hash.wrapping_mul(BASE).wrapping_add(value).wrapping_sub(out.wrapping_mul(self.power));
             self.ring[slot] = (at, value);

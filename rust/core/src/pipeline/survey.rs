@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::config::{BuildConfig, OnError, Treatment};
 use super::document::{DocumentEncoder, Encoded};
-use super::exclude::Exclude;
+use super::exclude::{Exclude, Finding};
 use super::monitor::{Monitor, Stage};
 use crate::discover::{Input, Kind, LeftOut};
 use crate::error::{InputError, Result};
@@ -327,7 +327,11 @@ impl<'a> TokenSample<'a> {
             let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else { continue };
             self.encoded.tokens.clear();
             self.encoded.fragments.clear();
-            if self.documents.encode(self.rule, raw.index, &item, None, &mut self.encoded).is_ok() {
+            if self
+                .documents
+                .encode(self.rule, raw.index, &item, Finding::default(), &mut self.encoded)
+                .is_ok()
+            {
                 self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
             }
         }

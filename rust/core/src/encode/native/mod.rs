@@ -40,6 +40,7 @@ mod work;
 use std::sync::{Mutex, PoisonError};
 
 use model::{Model, Symbols};
+pub(crate) use normalize::{nfc, nfkc};
 use path::Path;
 
 use super::{Encoder, Session, SpecialTokens};
