@@ -211,21 +211,25 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     if settings["order_file"] is not None and settings["order"] is not None:
         raise ConfigError("order and order_file exclude each other")
     settings["decontaminate"] = benchmarks(settings["decontaminate"])
+    _check_numbers(settings)
+    if settings["shard_size"] is not None:
+        settings["shard_size"] = _bytes(settings["shard_size"])
+    for name in ("eos", "pad", "bos_token"):
+        if settings[name] is not None:
+            settings[name] = str(settings[name])  # the core takes digits as an id
+    return settings
+
+
+def _check_numbers(settings: dict[str, Any]) -> None:
     for name, (least, most) in _INTEGERS.items():
         value = settings[name]
         if value is None and name != "max_item_bytes":
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
-    if settings["shard_size"] is not None:
-        settings["shard_size"] = _bytes(settings["shard_size"])
     threshold = settings["near_threshold"]
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
         raise ConfigError(f"near_threshold must be a number from 0.5 to 1, not {threshold!r}")
-    for name in ("eos", "pad", "bos_token"):
-        if settings[name] is not None:
-            settings[name] = str(settings[name])  # the core takes digits as an id
-    return settings
 
 
 def _bytes(size: Any) -> int:

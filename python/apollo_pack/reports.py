@@ -105,8 +105,8 @@ class LedgerEntry:
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
     ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked``, ``duplicate`` and
-    ``near-duplicate``. Where the last three are not dropped but marked, ``items_marked`` and ``tokens_marked``
-    count them, whatever else becomes of them; an item may be of two.
+    ``near-duplicate``. Where the last three are not dropped but marked, ``items_marked`` and
+    ``tokens_marked`` count them, whatever else becomes of them; an item may be of two.
     ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss.
     ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are kept
     though nothing of them counts.

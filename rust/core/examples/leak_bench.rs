@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             leakage.questions(),
             leakage.runs()
         );
-        for (script, chosen) in scripts(&items) {
+        for (script, chosen) in scripts(&items, &leakage) {
             let bytes: usize = chosen.iter().flat_map(|item| item.texts()).map(|text| text.len()).sum();
             let (mut turns, mut leaked) = (Vec::new(), 0);
             for _ in 0..5 {
@@ -76,11 +76,17 @@ fn texts(corpus: &Path) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     Ok(texts)
 }
 
-/// All texts, and those that are mostly ASCII or mostly not.
-fn scripts<'a>(items: &'a [Item<'a>]) -> [(&'static str, Vec<&'a Item<'a>>); 3] {
+/// All texts, those that do not leak, and those of them that are mostly ASCII or mostly not.
+fn scripts<'a>(items: &'a [Item<'a>], leakage: &Leakage) -> [(&'static str, Vec<&'a Item<'a>>); 4] {
+    let clean: Vec<_> = items.iter().filter(|item| leakage.find(item).is_none()).collect();
     let latin = |item: &&Item| item.texts()[0].chars().count() * 5 > item.texts()[0].len() * 4;
-    let (ascii, other) = items.iter().partition(latin);
-    [("all", items.iter().collect()), ("latin", ascii), ("other scripts", other)]
+    let (ascii, other) = clean.iter().copied().partition(latin);
+    [
+        ("all", items.iter().collect()),
+        ("without leaks", clean),
+        ("of them latin", ascii),
+        ("other scripts", other),
+    ]
 }
 
 /// Every fifth text, and the others.

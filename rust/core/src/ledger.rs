@@ -257,6 +257,11 @@ mod tests {
         }
         assert!(hostile.check().is_err());
         assert_eq!(hostile.tokens_placed(), None);
+        let mut marked = ledger.clone();
+        marked.0[0].entry.mark_item(DropReason::Leaked, 20);
+        assert!(marked.check().is_ok()); // beside the account, and within it
+        marked.0[0].entry.mark_item(DropReason::Leaked, 1);
+        assert!(marked.check().is_err());
         assert!(entry.draw((1, 3), (2, 8)).is_ok());
         assert_eq!((entry.items_dropped[&DropReason::NotDrawn], entry.items_repeated), (1, 2));
         let drawn = Ledger::collect([("a", "en", &entry)]);

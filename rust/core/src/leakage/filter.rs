@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use super::memory::Numbers;
 use super::units::Unit;
+use crate::error::Result;
 
 /// Bits of the filter for each entry: about one stretch in two hundred passes that was not put in.
 const BITS_AN_ENTRY: usize = 16;
 
 /// How many places are asked for at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
 /// Looks at stretches of `width` units, at every `step`-th unit of a text.
 ///
@@ -21,16 +23,16 @@ pub(super) struct Filter {
     unit: Unit,
     width: usize,
     step: usize,
-    words: Vec<u64>,
+    words: Numbers,
 }
 
 impl Filter {
     /// For stretches of at least `least` units, with room for `entries`.
-    pub(super) fn new(unit: Unit, least: usize, entries: usize) -> Self {
+    pub(super) fn new(unit: Unit, least: usize, entries: usize) -> Result<Self> {
         let words = (entries * BITS_AN_ENTRY).div_ceil(64).clamp(1, u32::MAX as usize);
         let width = Self::width(least);
         let step = (least + 1).saturating_sub(width).max(width);
-        Self { unit, width, step, words: vec![0; words] }
+        Ok(Self { unit, width, step, words: Numbers::new(words)? })
     }
 
     /// The units of what is looked at: all of a text, but for one in `least` at most.
@@ -91,9 +93,10 @@ impl Filter {
                     None => self.unit.skip(text, at, step),
                 };
             }
+            let words: &[u64] = &self.words;
             let mut passed = 0u64;
             for (i, (_, _, word, bits)) in places[..count].iter().enumerate() {
-                passed |= u64::from(self.words[*word] & bits == *bits) << i;
+                passed |= u64::from(words[*word] & bits == *bits) << i;
             }
             for (i, (at, end, ..)) in places[..count].iter().enumerate() {
                 if !each(*at..*end, passed >> i & 1 == 1) {

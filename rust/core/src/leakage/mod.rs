@@ -15,6 +15,7 @@
 
 mod benchmark;
 mod filter;
+mod memory;
 mod questions;
 mod scan;
 #[cfg(test)]
@@ -139,8 +140,8 @@ impl Leakage {
         let questions = Questions::new(found.keys().map(String::as_str))
             .ok_or_else(|| Error::Config("the benchmarks are larger than 4 GB; name fewer of them".into()))?;
         let origins = found.into_values().collect();
-        let whole = WholeQuestions::new(rules.unit, rules.question, rules.run, &questions);
-        let windows = Windows::new(rules.unit, rules.run, &questions);
+        let whole = WholeQuestions::new(rules.unit, rules.question, rules.run, &questions)?;
+        let windows = Windows::new(rules.unit, rules.run, &questions)?;
         Ok(Self { rules, files, questions, origins, whole, windows })
     }
 

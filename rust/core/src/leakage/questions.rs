@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 
 use super::filter::{Filter, hash};
 use super::units::{Prepared, Unit};
+use crate::error::Result;
 
 /// The questions, made ready for comparison, each once, in the order of their bytes.
 #[derive(Debug)]
@@ -55,15 +56,23 @@ impl Questions {
         self.spans.partition_point(|[start, _]| *start as usize <= byte).saturating_sub(1)
     }
 
-    /// A question of those from `least` bytes on with which the text begins, the longest first, that passes `fits`.
+    /// A question `among` some, of those from `least` bytes on, with which the text begins and that passes `fits`; the
+    /// longest.
     ///
     /// The last question that is not after the text begins it or differs from it at some byte; questions that begin
     /// the text and are before that one are no longer than what the two share. So each step shortens the text.
-    fn beginning(&self, mut text: &[u8], least: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut end = self.len();
+    fn beginning(
+        &self,
+        among: Range<usize>,
+        mut text: &[u8],
+        least: usize,
+        fits: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let mut end = among.end;
         while text.len() >= least {
-            end = self.partition_point(end, |question| question <= text);
-            let last = end.checked_sub(1)?;
+            let before = |span: &[u32; 2]| &self.bytes()[range(*span)] <= text;
+            end = among.start + self.spans[among.start..end].partition_point(before);
+            let last = end.checked_sub(1).filter(|last| *last >= among.start)?;
             let question = self.get(last).as_bytes();
             let shared = question.iter().zip(text).take_while(|(a, b)| a == b).count();
             if shared == question.len() && shared >= least && fits(last) {
@@ -73,11 +82,6 @@ impl Questions {
             end = last;
         }
         None
-    }
-
-    /// How many of the first `end` questions come before something.
-    fn partition_point(&self, end: usize, before: impl Fn(&[u8]) -> bool) -> usize {
-        self.spans[..end].partition_point(|span| before(&self.bytes()[range(*span)]))
     }
 }
 
@@ -100,7 +104,7 @@ pub(super) struct WholeQuestions {
 
 impl WholeQuestions {
     /// Questions of at least `least` units count anywhere; those of `run` units share a run.
-    pub(super) fn new(unit: Unit, least: usize, run: usize, questions: &Questions) -> Self {
+    pub(super) fn new(unit: Unit, least: usize, run: usize, questions: &Questions) -> Result<Self> {
         let bytes = questions.bytes();
         let (mut with_run, mut without) = (Vec::new(), Vec::new());
         let mut short: AHashMap<Box<[u8]>, usize> = AHashMap::new();
@@ -109,14 +113,15 @@ impl WholeQuestions {
             if units < least {
                 short.insert(bytes[span].into(), number);
             } else if units < run {
-                without.push((units, span));
+                without.push((units, number, span));
             } else {
-                with_run.push((units, span));
+                with_run.push((units, number, span));
             }
         }
         let longest_short = short.keys().map(|question| question.len()).max().unwrap_or(0);
-        let [with_run, without] = [with_run, without].map(|spans| LongQuestions::new(unit, &spans, bytes));
-        Self { with_run, without, short, longest_short }
+        let with_run = LongQuestions::new(unit, &with_run, bytes)?;
+        let without = LongQuestions::new(unit, &without, bytes)?;
+        Ok(Self { with_run, without, short, longest_short })
     }
 
     /// Whether it has to be known where the lines of a text are.
@@ -165,25 +170,27 @@ struct LongQuestions {
     least_bytes: usize,
     /// What may lie near the beginning of one.
     filter: Filter,
-    /// Hashes of the first `least_bytes` of each.
-    beginnings: AHashSet<u64>,
+    /// By the hash of its first `least_bytes`, where in their order all stand that begin so.
+    beginnings: AHashMap<u64, Range<u32>>,
 }
 
 impl LongQuestions {
-    /// Takes units and place of each.
-    fn new(unit: Unit, questions: &[(usize, Range<usize>)], bytes: &[u8]) -> Self {
-        let least_units = questions.iter().map(|(units, _)| *units).min().unwrap_or(0);
-        let least_bytes = questions.iter().map(|(_, span)| span.len()).min().unwrap_or(0);
+    /// Takes units, number and place of each, in order.
+    fn new(unit: Unit, questions: &[(usize, usize, Range<usize>)], bytes: &[u8]) -> Result<Self> {
+        let least_units = questions.iter().map(|(units, ..)| *units).min().unwrap_or(0);
+        let least_bytes = questions.iter().map(|(.., span)| span.len()).min().unwrap_or(0);
         let entries = questions.len() * (least_units + 1).saturating_sub(Filter::width(least_units));
-        let mut filter = Filter::new(unit, least_units, entries);
-        let mut beginnings = AHashSet::with_capacity(questions.len());
-        for (_, span) in questions {
+        let mut filter = Filter::new(unit, least_units, entries)?;
+        let mut beginnings = AHashMap::with_capacity(questions.len());
+        for (_, number, span) in questions {
             let question = &bytes[span.clone()];
-            beginnings.insert(hash(&question[..least_bytes]));
+            let number = u32::try_from(*number).unwrap_or(u32::MAX); // there are no more of them than bytes
+            let among = beginnings.entry(hash(&question[..least_bytes])).or_insert(number..number);
+            among.end = number + 1;
             let after = unit.skip(question, 0, least_units).unwrap_or(question.len());
             filter.insert(&question[..after.min(question.len())]);
         }
-        Self { unit, least_units, least_bytes, filter, beginnings }
+        Ok(Self { unit, least_units, least_bytes, filter, beginnings })
     }
 
     /// The first that stands in a text from a unit on, the longest of those that begin there.
@@ -208,15 +215,14 @@ impl LongQuestions {
     fn begins(&self, text: &[u8], start: usize, questions: &Questions) -> Option<(Range<usize>, usize)> {
         let beginning =
             text.get(start..start + self.least_bytes).filter(|_| self.unit.begins(text, start))?;
-        if !self.beginnings.contains(&hash(beginning)) {
-            return None;
-        }
+        let among = self.beginnings.get(&hash(beginning))?;
         let fits = |question: usize| {
             let end = start + questions.span(question).len();
             let long = self.unit.count(questions.get(question).as_bytes()) >= self.least_units;
             long && self.unit.ends_at(text, end)
         };
-        let question = questions.beginning(&text[start..], self.least_bytes, fits)?;
+        let among = among.start as usize..among.end as usize;
+        let question = questions.beginning(among, &text[start..], self.least_bytes, fits)?;
         Some((start..start + questions.span(question).len(), question))
     }
 }

@@ -172,6 +172,9 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// See [`Unit::skip`].
 #[inline]
 fn skip_characters(text: &[u8], mut at: usize, mut units: usize) -> Option<usize> {
+    if units == 1 && at < text.len() {
+        return Some(next_character(text, at + 1));
+    }
     if text.get(at..at + units)?.is_ascii() {
         return Some(at + units);
     }
@@ -263,10 +266,11 @@ fn push_lower(character: Result<u8, char>, out: &mut Vec<u8>) {
     }
 }
 
-/// False for ASCII, and for the scripts that have none; the standard library takes its time to say so.
+/// False for ASCII, for small letters of Latin-1 and for the scripts that have none; the standard library takes its time
+/// to say so.
 #[inline]
 fn has_case(c: char) -> bool {
-    !matches!(c, '\0'..='\u{7F}' | '\u{590}'..='\u{109F}' | '\u{2E80}'..='\u{A63F}' | '\u{AC00}'..='\u{FAFF}')
+    !matches!(c, '\0'..='\u{7F}' | '\u{DF}'..='\u{FF}' | '\u{590}'..='\u{109F}' | '\u{2E80}'..='\u{A63F}' | '\u{AC00}'..='\u{FAFF}')
 }
 
 /// Letters and digits, and the marks that stand on letters (which the standard library does not tell by name).

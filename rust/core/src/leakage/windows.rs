@@ -1,11 +1,13 @@
 //! Every stretch of so many units of the benchmark, to be found in one step.
 
 use super::filter::Filter;
+use super::memory::Numbers;
 use super::questions::Questions;
 use super::units::Unit;
+use crate::error::Result;
 
 /// No stretch.
-const EMPTY: u64 = u64::MAX;
+const EMPTY: u64 = 0;
 
 /// Base of the rolling hash: any odd number with bits all over.
 const BASE: u64 = 0x2545_F491_4F6C_DD1D;
@@ -18,14 +20,14 @@ pub(super) struct Windows {
     units: usize,
     /// What a stretch of text may hold; see [`Windows::find`].
     filter: Filter,
-    /// High half: of the hash; low half: byte of the questions at which the stretch begins. Searched from the place
+    /// High half: of the hash; low half: byte of the questions at which the stretch begins, plus one. Searched from the place
     /// the hash names to the first that is empty; a third at least is.
-    slots: Vec<u64>,
+    slots: Numbers,
     count: usize,
 }
 
 impl Windows {
-    pub(super) fn new(unit: Unit, units: usize, questions: &Questions) -> Self {
+    pub(super) fn new(unit: Unit, units: usize, questions: &Questions) -> Result<Self> {
         let bytes = questions.bytes();
         let (mut places, mut entries) = (0, 0);
         for question in questions.spans() {
@@ -38,8 +40,8 @@ impl Windows {
         let mut windows = Self {
             unit,
             units,
-            filter: Filter::new(unit, units, entries),
-            slots: vec![EMPTY; (places + places / 2 + 1).next_power_of_two()],
+            filter: Filter::new(unit, units, entries)?,
+            slots: Numbers::new((places + places / 2 + 1).next_power_of_two())?,
             count: 0,
         };
         let mut rolling = Rolling::new(unit, units);
@@ -54,7 +56,7 @@ impl Windows {
                 None::<()>
             });
         }
-        windows
+        Ok(windows)
     }
 
     /// How many different ones there are.
@@ -117,7 +119,7 @@ impl Windows {
     }
 
     /// Where in the questions the stretch stands, or the slot in which that is to be written.
-    fn slot(&self, hash: u64, stretch: &[u8], questions: &Questions) -> Result<usize, usize> {
+    fn slot(&self, hash: u64, stretch: &[u8], questions: &Questions) -> std::result::Result<usize, usize> {
         let last = self.slots.len() - 1;
         let mut slot = usize::try_from(hash).unwrap_or(0) & last;
         loop {
@@ -126,7 +128,7 @@ impl Windows {
                 return Err(slot);
             }
             if found >> 32 == hash >> 32 {
-                let at = usize::try_from(found & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+                let at = usize::try_from(found & u64::from(u32::MAX)).unwrap_or(0).saturating_sub(1);
                 let bytes = questions.bytes();
                 let same = bytes.get(at..at + stretch.len()) == Some(stretch);
                 if same && self.unit.ends_at(bytes, at + stretch.len()) {
@@ -139,7 +141,7 @@ impl Windows {
 
     fn insert(&mut self, questions: &Questions, at: usize, length: usize, hash: u64) {
         let Err(slot) = self.slot(hash, &questions.bytes()[at..at + length], questions) else { return };
-        self.slots[slot] = hash >> 32 << 32 | at as u64;
+        self.slots[slot] = hash >> 32 << 32 | (at as u64 + 1);
         self.count += 1;
     }
 }
