@@ -85,12 +85,6 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     let chars = if plan.byte_level { None } else { Some(Box::new(char_symbols(model, &vocab)?)) };
     let mut joins = Joins::new();
     let (pairs, first_use) = pairs_of(model, spelling, &vocab, chars.as_deref(), &mut joins)?;
-    if ignore_merges {
-        // A whole piece can become any entry, so none may have a cut inside.
-        for (token, _) in vocab.iter() {
-            joins.add_token(token);
-        }
-    }
     let symbols = if let Some(chars) = chars {
         Symbols::Chars(chars)
     } else {
@@ -98,17 +92,31 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         let formed = Formed::new(&bytes, &pairs, &first_use, joins.touched());
         Symbols::Bytes(bytes, formed)
     };
-    let mut model = Model { vocab, pairs, symbols, joins, looks_up: false };
+    let mut model = Model { vocab, pairs, symbols, joins, unmerged: Vocab::with_capacity(0, 0) };
     if ignore_merges {
-        let (mut merger, mut made) = (Merger::default(), Vec::new());
-        // Only tokens that are text can be whole pieces.
-        let mut texts = model.vocab.iter().filter(|(token, _)| std::str::from_utf8(token).is_ok());
-        model.looks_up = texts.any(|(token, id)| {
-            model.merge(&mut merger, &mut made, token);
-            made != [id]
-        });
+        model.unmerged = unmerged(&model);
+        // A whole piece can become one of them, so none may have a cut inside.
+        for (token, _) in model.unmerged.iter() {
+            model.joins.add_token(token);
+        }
     }
     Ok(model)
+}
+
+/// The tokens that merging does not make of their own text.
+fn unmerged(model: &Model) -> Vocab {
+    let (mut merger, mut made) = (Merger::default(), Vec::new());
+    let mut unmerged = Vocab::with_capacity(0, 0);
+    for (token, id) in model.vocab.iter() {
+        // Only tokens that are text can be whole pieces.
+        if std::str::from_utf8(token).is_ok() {
+            model.merge(&mut merger, &mut made, token);
+            if made != [id] {
+                unmerged.insert(token, id);
+            }
+        }
+    }
+    unmerged
 }
 
 fn byte_symbols(vocab: &Vocab) -> Result<Box<[u32; 256]>, String> {

@@ -25,9 +25,7 @@ impl Words {
             && let Ok(map) = MmapMut::map_anon(length * 8 + HUGE)
         {
             #[cfg(target_os = "linux")]
-            if std::env::var_os("NOHUGE").is_none() || length * 8 != 16 << 20 && length * 8 != 8 << 20 {
-                let _ = map.advise(memmap2::Advice::HugePage);
-            }
+            let _ = map.advise(memmap2::Advice::HugePage);
             let skip = map.as_ptr().align_offset(HUGE) / 8;
             if skip * 8 <= HUGE {
                 return Self::Mapped { map, skip, length };

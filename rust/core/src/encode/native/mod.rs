@@ -100,7 +100,7 @@ impl NativeEncoder {
     /// What marks the key of a piece that is part of a larger one, where that makes a difference.
     #[inline]
     fn part_mark(&self) -> u128 {
-        if self.model.looks_up { cache::PART } else { 0 }
+        if self.model.unmerged.is_empty() { 0 } else { cache::PART }
     }
 
     /// What decides where pieces may be cut.

@@ -98,9 +98,10 @@ pub(super) struct Model {
     pub(super) pairs: Pairs,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
-    /// `ignore_merges`: a piece that stands in the vocabulary is that token, and for some that is not what
-    /// merging makes. A piece that is only a part of what the pre-tokenizer cut out is not looked up.
-    pub(super) looks_up: bool,
+    /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
+    /// merging would make something else of, few if any. A piece that is only a part of what the
+    /// pre-tokenizer cut out is not looked up.
+    pub(super) unmerged: Vocab,
 }
 
 impl Model {
@@ -113,11 +114,9 @@ impl Model {
         part: bool,
         ids: &mut Vec<u32>,
     ) {
-        // Merging finds whole tokens as well as a look-up would, which costs more than it saves: few of
-        // the pieces that are new are one token.
-        if self.looks_up
-            && !part
-            && let Some(id) = self.vocab.id(piece)
+        if !part
+            && !self.unmerged.is_empty()
+            && let Some(id) = self.unmerged.id(piece)
         {
             ids.push(id);
             return;

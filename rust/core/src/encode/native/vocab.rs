@@ -119,6 +119,10 @@ impl Vocab {
         self.slot_of(token).1
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// All tokens with their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], u32)> {
         self.entries.iter().map(|entry| (self.bytes_of(*entry), entry.id))

@@ -145,7 +145,7 @@ impl<'a> Work<'a> {
     /// Looks up some pieces: the first begins at `start`, each ends at `at` plus one of `ends`.
     #[inline]
     fn batch(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
-        let looks_up = self.encoder.model.looks_up;
+        let looks_up = !self.encoder.model.unmerged.is_empty();
         let mut pieces = [Piece::default(); BATCH];
         let (short, middle) = (self.cache.short(), self.cache.middle());
         let many = std::mem::take(&mut self.many);

@@ -16,21 +16,23 @@ use super::runs::contraction;
 /// Bytes that are looked at in one go: a stretch, and what completes its last character.
 pub(super) const MOST: usize = STRETCH + BLOCK;
 const BLOCKS: usize = MOST / BLOCK;
+/// Words of a stretch: one a block, and one on each side.
+pub(super) const WORDS: usize = BLOCKS + 2;
 
 /// The classes of a stretch; words 0 and the one behind the last stand for what is around it.
-struct Stretch {
-    blocks: usize,
+pub(super) struct Stretch {
+    pub(super) blocks: usize,
     /// First bytes of characters.
-    begins: [u64; BLOCKS + 2],
-    letters: [u64; BLOCKS + 2],
-    numbers: [u64; BLOCKS + 2],
-    spaces: [u64; BLOCKS + 2],
+    pub(super) begins: [u64; WORDS],
+    pub(super) letters: [u64; WORDS],
+    pub(super) numbers: [u64; WORDS],
+    pub(super) spaces: [u64; WORDS],
     /// `\r` and `\n`.
-    breaks: [u64; BLOCKS + 2],
+    pub(super) breaks: [u64; WORDS],
     /// The space itself.
-    blanks: [u64; BLOCKS + 2],
+    pub(super) blanks: [u64; WORDS],
     /// `'`.
-    quotes: [u64; BLOCKS + 2],
+    quotes: [u64; WORDS],
 }
 
 /// Marks where pieces begin behind `start` and says up to where that is certain: a place where a piece
@@ -59,9 +61,15 @@ pub(super) fn mark<S: Shape>(
 }
 
 impl Stretch {
-    fn of<S: Shape>(classes: &Classes, text: &[u8], start: usize, length: usize, is_end: bool) -> Self {
+    pub(super) fn of<S: Shape>(
+        classes: &Classes,
+        text: &[u8],
+        start: usize,
+        length: usize,
+        is_end: bool,
+    ) -> Self {
         let blocks = length.div_ceil(BLOCK);
-        let none = [0; BLOCKS + 2];
+        let none = [0; WORDS];
         let mut stretch = Self {
             blocks,
             begins: none,
@@ -112,7 +120,7 @@ impl Stretch {
     }
 
     /// The last place before `length` where a run of letters or numbers ends.
-    fn last_end(&self, length: usize) -> Option<usize> {
+    pub(super) fn last_end(&self, length: usize) -> Option<usize> {
         for index in (1..=self.blocks).rev() {
             let (letters, numbers) = (self.letters[index], self.numbers[index]);
             let mut ends = self.begins[index]
@@ -219,7 +227,7 @@ impl Stretch {
 
     /// Whether no further line break follows in the white space from `at` on.
     #[cold]
-    fn ends_line(classes: &Classes, text: &[u8], mut at: usize) -> bool {
+    pub(super) fn ends_line(classes: &Classes, text: &[u8], mut at: usize) -> bool {
         loop {
             let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
             let (flags, length) = classes.at(text, at);
@@ -257,18 +265,18 @@ impl Stretch {
 
 /// What the previous word leaves for the next.
 #[derive(Default)]
-struct Before {
-    others: u64,
+pub(super) struct Before {
+    pub(super) others: u64,
     prefix: u64,
-    absorbed: u64,
-    rest: u64,
+    pub(super) absorbed: u64,
+    pub(super) rest: u64,
     /// Digits of the run so far.
     digits: usize,
 }
 
 impl Before {
     /// Of the numbers in every run the first, and every one after `S::DIGITS` more.
-    fn every<S: Shape>(&mut self, mut numbers: u64, after_number: u64) -> u64 {
+    pub(super) fn every<S: Shape>(&mut self, mut numbers: u64, after_number: u64) -> u64 {
         let mut starts = 0;
         while numbers != 0 {
             let place = numbers.trailing_zeros();

@@ -6,6 +6,7 @@
 mod blocks;
 mod cased;
 mod deepseek;
+mod deepseek_bits;
 mod plain;
 mod runs;
 

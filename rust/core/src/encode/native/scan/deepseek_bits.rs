@@ -1,0 +1,204 @@
+//! The patterns of [`DeepSeek`](super::DeepSeek) by bits, as [`blocks`](super::blocks) has those of the others.
+//!
+//! The first two patterns make segments, numbers and Chinese or kana, and the last one sees nothing beyond the
+//! segment it is in. So where a segment begins, nothing stands before, and to white space that is an end.
+
+use wide::u8x16;
+
+use super::super::bits::{Bits, WORD};
+use super::super::block::{BLOCK, block_at, following, letters, mask, preceding, within};
+use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
+use super::blocks::{Before, Stretch, WORDS};
+use super::plain::Shape;
+
+/// `[\p{L}\p{M}]+`, and numbers by three.
+enum Letters {}
+
+impl Shape for Letters {
+    const LETTERS: u16 = LETTER | MARK;
+    const DIGITS: usize = 3;
+}
+
+/// What a stretch has besides letters, numbers and white space.
+struct Segments {
+    /// First bytes of segments, but for numbers behind the first of their run.
+    edges: [u64; WORDS],
+    /// `[\p{P}\p{S}]`, all bytes.
+    marks: [u64; WORDS],
+    /// Those of ASCII.
+    ascii_marks: [u64; WORDS],
+    ascii_letters: [u64; WORDS],
+}
+
+/// Marks where pieces begin behind `start` and says up to where that is certain, if there is such a place.
+pub(super) fn mark(
+    classes: &Classes,
+    text: &[u8],
+    start: usize,
+    stop: usize,
+    ends: &mut Bits,
+) -> Option<usize> {
+    let length = stop - start;
+    let stretch = Stretch::of::<Letters>(classes, text, start, length, stop == text.len());
+    let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
+    ends.clear(length);
+    let segments = Segments::of(classes, text, start, &stretch);
+    rules(&stretch, &segments, classes, &text[start..], ends);
+    let words = ends.words_mut();
+    words[certain / WORD] &= (1 << (certain % WORD)) - 1;
+    words[certain / WORD + 1..].fill(0);
+    ends.set(certain);
+    Some(start + certain)
+}
+
+impl Segments {
+    fn of(classes: &Classes, text: &[u8], start: usize, stretch: &Stretch) -> Self {
+        let none = [0; WORDS];
+        let mut found = Self { edges: none, marks: none, ascii_marks: none, ascii_letters: none };
+        let mut before = 0;
+        for index in 1..=stretch.blocks {
+            let at = start + (index - 1) * BLOCK;
+            let block = block_at(text, at);
+            let begins = stretch.begins[index];
+            found.ascii_letters[index] = letters(&block);
+            found.ascii_marks[index] = ascii_marks(&block);
+            let mut marks = found.ascii_marks[index];
+            let mut chinese = 0;
+            let leads = begins & mask(&block, |bytes| bytes);
+            if leads | !begins != 0 {
+                chinese = leads & chinese_or_kana(&block, text, at);
+                let mut unknown =
+                    leads & !(stretch.letters[index] | stretch.numbers[index] | stretch.spaces[index]);
+                while unknown != 0 {
+                    let place = unknown.trailing_zeros();
+                    unknown &= unknown - 1;
+                    let flags = classes.beyond_ascii(text, at + place as usize).0;
+                    marks |= u64::from(flags & (PUNCTUATION | SYMBOL) != 0) << place;
+                }
+                for _ in 0..3 {
+                    marks |= preceding(marks, found.marks[index - 1]) & !begins;
+                    chinese |= preceding(chinese, before) & !begins;
+                }
+            }
+            found.marks[index] = marks;
+            let numbers = stretch.numbers[index];
+            found.edges[index] = begins
+                & (chinese ^ preceding(chinese, before)
+                    | numbers ^ preceding(numbers, stretch.numbers[index - 1]));
+            before = chinese;
+        }
+        found
+    }
+}
+
+fn rules(stretch: &Stretch, segments: &Segments, classes: &Classes, text: &[u8], ends: &mut Bits) {
+    let mut before = Before::default();
+    let (mut letters_of_mark, mut mark_with_letters) = (0, 0);
+    for index in 1..=stretch.blocks {
+        let begins = stretch.begins[index];
+        let edges = segments.edges[index];
+        let (letters, numbers, marks) =
+            (stretch.letters[index], stretch.numbers[index], segments.marks[index]);
+        let (spaces, breaks) = (stretch.spaces[index], stretch.breaks[index]);
+        let others = !(letters | numbers | spaces | marks);
+        let inner = begins & !edges;
+        let after = |class: &[u64; WORDS]| preceding(class[index], class[index - 1]) & inner;
+        let (after_letter, after_mark) = (after(&stretch.letters), after(&segments.marks));
+        let (after_space, after_break) = (after(&stretch.spaces), after(&stretch.breaks));
+        let after_other = preceding(others, before.others) & inner;
+        before.others = others;
+
+        // ` ?[\p{P}\p{S}]+`
+        let mark_starts = marks & begins & !after_mark & !after(&stretch.blanks);
+        // `[!-/:-@\[-`{-~][A-Za-z]+`, where such a run is of one.
+        let ascii_letters = segments.ascii_letters[index];
+        let with_letters = mark_starts
+            & segments.ascii_marks[index]
+            & following(ascii_letters, segments.ascii_letters[index + 1]);
+        let first = ascii_letters & (preceding(with_letters, mark_with_letters) | letters_of_mark >> 63);
+        let taken = if first == 0 { 0 } else { ascii_letters & !ascii_letters.wrapping_add(first) };
+        let behind_taken = preceding(taken, letters_of_mark) & !ascii_letters;
+
+        // `[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+`
+        let mut letter_starts =
+            letters & begins & !after_letter & !(after_space & !after_break) & !after_other;
+        letter_starts &= !preceding(with_letters, mark_with_letters);
+        letter_starts |= letters & begins & behind_taken;
+        (letters_of_mark, mark_with_letters) = (taken, with_letters);
+
+        let mut starts = edges | mark_starts | letter_starts | others & begins & !after_other;
+        if numbers != 0 {
+            let after_number = preceding(numbers, stretch.numbers[index - 1]);
+            starts |= before.every::<Letters>(numbers & begins, after_number);
+        }
+
+        // White space: line breaks right behind marks belong to them.
+        let absorbed_first = breaks & (after_mark | before.absorbed >> 63);
+        let absorbed = if absorbed_first == 0 { 0 } else { breaks & !breaks.wrapping_add(absorbed_first) };
+        before.absorbed = absorbed;
+        let rest = spaces & !absorbed;
+        starts |= rest & begins & !preceding(rest, before.rest);
+        before.rest = rest;
+        // The last one belongs to what follows, unless a segment begins there.
+        let next_space = following(spaces | edges, stretch.spaces[index + 1] | segments.edges[index + 1]);
+        let last = rest & !next_space & !breaks;
+        starts |= last & begins;
+        // `\s*[\r\n]+` ends at the last line break of a run.
+        let mut candidates = spaces & !breaks & after_break;
+        while candidates != 0 {
+            let place = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            if Stretch::ends_line(classes, text, (index - 1) * BLOCK + place as usize) {
+                starts |= 1 << place;
+            }
+        }
+        ends.words_mut()[index - 1] |= starts;
+
+        // Characters that go with the letters behind them, and white space of several bytes.
+        let mut wide = last & !begins;
+        while wide != 0 {
+            let at = (index - 1) * BLOCK + wide.trailing_zeros() as usize;
+            wide &= wide - 1;
+            ends.set(previous(text, at + 1));
+        }
+        let mut prefixed = letters & after_other;
+        while prefixed != 0 {
+            let at = (index - 1) * BLOCK + prefixed.trailing_zeros() as usize;
+            prefixed &= prefixed - 1;
+            ends.set(previous(text, at));
+        }
+    }
+}
+
+fn ascii_marks(block: &[u8; BLOCK]) -> u64 {
+    mask(block, |bytes| {
+        within(bytes, b'!', b'/')
+            | within(bytes, b':', b'@')
+            | within(bytes, b'[', b'`')
+            | within(bytes, b'{', b'~')
+    })
+}
+
+/// First bytes of `[一-龥぀-ゟ゠-ヿ]`, U+4E00 to U+9FA5 and U+3040 to U+30FF.
+fn chinese_or_kana(block: &[u8; BLOCK], text: &[u8], at: usize) -> u64 {
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    let (e3, e4, e9) = (first(0xE3), first(0xE4), first(0xE9));
+    let mut found = mask(block, |bytes| within(bytes, 0xE5, 0xE8))
+        | e3 & second(0x81, 0x83)
+        | e4 & second(0xB8, 0xBF)
+        | e9 & second(0x80, 0xBD);
+    // What a block does not show: its last character, and the end of the range, E9 BE A5.
+    let mut unsure = (e3 | e4 | e9) & 1 << 63 | e9 & second(0xBE, 0xBE);
+    while unsure != 0 {
+        let place = unsure.trailing_zeros();
+        unsure &= unsure - 1;
+        let is = match text.get(at + place as usize..) {
+            Some([0xE3, 0x81..=0x83, ..] | [0xE4, 0xB8..=0xBF, ..] | [0xE9, 0x80..=0xBD, ..]) => true,
+            Some([0xE9, 0xBE, third, ..]) => *third <= 0xA5,
+            _ => false,
+        };
+        found |= u64::from(is) << place;
+    }
+    found
+}
