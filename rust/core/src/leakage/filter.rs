@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::memory::Numbers;
 use super::units::Unit;
+use crate::encode::ask_for;
 use crate::error::Result;
 
 /// Bits of the filter for each entry: about one stretch in two hundred passes that was not put in.
@@ -74,6 +75,7 @@ impl Filter {
     #[inline]
     fn scan_every(&self, step: usize, text: &[u8], mut each: impl FnMut(Range<usize>, bool) -> bool) {
         let mut places = [(0, 0, 0, 0); AT_ONCE];
+        let words: &[u64] = &self.words;
         let mut next = Some(0);
         while next.is_some() {
             let mut count = 0;
@@ -86,6 +88,7 @@ impl Filter {
                 };
                 let end = after - self.unit.gap();
                 let (word, bits) = self.place(hash(&text[at..end]));
+                ask_for(words, word);
                 places[count] = (at, end, word, bits);
                 count += 1;
                 next = match step.checked_sub(self.width) {
@@ -93,7 +96,6 @@ impl Filter {
                     None => self.unit.skip(text, at, step),
                 };
             }
-            let words: &[u64] = &self.words;
             let mut passed = 0u64;
             for (i, (_, _, word, bits)) in places[..count].iter().enumerate() {
                 passed |= u64::from(words[*word] & bits == *bits) << i;

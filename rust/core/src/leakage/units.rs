@@ -167,7 +167,15 @@ fn next_character(text: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// The highest bit of each of eight bytes.
 const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The lowest bit of each of eight bytes where a character begins.
+#[inline]
+fn begins(eight: [u8; 8]) -> u64 {
+    let bytes = u64::from_le_bytes(eight);
+    (!(bytes & !(bytes << 1)) & HIGH) >> 7
+}
 
 /// See [`Unit::skip`].
 #[inline]
@@ -175,17 +183,30 @@ fn skip_characters(text: &[u8], mut at: usize, mut units: usize) -> Option<usize
     if units == 1 && at < text.len() {
         return Some(next_character(text, at + 1));
     }
-    if text.get(at..at + units)?.is_ascii() {
+    let (eights, rest) = text.get(at..at + units)?.as_chunks::<8>();
+    let all = eights.iter().fold(0, |all, eight| all | u64::from_le_bytes(*eight));
+    if all & HIGH == 0 && rest.is_ascii() {
         return Some(at + units);
     }
-    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let bytes = u64::from_le_bytes(*eight);
-        let inner = bytes & !(bytes << 1) & HIGH; // a bit for each byte with which no character begins
-        let begin = 8 - usize::try_from((inner >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56).unwrap_or(0);
-        if begin > units {
+    let sum = |counts: u64| usize::from(counts.wrapping_mul(0x0101_0101_0101_0101).to_le_bytes()[7]);
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<32>) {
+        let count = sum(block.as_chunks::<8>().0.iter().map(|eight| begins(*eight)).sum());
+        if count > units {
             break;
         }
-        units -= begin;
+        units -= count;
+        at += 32;
+    }
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let mut begins = begins(*eight);
+        let count = sum(begins);
+        if count > units {
+            for _ in 0..units {
+                begins &= begins - 1;
+            }
+            return Some(at + begins.trailing_zeros() as usize / 8);
+        }
+        units -= count;
         at += 8;
     }
     for byte in text.get(at..)? {
@@ -258,7 +279,17 @@ fn each_character(text: &str, mut each: impl FnMut(Result<u8, char>)) {
 
 #[inline]
 fn push_lower(character: Result<u8, char>, out: &mut Vec<u8>) {
-    let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    let mut push = |c: char| {
+        let mut bytes = [0; 4];
+        let length = c.encode_utf8(&mut bytes).len();
+        let [a, b, c, d] = bytes;
+        match length {
+            1 => out.push(a),
+            2 => out.extend_from_slice(&[a, b]),
+            3 => out.extend_from_slice(&[a, b, c]),
+            _ => out.extend_from_slice(&[a, b, c, d]),
+        }
+    };
     match character {
         Ok(byte) => out.push(byte.to_ascii_lowercase()),
         Err(c) if has_case(c) => c.to_lowercase().for_each(push),

@@ -42,6 +42,7 @@ use std::sync::{Mutex, PoisonError};
 use model::{Model, Symbols};
 pub(crate) use normalize::{nfc, nfkc};
 use path::Path;
+pub(crate) use prefetch::ask_for;
 
 use super::{Encoder, Session, SpecialTokens};
 
