@@ -61,6 +61,32 @@ def test_lengths_are_settable(leaking):
         found(leak_unit="bytes")
 
 
+VITAMIN = "Which of these vitamins is stored in the liver?"
+CASE = " ".join(f"finding {i}," for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "kind", "settings"),
+    [
+        (VITAMIN, f"Exam. {VITAMIN} (A) B12", "question", {}),
+        (VITAMIN, VITAMIN.lower(), None, {}),
+        (VITAMIN, VITAMIN.lower(), "question", {"leak_fold": True}),
+        ("Define shock.", "Define shock.\n(A) A state", "question", {}),
+        ("Define shock.", "Please define: Define shock. Thank you.", None, {}),
+        (CASE, f"He has {CASE[10:74]}", "run", {}),
+        (CASE, f"He has {CASE[10:73]}", None, {}),
+        (VITAMIN, "Where is it that vitamin B12 is stored?", None, {}),
+    ],
+)
+def test_the_examples_of_the_documentation(tmp_path, question, text, kind, settings):
+    """As `docs/leakage.md` has them."""
+    (tmp_path / "corpus.json").write_text(json.dumps([text]))
+    (tmp_path / "bench.json").write_text(json.dumps([{"question": question}]))
+    assert (len(VITAMIN), len(CASE) > 200) == (47, True)
+    report = apollo_pack.find_leaks(tmp_path / "corpus.json", tmp_path / "bench.json", **settings)
+    assert [leak.kind for leak in report.leaks] == ([kind] if kind else [])
+
+
 def test_folding(tmp_path):
     (tmp_path / "corpus.json").write_text(json.dumps([LONG.upper().replace(" ", "\u00a0 ")]))
     (tmp_path / "bench.jsonl").write_text(json.dumps(LONG))

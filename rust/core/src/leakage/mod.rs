@@ -9,9 +9,9 @@
 //! Units are characters (64 of them by default, as Apollo's paper has it) or words (13, as GPT-3's has it). Nothing is
 //! sampled and no hash is trusted: what is found stands in both texts, and what stands in both is found.
 //!
-//! A filter looks at every thirtieth byte of a text or so ([`filter`]); what passes it is looked up, unit by unit, in a
-//! table of all runs of the benchmark ([`windows`]) or in its sorted questions ([`questions`]). The table takes about
-//! twenty bytes a character of the benchmark.
+//! A filter looks at every 33rd character of a text ([`filter`]); where it lets something pass, texts are looked up, unit
+//! by unit, in a table of all runs of the benchmark ([`windows`]) or by the beginnings of its questions ([`questions`]).
+//! Filter and table take some twenty bytes a character of the benchmark.
 
 mod benchmark;
 mod filter;
