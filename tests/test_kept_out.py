@@ -114,7 +114,7 @@ def test_shards_are_the_one_file(scene, threads):
     assert ledger["b"].items_dropped == {"leaked": 8, "duplicate": 16}
     for path in [report.path, *sorted(scene.glob("out-*.bin"))]:
         metadata = PackedDataset(path).metadata
-        assert metadata["dedup"] == "exact"
+        assert metadata["dedup"] == {"found": "drop"}
         assert metadata["decontamination"]["benchmarks"][0]["path"] == "bench.json"
 
 

@@ -61,6 +61,32 @@ def test_lengths_are_settable(leaking):
         found(leak_unit="bytes")
 
 
+VITAMIN = "Which of these vitamins is stored in the liver?"
+CASE = " ".join(f"finding {i}," for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "kind", "settings"),
+    [
+        (VITAMIN, f"Exam. {VITAMIN} (A) B12", "question", {}),
+        (VITAMIN, VITAMIN.lower(), None, {}),
+        (VITAMIN, VITAMIN.lower(), "question", {"leak_fold": True}),
+        ("Define shock.", "Define shock.\n(A) A state", "question", {}),
+        ("Define shock.", "Please define: Define shock. Thank you.", None, {}),
+        (CASE, f"He has {CASE[10:74]}", "run", {}),
+        (CASE, f"He has {CASE[10:73]}", None, {}),
+        (VITAMIN, "Where is it that vitamin B12 is stored?", None, {}),
+    ],
+)
+def test_the_examples_of_the_documentation(tmp_path, question, text, kind, settings):
+    """As `docs/leakage.md` has them."""
+    (tmp_path / "corpus.json").write_text(json.dumps([text]))
+    (tmp_path / "bench.json").write_text(json.dumps([{"question": question}]))
+    assert (len(VITAMIN), len(CASE) > 200) == (47, True)
+    report = apollo_pack.find_leaks(tmp_path / "corpus.json", tmp_path / "bench.json", **settings)
+    assert [leak.kind for leak in report.leaks] == ([kind] if kind else [])
+
+
 def test_folding(tmp_path):
     (tmp_path / "corpus.json").write_text(json.dumps([LONG.upper().replace(" ", "\u00a0 ")]))
     (tmp_path / "bench.jsonl").write_text(json.dumps(LONG))
@@ -126,9 +152,21 @@ def test_the_shared_exams_leak_as_much_as_is_known():
     data = shared_data()
     if not (data / "xmedbench").is_dir():
         pytest.skip("the shared data has no xmedbench")
-    report = apollo_pack.find_leaks(data / "corpus" / "train" / "sft", data / "xmedbench")
-    exams = {count.language: count.questions for count in report.counts if count.source == "medicalExam"}
-    assert exams == {"ar": 890, "zh": 1338, "en": 5, "es": 4, "fr": 0}
+    report = apollo_pack.find_leaks(data / "corpus" / "train", data / "xmedbench")
+    leaks = {(count.source, count.language): (count.questions, count.runs) for count in report.counts}
+    exams = {language: leaks["medicalExam", language][0] for language in ("ar", "zh", "en", "es", "fr")}
+    assert exams == {"ar": 890, "zh": 1338, "en": 5, "es": 4, "fr": 0}  # as the data's own notes have it
+    # The rest as docs/leakage.md tells it, and as benches/leakage.py finds it with sets of strings.
+    assert {place: count for place, count in leaks.items() if any(count)} == {
+        ("general", "ar"): (16, 0),
+        ("medicalExam", "ar"): (890, 0),
+        ("medicalExam", "en"): (5, 33),
+        ("medicalExam", "es"): (4, 37),
+        ("medicalExam", "fr"): (0, 60),
+        ("medicalExam", "zh"): (1338, 0),
+        ("medicalPaper", "en"): (27, 0),
+        ("medicalPaper", "es"): (0, 1),
+    }
 
 
 def test_duplicates_are_kept_once(tmp_path):

@@ -24,7 +24,8 @@ Overflow = Literal["auto", "split", "truncate", "drop", "error"]
 SpecialTokens = Literal["text", "parse", "error"]
 Bos = Literal["auto", "never", "always"]
 OnError = Literal["stop", "skip"]
-Dedup = Literal["off", "exact"]
+Dedup = Literal["off", "exact", "near"]
+Fate = Literal["drop", "mark"]
 
 
 def build(
@@ -53,7 +54,10 @@ def build(
     shard_size: int | str | None = None,
     check_encoder: int | None = None,
     dedup: Dedup = "off",
+    near_threshold: float = 0.8,
+    duplicates: Fate = "drop",
     decontaminate: Sequence[StrPath] = (),
+    leaks: Fate = "drop",
     leak_unit: LeakUnit = "characters",
     leak_run: int | None = None,
     leak_question: int | None = None,
@@ -109,14 +113,21 @@ def build(
             stands for all of them
         check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
             stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
-        dedup: ``"exact"`` drops an item as ``duplicate`` when one before it in the order of the corpus has
-            the same texts, compared in NFC with white space as one space and none at the ends (letter case
-            counts); takes one more pass over the corpus, and 32 bytes an item for as long. Items that the
-            recipe's epochs leave out are ``not-drawn`` and the first of nothing; limits, proportions and
-            lists draw from what `dedup` and `decontaminate` leave
-        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are kept
-            out: an item is dropped as ``leaked`` when one of its texts, before the template, holds a whole
-            question or shares a run of characters with one; see `find_leaks`, which finds the same items
+        dedup: ``"exact"`` finds an item to be a ``duplicate`` when one before it in the order of the corpus
+            has the same texts, compared in NFC with white space as one space and none at the ends (letter
+            case counts); ``"near"`` also finds a ``near-duplicate``, which says nearly the same as an item
+            before it that is neither. Takes one more pass over the corpus, and for as long 64 bytes an item,
+            730 with ``"near"``. Items that the recipe's epochs leave out are ``not-drawn`` and the first of
+            nothing; limits, proportions and lists draw from what `dedup` and `decontaminate` leave
+        near_threshold: the similarity from which on items are near-duplicates, from 0.5 to 1: shared runs of
+            five words (NFKC, lower case, an ideograph is a word) among those of either, as MinHash with 128
+            bins estimates it (standard deviation at most 0.04)
+        duplicates: what becomes of them: they are kept out (``"drop"``), or kept and marked (``"mark"``) in
+            the ledger and in what `PackedDataset.documents` says
+        decontaminate: benchmarks (folders, zip archives, files as of a corpus) whose questions are looked
+            for: an item is ``leaked`` when one of its texts, before the template, holds a whole question or
+            shares a run of characters with one; see `find_leaks`, which finds the same items
+        leaks: what becomes of leaked items, likewise
         leak_unit: what the next two are counted in, ``"characters"`` or ``"words"``
         leak_run: shared units in a row that make a leak; 64 characters or 13 words by default
         leak_question: units from which on a whole question makes a leak wherever it stands, shorter ones
@@ -167,7 +178,10 @@ def plan(
     on_error: OnError = "stop",
     max_item_bytes: int = 1 << 30,
     dedup: Dedup = "off",
+    near_threshold: float = 0.8,
+    duplicates: Fate = "drop",
     decontaminate: Sequence[StrPath] = (),
+    leaks: Fate = "drop",
     leak_unit: LeakUnit = "characters",
     leak_run: int | None = None,
     leak_question: int | None = None,
@@ -197,18 +211,25 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     if settings["order_file"] is not None and settings["order"] is not None:
         raise ConfigError("order and order_file exclude each other")
     settings["decontaminate"] = benchmarks(settings["decontaminate"])
-    for name, (least, most) in _INTEGERS.items():
-        value = settings[name]
-        if value is None and name != "max_item_bytes":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    _check_numbers(settings)
     if settings["shard_size"] is not None:
         settings["shard_size"] = _bytes(settings["shard_size"])
     for name in ("eos", "pad", "bos_token"):
         if settings[name] is not None:
             settings[name] = str(settings[name])  # the core takes digits as an id
     return settings
+
+
+def _check_numbers(settings: dict[str, Any]) -> None:
+    for name, (least, most) in _INTEGERS.items():
+        value = settings[name]
+        if value is None and name != "max_item_bytes":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}")
+    threshold = settings["near_threshold"]
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+        raise ConfigError(f"near_threshold must be a number from 0.5 to 1, not {threshold!r}")
 
 
 def _bytes(size: Any) -> int:
@@ -269,7 +290,10 @@ _SETTINGS = (
     "shard_size",
     "check_encoder",
     "dedup",
+    "near_threshold",
+    "duplicates",
     "decontaminate",
+    "leaks",
     "leak_unit",
     "leak_run",
     "leak_question",

@@ -173,7 +173,9 @@ class PackedDataset:
 
         Keys: ``source`` (path of the file within the corpus), ``item`` (index in that file), ``epoch``,
         ``start`` and ``end`` (columns of the row), ``document_start`` (token of the document with which the
-        segment begins), ``continued`` (the document began before), ``cut`` (it goes on after).
+        segment begins), ``continued`` (the document began before), ``cut`` (it goes on after),
+        ``marks`` (what was found of it and not dropped for: of ``leaked``, ``duplicate``,
+        ``near-duplicate``).
         """
         row = _index(index)
         if not -len(self) <= row < len(self):

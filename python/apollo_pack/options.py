@@ -129,11 +129,29 @@ _SETTINGS = [
     ),
     click.option(
         "--dedup",
-        type=choice("off", "exact"),
+        type=choice("off", "exact", "near"),
         default="off",
         show_default=True,
         help="exact: keep out items that say the same as one before them in the order of the corpus, but for "
-        "Unicode normalization (NFC) and the amount of white space.",
+        "Unicode normalization (NFC) and the amount of white space. near: also those that say nearly the "
+        "same, by MinHash.",
+    ),
+    click.option(
+        "--near-threshold",
+        type=float,
+        metavar="J",
+        default=0.8,
+        show_default=True,
+        help="The Jaccard similarity of their runs of five words from which on items are near-duplicates, "
+        "from 0.5 to 1.",
+    ),
+    click.option(
+        "--duplicates",
+        type=choice("drop", "mark"),
+        default="drop",
+        show_default=True,
+        help="What becomes of what --dedup finds: it is kept out, or kept, counted in the ledger and marked "
+        "in OUT.",
     ),
     click.option(
         "--decontaminate",
@@ -142,6 +160,13 @@ _SETTINGS = [
         metavar="BENCH",
         help="Keep out items that hold a question of this benchmark, or a part of one (see apollo-pack "
         "leakage --help). May be given several times.",
+    ),
+    click.option(
+        "--leaks",
+        type=choice("drop", "mark"),
+        default="drop",
+        show_default=True,
+        help="What becomes of what --decontaminate finds, likewise.",
     ),
     *_LEAK_SETTINGS,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,9 @@ class LedgerEntry:
 
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
-    ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked`` and ``duplicate``.
+    ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked``, ``duplicate`` and
+    ``near-duplicate``. Where the last three are not dropped but marked, ``items_marked`` and
+    ``tokens_marked`` count them, whatever else becomes of them; an item may be of two.
     ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss.
     ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are kept
     though nothing of them counts.
@@ -127,6 +129,8 @@ class LedgerEntry:
     items_cut: int
     pieces_without_loss: int
     items_without_loss: int = 0
+    items_marked: Mapping[str, int] = field(default_factory=dict)
+    tokens_marked: Mapping[str, int] = field(default_factory=dict)
     items_repeated: int = 0
     tokens_repeated: int = 0
 

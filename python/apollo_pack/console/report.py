@@ -69,7 +69,7 @@ def print_dataset(dataset: PackedDataset) -> None:
         ("packing", f"{metadata['packing']}, overflow {metadata['overflow']}"),
         ("order", f"{metadata['order']}, seed {metadata['seed']}"),
         ("recipe", metadata.get("recipe", {}).get("name", "none")),
-        ("dedup", metadata.get("dedup", "off")),
+        ("dedup", _dedup(metadata.get("dedup"))),
         ("decontaminate", _benchmarks(metadata.get("decontamination"))),
         ("inputs", f"{len(metadata['inputs'])} files"),
     ):
@@ -84,12 +84,22 @@ def print_dataset(dataset: PackedDataset) -> None:
     _print_totals(metadata["totals"], dataset.seq_len)
 
 
+def _dedup(dedup: Mapping[str, Any] | None) -> str:
+    if dedup is None:
+        return "off"
+    near = f"near (from {dedup['near']} on)" if "near" in dedup else "exact"
+    return f"{near}, {_FATES[dedup['found']]}"
+
+
+_FATES = {"drop": "dropped", "mark": "marked"}
+
+
 def _benchmarks(decontamination: Mapping[str, Any] | None) -> str:
     if decontamination is None:
         return "none"
     paths = [benchmark["path"] for benchmark in decontamination["benchmarks"]]
     more = [f"... and {len(paths) - BENCHMARKS_NAMED} more"] if len(paths) > BENCHMARKS_NAMED else []
-    return ", ".join([*paths[:BENCHMARKS_NAMED], *more])
+    return ", ".join([*paths[:BENCHMARKS_NAMED], *more, _FATES[decontamination["found"]]])
 
 
 def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None:
@@ -204,6 +214,7 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
     columns = {
         "items": [entry.items for entry in entries],
         "dropped": [sum(entry.items_dropped.values()) for entry in entries],
+        **{reason: [_found(entry, reason) for entry in entries] for reason in _FOUND},
         "cut": [entry.items_cut for entry in entries],
         "tokens": [entry.tokens for entry in entries],
         "truncated": [entry.tokens_truncated for entry in entries],
@@ -228,6 +239,8 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
     for what, reasons in (
         ("items dropped", [entry.items_dropped for entry in entries]),
         ("tokens dropped", [entry.tokens_dropped for entry in entries]),
+        ("items kept and marked", [entry.items_marked for entry in entries]),
+        ("tokens of items kept and marked", [entry.tokens_marked for entry in entries]),
     ):
         sums: Counter[str] = Counter()
         for counts in reasons:
@@ -242,6 +255,13 @@ def _print_ledger(ledger: Iterable[LedgerEntry]) -> None:
     trailing = sum(entry.trailing_questions for entry in entries)
     if trailing:
         screen.print(f"trailing questions cut off: {trailing:,}")
+
+
+_FOUND = ("leaked", "duplicate", "near-duplicate")
+
+
+def _found(entry: LedgerEntry, reason: str) -> int:
+    return entry.items_dropped.get(reason, 0) + entry.items_marked.get(reason, 0)
 
 
 def _print_totals(totals: Mapping[str, int], seq_len: int) -> None:
@@ -293,4 +313,4 @@ def _place(document: Mapping[str, Any]) -> str:
         words += f", from token {document['document_start']} on"
     if document["cut"]:
         words += ", goes on after this"
-    return words
+    return ", ".join([words, *document["marks"]])

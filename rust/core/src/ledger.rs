@@ -25,6 +25,8 @@ pub enum DropReason {
     Leaked,
     /// An item before it says the same (`--dedup`).
     Duplicate,
+    /// An item before it says nearly the same (`--dedup near`).
+    NearDuplicate,
 }
 
 /// The account of one source in one language.
@@ -56,6 +58,13 @@ pub struct Entry {
     /// Items kept though no token of them counts, where a recipe wants that.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub items_without_loss: u64,
+    /// Items that leak or are duplicates, by reason, where such items are not dropped but marked. One may be of both;
+    /// what else becomes of it makes no difference.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items_marked: BTreeMap<DropReason, u64>,
+    /// Tokens that those items came to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tokens_marked: BTreeMap<DropReason, u64>,
     /// How often items stand in the rows again after their first time.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub items_repeated: u64,
@@ -86,6 +95,8 @@ impl Entry {
         for (mine, others) in [
             (&mut self.items_dropped, &other.items_dropped),
             (&mut self.tokens_dropped, &other.tokens_dropped),
+            (&mut self.items_marked, &other.items_marked),
+            (&mut self.tokens_marked, &other.tokens_marked),
         ] {
             for (reason, count) in others {
                 *mine.entry(*reason).or_default() += count;
@@ -136,6 +147,12 @@ impl Entry {
         }
     }
 
+    /// Marks a whole item of `tokens` tokens.
+    pub(crate) fn mark_item(&mut self, reason: DropReason, tokens: u64) {
+        *self.items_marked.entry(reason).or_default() += 1;
+        *self.tokens_marked.entry(reason).or_default() += tokens;
+    }
+
     /// Sums that do not fit balance with nothing: a ledger may come from a hostile file.
     fn balances(&self) -> bool {
         let sum = |dropped: &BTreeMap<DropReason, u64>, kept: [u64; 2]| {
@@ -144,6 +161,8 @@ impl Entry {
         Some(self.items) == sum(&self.items_dropped, [self.items_kept, 0])
             && Some(self.tokens) == sum(&self.tokens_dropped, [self.tokens_kept, self.tokens_truncated])
             && self.tokens_in_rows().is_some_and(|placed| self.loss_tokens <= placed)
+            && self.items_marked.values().all(|marked| *marked <= self.items)
+            && self.tokens_marked.values().all(|marked| *marked <= self.tokens)
     }
 
     /// The sum of one figure over entries, if it fits.
@@ -238,6 +257,11 @@ mod tests {
         }
         assert!(hostile.check().is_err());
         assert_eq!(hostile.tokens_placed(), None);
+        let mut marked = ledger.clone();
+        marked.0[0].entry.mark_item(DropReason::Leaked, 20);
+        assert!(marked.check().is_ok()); // beside the account, and within it
+        marked.0[0].entry.mark_item(DropReason::Leaked, 1);
+        assert!(marked.check().is_err());
         assert!(entry.draw((1, 3), (2, 8)).is_ok());
         assert_eq!((entry.items_dropped[&DropReason::NotDrawn], entry.items_repeated), (1, 2));
         let drawn = Ledger::collect([("a", "en", &entry)]);

@@ -15,6 +15,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
+#[cfg(doc)]
+use crate::file::Segment;
 
 /// Set in a spooled token whose label counts for the loss; no vocabulary has so many ids.
 pub const LOSS: u32 = 1 << 31;
@@ -43,8 +45,8 @@ pub struct Fragment {
     pub start: u32,
     /// Index of its input.
     pub input: u32,
-    /// Whether the document goes on after it (in another fragment, or cut off).
-    pub cut: bool,
+    /// [`Segment::CUT`] where the document goes on after it (in another fragment, or cut off), and marks.
+    pub flags: u8,
     /// How many of its tokens have [`END_LABEL`].
     pub end_labels: u32,
 }
@@ -57,14 +59,15 @@ const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 impl Fragment {
     fn to_record(self) -> Record {
         let pair = |halves: [u32; 2]| bytemuck::cast::<[u32; 2], u64>(halves); // little-endian: low, high
-        let rest = self.end_labels << 1 | u32::from(self.cut); // fewer than tokens, of which none has 2^31
+        let rest = self.end_labels << 8 | u32::from(self.flags); // fewer than tokens of a row, at most 2^24
         [self.item, pair([self.length, self.start]), pair([self.input, rest])]
     }
 
     fn from_record([item, lengths, input]: Record) -> Self {
         let halves = |pair: u64| bytemuck::cast::<u64, [u32; 2]>(pair); // little-endian: low, high
         let ([length, start], [input, rest]) = (halves(lengths), halves(input));
-        Self { item, length, start, input, cut: rest & 1 != 0, end_labels: rest >> 1 }
+        let [flags, ..] = rest.to_le_bytes();
+        Self { item, length, start, input, flags, end_labels: rest >> 8 }
     }
 }
 
@@ -343,7 +346,7 @@ mod tests {
     type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
     fn fragment(item: u64, length: u32) -> Fragment {
-        Fragment { item, length, start: 0, input: 0, cut: false, end_labels: 3 }
+        Fragment { item, length, start: 0, input: 0, flags: 9, end_labels: 3 }
     }
 
     #[test]

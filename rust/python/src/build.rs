@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apollo_pack_core::file::Dedup;
+use apollo_pack_core::file::{Dedup, Fate};
 use apollo_pack_core::leakage::{self, LeakRules, Unit};
 use apollo_pack_core::pipeline::{
     self as core, BuildConfig, Choices, Monitor, OnError, Overflow, SpecialMode, TemplateChoice,
@@ -51,13 +51,18 @@ struct Settings {
     shard_size: Option<u64>,
     check_encoder: Option<u32>,
     dedup: String,
+    near_threshold: f64,
+    duplicates: String,
     decontaminate: Vec<PathBuf>,
+    leaks: String,
     leak_unit: String,
     leak_run: Option<usize>,
     leak_question: Option<usize>,
     leak_fold: bool,
     force: bool,
 }
+
+const FATES: &[(&str, Fate)] = &[("drop", Fate::Drop), ("mark", Fate::Mark)];
 
 /// What a name stands for, where one is given.
 fn choose_if<T: Copy>(setting: &str, name: Option<String>, choices: &[(&str, T)]) -> PyResult<Option<T>> {
@@ -67,6 +72,7 @@ fn choose_if<T: Copy>(setting: &str, name: Option<String>, choices: &[(&str, T)]
 impl Settings {
     fn into_config(self) -> PyResult<BuildConfig> {
         let leak_rules = leak_rules(&self.leak_unit, self.leak_run, self.leak_question, self.leak_fold)?;
+        let found = choose("duplicates", &self.duplicates, FATES)?;
         let recipe = self.recipe.map_or(Ok(Recipe::default()), |recipe| Recipe::load(&recipe));
         let order = [Order::Corpus, Order::Shuffle, Order::Priority, Order::Proportions];
         let given = Choices {
@@ -125,7 +131,16 @@ impl Settings {
             temp_dir: self.temp_dir,
             shard_size: self.shard_size,
             check_encoder: self.check_encoder,
-            dedup: choose("dedup", &self.dedup, &[("off", Dedup::Off), ("exact", Dedup::Exact)])?,
+            dedup: choose(
+                "dedup",
+                &self.dedup,
+                &[
+                    ("off", None),
+                    ("exact", Some(Dedup { near: None, found })),
+                    ("near", Some(Dedup { near: Some(self.near_threshold), found })),
+                ],
+            )?,
+            leaks: choose("leaks", &self.leaks, FATES)?,
             decontaminate: self.decontaminate,
             leak_rules,
             force: self.force,

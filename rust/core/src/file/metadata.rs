@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Segment;
 use crate::leakage::{BenchmarkFile, LeakRules};
-use crate::ledger::Ledger;
+use crate::ledger::{DropReason, Ledger};
 use crate::plan::{Order, Packing};
 use crate::recipe::Recipe;
 use crate::render::Template;
@@ -39,10 +39,10 @@ pub struct Metadata {
     pub order: Order,
     /// The seed of the order.
     pub seed: u64,
-    /// Which items were kept out because others before them say the same.
-    #[serde(default, skip_serializing_if = "Dedup::is_off")]
-    pub dedup: Dedup,
-    /// What was kept out because a benchmark has it, if anything was.
+    /// How duplicates were looked for, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup: Option<Dedup>,
+    /// How questions of benchmarks were looked for, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decontamination: Option<Decontamination>,
     /// The recipe, where one was asked for.
@@ -88,30 +88,60 @@ impl Metadata {
     }
 }
 
-/// Which items are kept out because others before them say the same.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dedup {
-    /// None.
-    #[default]
-    Off,
-    /// Those with the same texts, but for Unicode normalization (NFC) and the amount of white space.
-    Exact,
+/// How items are looked for that others before them make needless, and what becomes of them.
+///
+/// Exact duplicates have the same texts, but for Unicode normalization (NFC) and the amount of white space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Dedup {
+    /// The similarity from which on an item is a near-duplicate; only exact ones are looked for without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<f64>,
+    /// What became of them.
+    pub found: Fate,
 }
 
-impl Dedup {
-    #[allow(clippy::trivially_copy_pass_by_ref)] // as serde wants it
-    fn is_off(&self) -> bool {
-        *self == Self::Off
+/// What becomes of items that leak, or are duplicates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// They are kept out of the rows.
+    #[default]
+    Drop,
+    /// They are in the rows; ledger and segments say which they are.
+    Mark,
+}
+
+impl Fate {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Mark => "mark",
+        }
     }
 }
 
-/// What was kept out because a benchmark has it.
+impl Metadata {
+    /// The marks that its segments may bear.
+    pub(crate) fn marks(&self) -> u8 {
+        let dedup = self.dedup.filter(|dedup| dedup.found == Fate::Mark);
+        let leaks = self.decontamination.as_ref().is_some_and(|found| found.found == Fate::Mark);
+        let mark = |reason: DropReason, found: bool| if found { Segment::mark(reason) } else { 0 };
+        mark(DropReason::Leaked, leaks)
+            | mark(DropReason::Duplicate, dedup.is_some())
+            | mark(DropReason::NearDuplicate, dedup.is_some_and(|dedup| dedup.near.is_some()))
+    }
+}
+
+/// How questions of benchmarks are looked for, and what becomes of items that hold one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decontamination {
     /// What counted as leaked.
     #[serde(flatten)]
     pub rules: LeakRules,
+    /// What became of it.
+    pub found: Fate,
     /// The files of the benchmarks.
     pub benchmarks: Vec<BenchmarkFile>,
 }

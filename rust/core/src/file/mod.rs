@@ -11,7 +11,8 @@
 //!             segment_starts     U32 [segments]       token of its document with which it begins
 //!             segment_epochs     U32 [segments]
 //!             label_values       U32 [exceptions]     the label where it is not the token itself
-//!             segment_flags      U8  [segments]       1: document goes on after it, 2: began before it
+//!             segment_flags      U8  [segments]       1: document goes on after it, 2: began before it, 4: leaks,
+//!                                                     8: duplicate, 16: near-duplicate
 //!             loss_mask          U8  [rows, seq_len / 8]   a bit a token, lowest first
 //!             metadata           U8  [n]              JSON, padded with spaces
 //!             checksums          U64 [blocks]         XXH3-64 of every block before them
@@ -40,7 +41,7 @@ mod writer;
 pub use index::{INDEX_SUFFIX, MAX_SHARDS};
 pub(crate) use index::{Index, ShardFile, index_name, is_index, shard_name};
 pub use layout::HEADER_BYTES;
-pub use metadata::{Decontamination, Dedup, InputRecord, Metadata, ShardOf, Totals};
+pub use metadata::{Decontamination, Dedup, Fate, InputRecord, Metadata, ShardOf, Totals};
 pub use reader::{PackedFile, SegmentRecord};
 pub use set::PackedSet;
 pub(crate) use set::Spans;
@@ -49,6 +50,8 @@ pub use verify::{Verified, verify};
 pub use writer::{FileSize, FileWriter, RowBlock, RowWriter, WrittenFile};
 
 use serde::Serialize;
+
+use crate::ledger::DropReason;
 
 /// Version of the format.
 pub const FORMAT_VERSION: u32 = 1;
@@ -66,7 +69,7 @@ pub struct Segment {
     pub epoch: u32,
     /// Token of its document with which it begins.
     pub start: u32,
-    /// [`Segment::CUT`] and [`Segment::CONTINUED`].
+    /// [`Segment::CUT`], [`Segment::CONTINUED`], and marks.
     pub flags: u8,
 }
 
@@ -75,6 +78,20 @@ impl Segment {
     pub const CUT: u8 = 1;
     /// The document began before the segment.
     pub const CONTINUED: u8 = 2;
+
+    /// What is found of documents, and marked where they are not dropped for it.
+    pub const MARKS: [(DropReason, u8); 3] =
+        [(DropReason::Leaked, 4), (DropReason::Duplicate, 8), (DropReason::NearDuplicate, 16)];
+
+    /// The mark for a reason, if there is one.
+    pub(crate) fn mark(reason: DropReason) -> u8 {
+        Self::MARKS.iter().find(|(marked, _)| *marked == reason).map_or(0, |(_, mark)| *mark)
+    }
+
+    /// The reasons that some flags mark.
+    pub(crate) fn marked(flags: u8) -> impl Iterator<Item = DropReason> {
+        Self::MARKS.into_iter().filter(move |(_, mark)| flags & mark != 0).map(|(reason, _)| reason)
+    }
 }
 
 /// The hash of a row's content: its tokens, its mask, and for each segment the fields of [`Segment`],

@@ -15,6 +15,7 @@ use super::metadata::{InputRecord, Metadata};
 use super::storage::{Access, Storage};
 use super::{FORMAT_VERSION, Segment};
 use crate::error::{Error, Result};
+use crate::ledger::DropReason;
 
 /// An open packed file.
 ///
@@ -49,6 +50,8 @@ pub struct SegmentRecord {
     pub continued: bool,
     /// The document goes on after the segment.
     pub cut: bool,
+    /// What was found of the document, where that is marked and not dropped.
+    pub marks: Vec<DropReason>,
 }
 
 impl PackedFile {
@@ -226,6 +229,7 @@ impl PackedFile {
                 document_start: segment.start,
                 continued: segment.flags & Segment::CONTINUED != 0,
                 cut: segment.flags & Segment::CUT != 0,
+                marks: Segment::marked(segment.flags).collect(),
             });
             start = segment.end;
         }

@@ -124,6 +124,9 @@ impl Row<'_> {
             if (segment.flags & Segment::CONTINUED != 0) != (segment.start > 0) {
                 return Err("a segment's flags contradict its start");
             }
+            if segment.flags & !(Segment::CUT | Segment::CONTINUED | metadata.marks()) != 0 {
+                return Err("a segment bears a mark that its file does not speak of");
+            }
             let end = segment.end as usize;
             if tokens[column..end].iter().any(|token| *token >= vocab_size) {
                 return Err("a token is not in the vocabulary");

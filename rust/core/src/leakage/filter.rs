@@ -1,82 +1,109 @@
-//! A filter over short stretches of bytes that says quickly where a search is not worth it.
+//! A filter over short stretches of text that says quickly where a search is not worth it.
+
+use std::ops::Range;
+
+use super::memory::Numbers;
+use super::units::Unit;
+use crate::encode::ask_for;
+use crate::error::Result;
 
 /// Bits of the filter for each entry: about one stretch in two hundred passes that was not put in.
 const BITS_AN_ENTRY: usize = 16;
 
 /// How many places are asked for at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
-/// The widest stretch: wider ones would tell no better, and leave less room between those that are looked at.
-const WIDEST: usize = 64;
-
-/// Looks at stretches of `width` bytes, at the first character of every `step` bytes of a text.
+/// Looks at stretches of `width` units, at every `step`-th unit of a text.
 ///
-/// A stretch of at least `least` bytes that begins with a character holds one of those looked at whole, wherever it
-/// stands: the next place that is looked at is at the most `step + 2` bytes after its beginning (three bytes may pass
-/// until a character begins), and `step + 2 + width <= least`. Where `least` leaves no room for that, every character
-/// is looked at, the one at the beginning of the stretch too.
+/// A stretch of `width + step - 1` units holds one of those whole, wherever it begins: the next place that is looked at
+/// is at most `step - 1` units further on. So all stretches of a benchmark are put in, and few of a text are looked up.
 ///
 /// The filter is a blocked Bloom filter (Putze, Sanders, Singler 2007) of one word an entry.
 #[derive(Debug)]
 pub(super) struct Filter {
+    unit: Unit,
     width: usize,
     step: usize,
-    words: Vec<u64>,
+    words: Numbers,
 }
 
 impl Filter {
-    /// For stretches of at least `least` bytes, with room for `entries`.
-    pub(super) fn new(least: usize, entries: usize) -> Self {
-        let width = least.div_ceil(2).clamp(1, WIDEST);
-        let step = least.saturating_sub(width + 2).max(1);
+    /// For stretches of at least `least` units, with room for `entries`.
+    pub(super) fn new(unit: Unit, least: usize, entries: usize) -> Result<Self> {
         let words = (entries * BITS_AN_ENTRY).div_ceil(64).clamp(1, u32::MAX as usize);
-        Self { width, step, words: vec![0; words] }
+        let width = Self::width(least);
+        let step = (least + 1).saturating_sub(width).max(width);
+        Ok(Self { unit, width, step, words: Numbers::new(words)? })
     }
 
-    /// The places of a stretch, from its beginning, of which one is looked at wherever it stands.
-    pub(super) fn reach(&self) -> usize {
-        self.step + 2
+    /// The units of what is looked at: all of a text, but for one in `least` at most.
+    pub(super) fn width(least: usize) -> usize {
+        least.div_ceil(2).max(1)
     }
 
-    /// Bytes of what is looked at.
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Puts in what begins at `at`, if it is wide enough.
-    pub(super) fn insert(&mut self, bytes: &[u8], at: usize) {
-        if let Some(stretch) = bytes.get(at..at + self.width) {
-            let (word, bits) = self.place(hash(stretch));
+    /// Puts in what begins at each unit of a text, and is wide enough.
+    pub(super) fn insert(&mut self, text: &[u8]) {
+        let (mut start, mut after) = (0, self.unit.skip(text, 0, self.width));
+        while let Some(next) = after {
+            let (word, bits) = self.place(hash(&text[start..next - self.unit.gap()]));
             self.words[word] |= bits;
+            start = self.unit.skip(text, start, 1).unwrap_or(text.len());
+            after = self.unit.skip(text, next, 1);
         }
     }
 
-    /// Hands on each place of a text that is looked at, and whether what begins there may have been put in.
-    ///
+    /// Hands on each stretch of a text that is looked at, and whether it may have been put in; until `each` says that it
+    /// is enough.
+    #[inline]
+    pub(super) fn scan(&self, text: &[u8], each: impl FnMut(Range<usize>, bool) -> bool) {
+        self.scan_every(self.step, text, each);
+    }
+
+    /// Whether a text may hold all stretches of one of at least `width + step - 1` units: whether enough pass one after
+    /// the other, when four times as many are looked at. That is so of few of the texts in which one passes.
+    pub(super) fn may_hold(&self, text: &[u8]) -> bool {
+        let step = (self.step / 4).max(1);
+        let (wanted, mut in_a_row) = (self.step / step, 0);
+        self.scan_every(step, text, |_, passes| {
+            in_a_row = if passes { in_a_row + 1 } else { 0 };
+            in_a_row < wanted
+        });
+        in_a_row == wanted
+    }
+
     /// The filter is larger than caches are: many places are asked for at once, so that they are waited for together.
     #[inline]
-    pub(super) fn scan(&self, text: &[u8], mut each: impl FnMut(usize, bool)) {
-        let mut places = [(0, 0, 0); AT_ONCE];
-        let mut at = 0;
-        loop {
+    fn scan_every(&self, step: usize, text: &[u8], mut each: impl FnMut(Range<usize>, bool) -> bool) {
+        let mut places = [(0, 0, 0, 0); AT_ONCE];
+        let words: &[u64] = &self.words;
+        let mut next = Some(0);
+        while next.is_some() {
             let mut count = 0;
             while count < AT_ONCE
-                && let Some(stretch) = text.get(at..at + self.width)
+                && let Some(at) = next
             {
-                let (word, bits) = self.place(hash(stretch));
-                places[count] = (at, word, bits);
+                let Some(after) = self.unit.skip(text, at, self.width) else {
+                    next = None;
+                    break;
+                };
+                let end = after - self.unit.gap();
+                let (word, bits) = self.place(hash(&text[at..end]));
+                ask_for(words, word);
+                places[count] = (at, end, word, bits);
                 count += 1;
-                at = next_character(text, at + self.step);
+                next = match step.checked_sub(self.width) {
+                    Some(more) => self.unit.skip(text, after, more),
+                    None => self.unit.skip(text, at, step),
+                };
             }
             let mut passed = 0u64;
-            for (i, (_, word, bits)) in places[..count].iter().enumerate() {
-                passed |= u64::from(self.words[*word] & bits == *bits) << i;
+            for (i, (_, _, word, bits)) in places[..count].iter().enumerate() {
+                passed |= u64::from(words[*word] & bits == *bits) << i;
             }
-            for (i, (at, ..)) in places[..count].iter().enumerate() {
-                each(*at, passed >> i & 1 == 1);
-            }
-            if count < AT_ONCE {
-                return;
+            for (i, (at, end, ..)) in places[..count].iter().enumerate() {
+                if !each(*at..*end, passed >> i & 1 == 1) {
+                    return;
+                }
             }
         }
     }
@@ -89,34 +116,39 @@ impl Filter {
     }
 }
 
-/// The first byte from `at` on with which a character begins.
-#[inline]
-pub(super) fn next_character(text: &[u8], mut at: usize) -> usize {
-    while text.get(at).is_some_and(|byte| byte & 0xC0 == 0x80) {
-        at += 1;
-    }
-    at
-}
-
-/// Folds eight bytes at a time by multiplication to 128 bits, as wyhash does.
+/// Folds sixteen bytes at a time by multiplication to 128 bits, as wyhash does.
 #[inline]
 pub(super) fn hash(bytes: &[u8]) -> u64 {
+    const KEYS: [u64; 3] = [0xA076_1D64_78BD_642F, 0xE703_7ED1_A0B4_28DB, 0x8EBC_6AF0_9C88_C6E3];
     let mut state = bytes.len() as u64 ^ 0x9E37_79B9_7F4A_7C15;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        state = fold(state ^ u64::from_le_bytes(*word), 0xA076_1D64_78BD_642F);
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    for pair in pairs {
+        let [low, high] = halves(*pair);
+        state = fold(state ^ low ^ KEYS[0], high ^ KEYS[1]);
     }
     if !rest.is_empty() {
-        let mut last = [0; 8];
+        let mut last = [0; 16];
         last[..rest.len()].copy_from_slice(rest);
-        state = fold(state ^ u64::from_le_bytes(last), 0xE703_7ED1_A0B4_28DB);
+        let [low, high] = halves(last);
+        state = fold(state ^ low ^ KEYS[1], high ^ KEYS[0]);
     }
-    fold(state, 0x8EBC_6AF0_9C88_C6E3)
+    fold(state, KEYS[2])
 }
 
 #[inline]
-#[allow(clippy::cast_possible_truncation)] // both halves are wanted
+fn halves(pair: [u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(pair);
+    [low(both), low(both >> 64)]
+}
+
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    (product as u64) ^ (product >> 64) as u64
+    low(product) ^ low(product >> 64)
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // what is above is taken by who shifts
+fn low(both: u128) -> u64 {
+    both as u64
 }

@@ -9,12 +9,13 @@
 //! Units are characters (64 of them by default, as Apollo's paper has it) or words (13, as GPT-3's has it). Nothing is
 //! sampled and no hash is trusted: what is found stands in both texts, and what stands in both is found.
 //!
-//! A filter looks at every thirtieth byte of a text or so ([`filter`]); what passes it is looked up, unit by unit, in a
-//! table of all runs of the benchmark ([`windows`]) or in its sorted questions ([`questions`]). The table takes about
-//! twenty bytes a character of the benchmark.
+//! A filter looks at every 33rd character of a text ([`filter`]); where it lets something pass, texts are looked up, unit
+//! by unit, in a table of all runs of the benchmark ([`windows`]) or by the beginnings of its questions ([`questions`]).
+//! Filter and table take some twenty bytes a character of the benchmark.
 
 mod benchmark;
 mod filter;
+mod memory;
 mod questions;
 mod scan;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use benchmark::BenchmarkFile;
 pub use scan::{FoundLeak, LeakCount, LeakReport, find_leaks};
 pub use units::Unit;
+pub(crate) use units::push_words;
 
 use crate::error::{Error, Result};
 use crate::read::Item;
@@ -121,7 +123,7 @@ impl Leakage {
         rules.validate()?;
         let mut found = BTreeMap::new();
         let files = benchmark::read_benchmarks(paths, |question, file, item| {
-            let prepared = rules.unit.prepare(question, rules.fold).text;
+            let prepared = rules.unit.prepare(question, rules.fold, false).text;
             let question = prepared.trim();
             if !question.is_empty() && !found.contains_key(question) {
                 found.insert(question.to_owned(), (file, item));
@@ -138,8 +140,8 @@ impl Leakage {
         let questions = Questions::new(found.keys().map(String::as_str))
             .ok_or_else(|| Error::Config("the benchmarks are larger than 4 GB; name fewer of them".into()))?;
         let origins = found.into_values().collect();
-        let whole = WholeQuestions::new(rules.unit, rules.question, &questions);
-        let windows = Windows::new(rules.unit, rules.run, &questions);
+        let whole = WholeQuestions::new(rules.unit, rules.question, rules.run, &questions)?;
+        let windows = Windows::new(rules.unit, rules.run, &questions)?;
         Ok(Self { rules, files, questions, origins, whole, windows })
     }
 
@@ -183,25 +185,36 @@ impl Leakage {
     /// What an item leaks: the first whole question in it, else the first run.
     #[must_use]
     pub fn find(&self, item: &Item) -> Option<Leak> {
-        let texts: Vec<_> = item.texts().iter().map(|text| self.prepare(text)).collect();
-        let mut turns = texts.iter().enumerate();
-        let question = turns.find_map(|(turn, text)| {
-            let (range, question) = self.whole.find(text, &self.questions)?;
-            let shared = 0..range.len();
-            Some(Leak { kind: LeakKind::Question, turn, text: range, question, shared })
-        });
-        question.or_else(|| texts.iter().enumerate().find_map(|(turn, text)| self.run(turn, &text.text)))
+        let mut first_run = None;
+        for (turn, text) in item.texts().iter().enumerate() {
+            let text = self.prepare(text);
+            let run = self.windows.find(text.text.as_bytes(), &self.questions);
+            if let Some((range, question)) =
+                self.whole.find(&text, run.map(|(start, ..)| start), &self.questions)
+            {
+                let shared = 0..range.len();
+                return Some(Leak { kind: LeakKind::Question, turn, text: range, question, shared });
+            }
+            if let (None, Some(run)) = (&first_run, run) {
+                first_run = Some(self.as_far_as_it_goes(turn, text.text.as_bytes(), run));
+            }
+        }
+        first_run
     }
 
     /// A text of an item as it is compared.
     fn prepare<'a>(&self, text: &'a str) -> Prepared<'a> {
-        self.rules.unit.prepare(text, self.rules.fold)
+        self.rules.unit.prepare(text, self.rules.fold, self.whole.asks_for_lines())
     }
 
-    /// The first run that a text shares with a question, as far as it goes.
-    fn run(&self, turn: usize, text: &str) -> Option<Leak> {
-        let text = text.as_bytes();
-        let (mut start, mut end, place) = self.windows.find(text, &self.questions)?;
+    /// A run that a text shares with a question, made as long as it is: from where to where in the text, and where in
+    /// the questions.
+    fn as_far_as_it_goes(
+        &self,
+        turn: usize,
+        text: &[u8],
+        (mut start, mut end, place): (usize, usize, usize),
+    ) -> Leak {
         let question = self.questions.at(place);
         let span = self.questions.span(question);
         let words = &self.questions.bytes()[span.clone()];
@@ -222,6 +235,6 @@ impl Leakage {
             (end, shared_end) = (end - 1, shared_end - 1);
         }
         let (text, shared) = (start..end, shared_start..shared_end);
-        Some(Leak { kind: LeakKind::Run, turn, text, question, shared })
+        Leak { kind: LeakKind::Run, turn, text, question, shared }
     }
 }

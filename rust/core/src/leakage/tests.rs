@@ -9,7 +9,7 @@ use super::{LeakKind, LeakRules, Leakage, Unit};
 use crate::read::Item;
 
 fn leakage(questions: &[String], rules: LeakRules) -> Option<Leakage> {
-    let prepare = |text: &String| rules.unit.prepare(text, rules.fold).text.trim().to_owned();
+    let prepare = |text: &String| rules.unit.prepare(text, rules.fold, true).text.trim().to_owned();
     let found: BTreeMap<_, _> = questions
         .iter()
         .map(prepare)
@@ -32,14 +32,14 @@ fn holds(text: &[String], part: &[String]) -> bool {
 
 fn oracle(questions: &[String], texts: &[String], rules: LeakRules) -> Option<LeakKind> {
     let LeakRules { unit, run, question: least, fold } = rules;
-    let ready = |text: &str| unit.prepare(text, fold).text.trim().to_owned();
+    let ready = |text: &str| unit.prepare(text, fold, false).text.trim().to_owned();
     let questions: Vec<_> = questions.iter().map(|question| units(unit, &ready(question))).collect();
     let (mut whole, mut runs) = (false, false);
     for text in texts {
         let lines: Vec<_> =
             text.split('\n').chain([text.as_str()]).map(|line| units(unit, &ready(line))).collect();
         // As it stands: what is around it does not count as a match of a question that has been trimmed.
-        let content = units(unit, &unit.prepare(text, fold).text);
+        let content = units(unit, &unit.prepare(text, fold, true).text);
         for question in questions.iter().filter(|question| !question.is_empty()) {
             whole |= question.len() >= least && holds(&content, question) || lines.contains(question);
             runs |= question.windows(run).any(|window| holds(&content, window));
@@ -54,7 +54,7 @@ fn compare(questions: &[String], texts: &[String], rules: LeakRules) -> Result<(
     let found = leakage.find(&item);
     prop_assert_eq!(found.as_ref().map(|leak| leak.kind), oracle(questions, texts, rules));
     if let Some(leak) = found {
-        let text = rules.unit.prepare(&texts[leak.turn], rules.fold).text;
+        let text = rules.unit.prepare(&texts[leak.turn], rules.fold, true).text;
         let question = leakage.question(leak.question);
         prop_assert_eq!(&text[leak.text.clone()], &question[leak.shared.clone()]);
         match leak.kind {

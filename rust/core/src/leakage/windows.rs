@@ -1,11 +1,13 @@
 //! Every stretch of so many units of the benchmark, to be found in one step.
 
 use super::filter::Filter;
+use super::memory::Numbers;
 use super::questions::Questions;
 use super::units::Unit;
+use crate::error::Result;
 
 /// No stretch.
-const EMPTY: u64 = u64::MAX;
+const EMPTY: u64 = 0;
 
 /// Base of the rolling hash: any odd number with bits all over.
 const BASE: u64 = 0x2545_F491_4F6C_DD1D;
@@ -18,26 +20,28 @@ pub(super) struct Windows {
     units: usize,
     /// What a stretch of text may hold; see [`Windows::find`].
     filter: Filter,
-    /// High half: of the hash; low half: byte of the questions at which the stretch begins. Searched from the place
+    /// High half: of the hash; low half: byte of the questions at which the stretch begins, plus one. Searched from the place
     /// the hash names to the first that is empty; a third at least is.
-    slots: Vec<u64>,
+    slots: Numbers,
     count: usize,
 }
 
 impl Windows {
-    pub(super) fn new(unit: Unit, units: usize, questions: &Questions) -> Self {
+    pub(super) fn new(unit: Unit, units: usize, questions: &Questions) -> Result<Self> {
         let bytes = questions.bytes();
-        let mut places = 0;
+        let (mut places, mut entries) = (0, 0);
         for question in questions.spans() {
             let found = unit.count(&bytes[question]);
-            places += (found + 1).saturating_sub(units);
+            if found >= units {
+                places += found + 1 - units;
+                entries += found + 1 - Filter::width(units);
+            }
         }
-        let characters = Unit::Characters.count(bytes);
         let mut windows = Self {
             unit,
             units,
-            filter: Filter::new(unit.least_bytes(units), if places == 0 { 0 } else { characters }),
-            slots: vec![EMPTY; (places + places / 2 + 1).next_power_of_two()],
+            filter: Filter::new(unit, units, entries)?,
+            slots: Numbers::new((places + places / 2 + 1).next_power_of_two())?,
             count: 0,
         };
         let mut rolling = Rolling::new(unit, units);
@@ -46,17 +50,13 @@ impl Windows {
             if unit.count(text) < units {
                 continue;
             }
-            let mut at = 0;
-            while at < text.len() {
-                windows.filter.insert(text, at);
-                at = super::filter::next_character(text, at + 1);
-            }
+            windows.filter.insert(text);
             rolling.each(text, |start, end, hash| {
                 windows.insert(questions, question.start + start, end - start, hash);
                 None::<()>
             });
         }
-        windows
+        Ok(windows)
     }
 
     /// How many different ones there are.
@@ -73,19 +73,19 @@ impl Windows {
             return None;
         }
         let (mut start, mut hit, mut found) = (0, false, None);
-        let mut rolling = Rolling::new(self.unit, self.units);
-        self.filter.scan(text, |at, passes| {
+        self.filter.scan(text, |stretch, passes| {
             if passes {
                 hit = true;
             } else {
-                if hit && found.is_none() {
-                    found = self.search(text, start, at + self.filter.width() - 1, questions, &mut rolling);
+                if hit {
+                    found = self.search(text, start, stretch.end - 1, questions);
                 }
-                (start, hit) = (at + 1, false);
+                (start, hit) = (stretch.start + 1, false);
             }
+            found.is_none()
         });
         if hit && found.is_none() {
-            found = self.search(text, start, text.len(), questions, &mut rolling);
+            found = self.search(text, start, text.len(), questions);
         }
         found
     }
@@ -97,16 +97,15 @@ impl Windows {
         mut start: usize,
         end: usize,
         questions: &Questions,
-        rolling: &mut Rolling,
     ) -> Option<(usize, usize, usize)> {
         while start < end && !self.unit.begins(text, start) {
             start += 1;
         }
         let region = text.get(start..end)?;
-        if region.len() < self.unit.least_bytes(self.units) || self.unit.count(region) < self.units {
+        if region.len() < self.unit.least_bytes(self.units) || !self.filter.may_hold(region) {
             return None;
         }
-        rolling.each(region, |from, to, hash| {
+        Rolling::new(self.unit, self.units).each(region, |from, to, hash| {
             let (from, to) = (start + from, start + to);
             // The last unit may go on after the region.
             let whole = text.get(to).is_none_or(|byte| byte & 0xC0 != 0x80) && self.unit.ends_at(text, to);
@@ -120,7 +119,7 @@ impl Windows {
     }
 
     /// Where in the questions the stretch stands, or the slot in which that is to be written.
-    fn slot(&self, hash: u64, stretch: &[u8], questions: &Questions) -> Result<usize, usize> {
+    fn slot(&self, hash: u64, stretch: &[u8], questions: &Questions) -> std::result::Result<usize, usize> {
         let last = self.slots.len() - 1;
         let mut slot = usize::try_from(hash).unwrap_or(0) & last;
         loop {
@@ -129,7 +128,7 @@ impl Windows {
                 return Err(slot);
             }
             if found >> 32 == hash >> 32 {
-                let at = usize::try_from(found & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+                let at = usize::try_from(found & u64::from(u32::MAX)).unwrap_or(0).saturating_sub(1);
                 let bytes = questions.bytes();
                 let same = bytes.get(at..at + stretch.len()) == Some(stretch);
                 if same && self.unit.ends_at(bytes, at + stretch.len()) {
@@ -142,7 +141,7 @@ impl Windows {
 
     fn insert(&mut self, questions: &Questions, at: usize, length: usize, hash: u64) {
         let Err(slot) = self.slot(hash, &questions.bytes()[at..at + length], questions) else { return };
-        self.slots[slot] = hash >> 32 << 32 | at as u64;
+        self.slots[slot] = hash >> 32 << 32 | (at as u64 + 1);
         self.count += 1;
     }
 }
@@ -169,7 +168,7 @@ impl Rolling {
         let (mut at, mut hash, mut slot, mut seen) = (0, 0u64, 0, 0);
         while at < text.len() {
             let (end, next) = self.unit.ends(text, at);
-            let value = super::filter::hash(&text[at..end]);
+            let value = self.unit.value(&text[at..end]);
             let out = if seen < self.units { 0 } else { self.ring[slot].1 };
             hash = hash.wrapping_mul(BASE).wrapping_add(value).wrapping_sub(out.wrapping_mul(self.power));
             self.ring[slot] = (at, value);

@@ -11,7 +11,7 @@ use super::monitor::{Monitor, Stage};
 use super::survey::mixed_kinds;
 use crate::discover::{Input, Kind};
 use crate::error::{Error, Result};
-use crate::file::{InputRecord, PackedSet};
+use crate::file::{InputRecord, PackedSet, Segment};
 use crate::ledger::{DropReason, Entry, Ledger};
 use crate::read::{Batch, Position, Reading, parse_item, read_batches};
 use crate::recipe::Chosen;
@@ -40,6 +40,7 @@ struct Place {
     column: u32,
     end: u32,
     row: usize,
+    flags: u8,
 }
 
 /// Compares `rows` rows, spread over the file, or all (`None`) with their corpus. All of the corpus is read and its
@@ -88,6 +89,9 @@ pub fn check_against(
         config: &config,
         treatments: &treatments,
         documents: DocumentEncoder::new(&tokenizer, &treatments, &config),
+        known_marks: metadata.marks()
+            & !if benchmarks.is_empty() { Segment::mark(DropReason::Leaked) } else { 0 },
+        marks: 0,
         exclude,
         complete,
         places: places.iter().peekable(),
@@ -130,7 +134,8 @@ fn places(set: &PackedSet, rows: Option<usize>) -> Result<Vec<Place>> {
         let (file, row_there) = set.locate(row)?;
         for segment in file.segments(row_there)? {
             let (input, item, epoch) = (segment.input, segment.item, segment.epoch);
-            places.push(Place { input, item, epoch, start: segment.start, column, end: segment.end, row });
+            let (start, end, flags) = (segment.start, segment.end, segment.flags);
+            places.push(Place { input, item, epoch, start, column, end, row, flags });
             column = segment.end;
         }
     }
@@ -153,6 +158,10 @@ struct Comparison<'a> {
     treatments: &'a [Treatment],
     documents: DocumentEncoder<'a>,
     exclude: Exclude,
+    /// The marks that can be compared: who compares some rows need not have the benchmarks.
+    known_marks: u8,
+    /// What was found of the last document, as flags of its segments.
+    marks: u8,
     /// Whether every item is encoded, or only those of the rows that are compared.
     complete: bool,
     places: std::iter::Peekable<std::slice::Iter<'a, Place>>,
@@ -219,11 +228,12 @@ impl Comparison<'_> {
             }
             let mut encoded = Encoded::default();
             let result = item.map(|item| {
-                let excluded = self.exclude.reason(number as usize, raw.index, &item);
-                if wanted && excluded.is_some() {
+                let found = self.exclude.find(number as usize, raw.index, &item);
+                if wanted && found.drop.is_some() {
                     return Err("it is to be kept out".into());
                 }
-                self.documents.encode(rule, raw.index, &item, excluded, &mut encoded)
+                self.marks = found.marks;
+                self.documents.encode(rule, raw.index, &item, found, &mut encoded)
             });
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
@@ -260,6 +270,10 @@ impl Comparison<'_> {
                 tokens[at] == expected & ID && counts == counted && ends == (expected & END_LABEL != 0)
             })
         });
+        if (place.flags ^ self.marks) & self.known_marks != 0 {
+            let problem = "not marked as it is to be";
+            return Err(self.set.differs(&format!("row {row}: {}, item {item}: {problem}", input.path)));
+        }
         if !same {
             return Err(self.set.differs(&format!(
                 "row {row}, columns {column} to {end}: not what {}, item {item}, comes to from token {start} on",

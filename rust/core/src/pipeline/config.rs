@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::choices::Choices;
+use super::duplicates::NEAR_THRESHOLDS;
 use crate::discover::Kind;
 use crate::encode::SpecialTokens;
 use crate::error::{Error, Result};
-use crate::file::{Dedup, Metadata};
+use crate::file::{Dedup, Fate, Metadata};
 use crate::leakage::{LeakRules, Unit};
 use crate::plan::{Order, Packing, times};
 use crate::read::MAX_ITEM_BYTES;
@@ -149,12 +150,14 @@ pub struct BuildConfig {
     pub shard_size: Option<u64>,
     /// How many documents the reference encodes as well; by default a few of large corpora.
     pub check_encoder: Option<u32>,
-    /// Which items are kept out because others before them say the same.
-    pub dedup: Dedup,
-    /// Benchmarks whose questions are kept out.
+    /// Whether items are looked for that others before them make needless, and what becomes of them.
+    pub dedup: Option<Dedup>,
+    /// Benchmarks whose questions are looked for.
     pub decontaminate: Vec<PathBuf>,
     /// What counts as such a question.
     pub leak_rules: LeakRules,
+    /// What becomes of items that hold one.
+    pub leaks: Fate,
     /// Whether an existing output is replaced.
     pub force: bool,
     /// What is taken of the corpus.
@@ -187,9 +190,10 @@ impl Default for BuildConfig {
             temp_dir: None,
             shard_size: None,
             check_encoder: None,
-            dedup: Dedup::Off,
+            dedup: None,
             decontaminate: Vec::new(),
             leak_rules: LeakRules::usual(Unit::Characters),
+            leaks: Fate::Drop,
             force: false,
             recipe: Recipe::default(),
             order_file: None,
@@ -277,6 +281,7 @@ impl BuildConfig {
             recipe: metadata.recipe.clone().unwrap_or_default(),
             dedup: metadata.dedup,
             leak_rules: metadata.decontamination.as_ref().map_or(other.leak_rules, |found| found.rules),
+            leaks: metadata.decontamination.as_ref().map_or(other.leaks, |found| found.found),
             ..other
         })
     }
@@ -287,6 +292,12 @@ impl BuildConfig {
             return Err(Error::Config(format!(
                 "seq_len must be a multiple of 8 between 8 and 16777216, not {seq_len}"
             )));
+        }
+        let near = self.dedup.and_then(|dedup| dedup.near);
+        if let Some(threshold) = near.filter(|threshold| !NEAR_THRESHOLDS.contains(threshold)) {
+            let (least, most) = (NEAR_THRESHOLDS.start(), NEAR_THRESHOLDS.end());
+            let problem = format!("near_threshold must be from {least} to {most}, not {threshold}");
+            return Err(Error::Config(problem));
         }
         if self.max_item_bytes == 0 {
             return Err(Error::Config("max_item_bytes must be at least 1".into()));

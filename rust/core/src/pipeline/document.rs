@@ -2,7 +2,9 @@
 
 use super::check::SamplePiece;
 use super::config::{BuildConfig, Overflow, SpecialMode, Treatment};
+use super::exclude::Finding;
 use crate::encode::{EncodeError, Session};
+use crate::file::Segment;
 use crate::ledger::{DropReason, Entry};
 use crate::plan::Packing;
 use crate::read::Item;
@@ -36,6 +38,8 @@ pub(super) struct DocumentEncoder<'a> {
     tokens: Vec<u32>,
     /// What the document at hand would have come to without cuts.
     whole: usize,
+    /// What was found of it, as flags of its segments.
+    marks: u8,
     /// The pieces of the document at hand, if it is to be checked.
     sample: Option<Vec<SamplePiece>>,
 }
@@ -77,6 +81,7 @@ impl<'a> DocumentEncoder<'a> {
             turn_away_specials: config.special_tokens == SpecialMode::Error,
             tokens: Vec::new(),
             whole: 0,
+            marks: 0,
             sample: None,
         }
     }
@@ -101,14 +106,14 @@ impl<'a> DocumentEncoder<'a> {
         self.tokens.clear();
     }
 
-    /// Appends what becomes of an item under a rule of the recipe, or of one that is `excluded`; the error says why it
+    /// Appends what becomes of an item of which something was found, under a rule of the recipe; the error says why it
     /// is a bad one.
     pub(super) fn encode(
         &mut self,
         rule: usize,
         index: u64,
         item: &Item,
-        excluded: Option<DropReason>,
+        found: Finding,
         out: &mut Encoded,
     ) -> Result<(), String> {
         if self.turn_away_specials {
@@ -128,14 +133,20 @@ impl<'a> DocumentEncoder<'a> {
                 false
             }
         };
-        if let Some(reason) = excluded {
+        let whole = self.whole as u64;
+        if let Some(reason) = found.drop {
             out.entry.items += 1;
-            out.entry.tokens += self.whole as u64;
-            out.entry.drop_item(reason, self.whole as u64);
+            out.entry.tokens += whole;
+            out.entry.drop_item(reason, whole);
             return Ok(());
         }
+        self.marks = found.marks;
+        let mark = |entry: &mut Entry| {
+            Segment::marked(found.marks).for_each(|reason| entry.mark_item(reason, whole));
+        };
         if by_turn {
             out.entry.items += 1;
+            mark(&mut out.entry);
             self.keep_all(index, out);
             return Ok(());
         }
@@ -149,6 +160,7 @@ impl<'a> DocumentEncoder<'a> {
             ));
         }
         out.entry.items += 1;
+        mark(&mut out.entry);
         out.entry.tokens += self.tokens.len() as u64;
         out.entry.trailing_questions += u64::from(trailing_question);
         let length = self.tokens.len();
@@ -189,7 +201,7 @@ impl<'a> DocumentEncoder<'a> {
                 length: u32::try_from(end - start).unwrap_or(u32::MAX),
                 start: u32::try_from(start).unwrap_or(u32::MAX),
                 input: 0,
-                cut: end < length,
+                flags: self.flags(end < length),
                 end_labels: 0,
             });
             out.tokens.extend_from_slice(tokens);
@@ -218,7 +230,7 @@ impl<'a> DocumentEncoder<'a> {
             length: length(self.tokens.len()),
             start: 0,
             input: 0,
-            cut,
+            flags: self.flags(cut),
             end_labels: length(end_labels),
         });
         out.tokens.extend_from_slice(&self.tokens);
@@ -229,6 +241,11 @@ impl<'a> DocumentEncoder<'a> {
         entry.items_kept += 1;
         entry.items_cut += u64::from(cut);
         entry.items_without_loss += u64::from(!self.tokens.iter().any(|token| token & LOSS != 0));
+    }
+
+    /// The flags of a fragment of the document at hand.
+    fn flags(&self, cut: bool) -> u8 {
+        self.marks | if cut { Segment::CUT } else { 0 }
     }
 
     /// Fills `self.tokens` with the document, masks included. Returns whether a question was cut off.
@@ -327,63 +344,4 @@ fn encode_piece(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(mask: &[bool], kept: usize, piece: usize) -> Encoded {
-        struct NoSession;
-        impl Session for NoSession {
-            fn encode(
-                &mut self,
-                _: &str,
-                _: &[std::ops::Range<usize>],
-                _: &mut Vec<u32>,
-            ) -> Result<(), crate::encode::EncodeError> {
-                Ok(())
-            }
-        }
-        let encoder = DocumentEncoder {
-            session: Box::new(NoSession),
-            ways: Vec::new(),
-            specials: Vec::new(),
-            bos_id: None,
-            eos_id: 0,
-            seq_len: 8,
-            packing: Packing::BestFit,
-            turn_away_specials: false,
-            tokens: mask.iter().zip(0..).map(|(counts, id)| if *counts { id | LOSS } else { id }).collect(),
-            whole: 0,
-            sample: None,
-        };
-        let mut out = Encoded::default();
-        out.entry.items = 1;
-        out.entry.tokens = mask.len() as u64;
-        encoder.cut(true, 0, kept, piece, &mut out);
-        out
-    }
-
-    #[test]
-    fn pieces_without_loss_are_dropped_and_counted() {
-        // The third piece is one token, which is the first of its segment and cannot count.
-        let mask: Vec<bool> = (0..17).map(|i| i > 3).collect();
-        let out = cut(&mask, 17, 8);
-        assert_eq!(
-            out.fragments.iter().map(|f| (f.start, f.length, f.cut)).collect::<Vec<_>>(),
-            [(0, 8, true), (8, 8, true)]
-        );
-        assert_eq!((out.entry.tokens_kept, out.entry.pieces_without_loss), (16, 1));
-        assert_eq!(out.entry.tokens_dropped[&DropReason::NoLoss], 1);
-        assert_eq!((out.entry.items_kept, out.entry.items_cut), (1, 1));
-    }
-
-    #[test]
-    fn a_truncated_document_without_loss_is_dropped_whole() {
-        let mask: Vec<bool> = (0..12).map(|i| i > 9).collect();
-        let out = cut(&mask, 8, 8);
-        assert!(out.fragments.is_empty());
-        assert_eq!(out.entry.tokens_dropped[&DropReason::NoLoss], 12);
-        assert_eq!((out.entry.items_kept, out.entry.tokens_truncated), (0, 0));
-        let whole = cut(&[false, true], 2, 8);
-        assert_eq!((whole.fragments.len(), whole.entry.items_cut, whole.fragments[0].cut), (1, 0, false));
-    }
-}
+mod tests;

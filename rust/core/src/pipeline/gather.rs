@@ -220,14 +220,16 @@ impl Filler<'_> {
                 segment[0] &= !LOSS; // nothing of its own document stands before it
             }
             let start = fragment.start + slice.start;
-            let cut = fragment.cut || slice.start + slice.length < fragment.length;
+            let cut = slice.start + slice.length < fragment.length;
             block.segments.push(Segment {
                 end: u32::try_from(end).unwrap_or(u32::MAX),
                 input: fragment.input,
                 item: fragment.item,
                 epoch: draws.epoch(slice.piece),
                 start,
-                flags: if cut { Segment::CUT } else { 0 } | if start > 0 { Segment::CONTINUED } else { 0 },
+                flags: fragment.flags
+                    | if cut { Segment::CUT } else { 0 }
+                    | if start > 0 { Segment::CONTINUED } else { 0 },
             });
             if fragment.end_labels > 0 {
                 let labelled = (column..).zip(segment.iter()).filter(|(_, token)| *token & END_LABEL != 0);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::disk::faults::{Fault, Faults};
-use crate::file::{Access, Dedup, PackedSet, verify};
+use crate::file::{Access, Dedup, Fate, PackedSet, verify};
 use crate::ledger::DropReason;
 use crate::plan::Order;
 use crate::recipe::Recipe;
@@ -206,7 +206,7 @@ fn with_a_recipe_and_items_kept_out_too() -> Outcome {
         threads: plain.threads,
         on_error: plain.on_error,
         max_item_bytes: plain.max_item_bytes,
-        dedup: Dedup::Exact,
+        dedup: Some(Dedup::default()),
         decontaminate: vec![benchmark.path().into()],
         force: true,
         ..config
@@ -297,9 +297,9 @@ fn other_settings_and_another_corpus_are_refused_unless_forced() -> Outcome {
     scene.config.seed = 8;
     assert!(message(scene.build(Faults::default())).contains("seed 7, not 8"));
     scene.config.seed = 7;
-    scene.config.dedup = Dedup::Exact;
+    scene.config.dedup = Some(Dedup { near: None, found: Fate::Mark });
     assert!(message(scene.build(Faults::default())).contains("dedup \"off\", not \"exact\""));
-    scene.config.dedup = Dedup::Off;
+    scene.config.dedup = None;
     scene.config.threads = Some(1);
     let first = scene.corpus().join("a_en.json");
     let added = scene.corpus().join("e_fr.json");

@@ -90,7 +90,7 @@ impl Worker<'_> {
         if let Some(problem) = kinds[input].and_then(|kind| mixed_kinds(kind, item.kind())) {
             return Err((0, problem));
         }
-        let excluded = exclude.reason(input, index, &item);
-        self.documents.encode(rules[input], index, &item, excluded, encoded).map_err(|problem| (0, problem))
+        let found = exclude.find(input, index, &item);
+        self.documents.encode(rules[input], index, &item, found, encoded).map_err(|problem| (0, problem))
     }
 }

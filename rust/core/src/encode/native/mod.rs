@@ -40,7 +40,9 @@ mod work;
 use std::sync::{Mutex, PoisonError};
 
 use model::{Model, Symbols};
+pub(crate) use normalize::{nfc, nfkc};
 use path::Path;
+pub(crate) use prefetch::ask_for;
 
 use super::{Encoder, Session, SpecialTokens};
 

@@ -30,6 +30,16 @@ pub(super) fn normalize<'a>(steps: &[Step], text: &'a str) -> Cow<'a, str> {
     text
 }
 
+/// The text in NFC.
+pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
+    normalize(&[Step::Nfc], text)
+}
+
+/// The text in NFKC.
+pub(crate) fn nfkc(text: &str) -> Cow<'_, str> {
+    normalize(&[Step::Nfkc], text)
+}
+
 fn replace(text: &str, from: &str, to: &str) -> Option<String> {
     let finder = memmem::Finder::new(from);
     let first = finder.find(text.as_bytes())?;

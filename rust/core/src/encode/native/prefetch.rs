@@ -7,7 +7,7 @@
 
 /// Asks for the cache line in which `words[at]` lies; does nothing where there is no such word.
 #[inline]
-pub(super) fn ask_for(words: &[u64], at: usize) {
+pub(crate) fn ask_for(words: &[u64], at: usize) {
     let Some(word) = words.get(at) else {
         return;
     };

@@ -2,6 +2,7 @@
 
 use crate::pipeline::config::{BuildConfig, Treatment};
 use crate::pipeline::document::{DocumentEncoder, Encoded};
+use crate::pipeline::exclude::Finding;
 use crate::read::{Batch, parse_item};
 use crate::tokenizer::Tokenizer;
 
@@ -38,7 +39,11 @@ impl<'a> TokenSample<'a> {
             let Some(item) = raw.bytes.and_then(|bytes| parse_item(bytes).ok()) else { continue };
             self.encoded.tokens.clear();
             self.encoded.fragments.clear();
-            if self.documents.encode(self.rule, raw.index, &item, None, &mut self.encoded).is_ok() {
+            if self
+                .documents
+                .encode(self.rule, raw.index, &item, Finding::default(), &mut self.encoded)
+                .is_ok()
+            {
                 self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
             }
         }
