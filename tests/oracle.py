@@ -361,6 +361,7 @@ class _Check:
             want = {**account, "source": key[0], "language": key[1], "loss_tokens": self.loss[key]}
             # Without a recipe nothing comes twice, and what has no loss is dropped.
             want |= dict.fromkeys(("items_repeated", "tokens_repeated", "items_without_loss"), 0)
+            want |= {"items_marked": {}, "tokens_marked": {}}  # and nothing is looked for
             got = found[key]
             dropped = sum(got["tokens_dropped"].values())
             assert got["items"] == got["items_kept"] + sum(got["items_dropped"].values())

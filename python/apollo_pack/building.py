@@ -117,7 +117,7 @@ def build(
             has the same texts, compared in NFC with white space as one space and none at the ends (letter
             case counts); ``"near"`` also finds a ``near-duplicate``, which says nearly the same as an item
             before it that is neither. Takes one more pass over the corpus, and for as long 64 bytes an item,
-            730 with ``"near"``. Items that the recipe's epochs leave out are ``not-drawn`` and the first of
+            550 with ``"near"``. Items that the recipe's epochs leave out are ``not-drawn`` and the first of
             nothing; limits, proportions and lists draw from what `dedup` and `decontaminate` leave
         near_threshold: the similarity from which on items are near-duplicates, from 0.5 to 1: shared runs of
             five words (NFKC, lower case, an ideograph is a word) among those of either, as MinHash with 128

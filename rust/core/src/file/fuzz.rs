@@ -8,7 +8,8 @@ use std::time::Instant;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::layout::{HEADER_BYTES, Layout, Shape, Tensor};
-use super::{Access, verify};
+use super::{Access, PackedSet, Segment, verify};
+use crate::ledger::DropReason;
 use crate::read::fuzz::{Random, fuzz_time};
 use crate::serve::{Column, Numbers, RowSet};
 
@@ -128,6 +129,21 @@ fn no_file_makes_it_panic() -> Outcome {
         taken += u32::from(use_it(&path, file.len()));
     }
     println!("{runs} files, {taken} of them taken");
+    Ok(())
+}
+
+#[test]
+fn a_mark_that_the_file_does_not_speak_of_is_refused() -> Outcome {
+    let mut file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/reader/small.bin"))?;
+    let layout = Layout::parse(&file[..HEADER_BYTES])?;
+    file[usize::try_from(layout.range(Tensor::SegmentFlags).start)?] |= Segment::mark(DropReason::Leaked);
+    seal(&mut file, &layout);
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("x.bin");
+    std::fs::write(&path, &file)?;
+    let problem =
+        verify(&PackedSet::open(&path, Access::Auto)?, |_| Ok(())).map_err(|error| error.to_string());
+    assert!(problem.is_err_and(|problem| problem.contains("row 0: a segment bears a mark")));
     Ok(())
 }
 

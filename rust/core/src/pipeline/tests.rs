@@ -234,7 +234,13 @@ fn killed_in_the_middle_of_a_write_too() -> Outcome {
 #[test]
 fn with_its_spool_in_another_folder_too() -> Outcome {
     let temp = folder()?;
-    let scene = Scene::new(BuildConfig { temp_dir: Some(temp.path().into()), ..config() })?;
+    // And with items that are marked.
+    let dedup = Some(Dedup { near: Some(0.5), found: Fate::Mark });
+    let scene = Scene::new(BuildConfig { temp_dir: Some(temp.path().into()), dedup, ..config() })?;
+    fs::write(scene.out(), &scene.whole)?;
+    let built = PackedSet::open(&scene.out(), Access::Auto)?;
+    verify(&built, |_| Ok(()))?;
+    assert!(built.metadata().ledger.total().items_marked.len() == 2, "{:?}", built.metadata().ledger.total());
     let (kills, gone_on) = kill_and_go_on(&scene, Fault::Kill, step(11))?;
     assert!(kills >= 40 && gone_on >= 10, "{kills} kills, {gone_on} continued");
     assert_eq!(fs::read_dir(temp.path())?.count(), 0);

@@ -30,8 +30,8 @@ use sketch::Sketch;
 /// at least the threshold. All their texts are taken together, in words (NFKC, lower case, an ideograph is a word).
 /// No two items that are left are similar, and each that is found is similar to one that is left.
 ///
-/// While they are looked for, each item takes 64 bytes, and with near-duplicates 260 more and 4 to 8 for each band (see
-/// [`Similar`]), 730 at a threshold of 0.8; afterwards two bits.
+/// While they are looked for, each item takes 64 bytes, and with near-duplicates 270 more and 4 to 8 for each band (see
+/// [`Similar`]), 550 at the most at a threshold of 0.8; afterwards two bits.
 #[derive(Debug)]
 pub(super) struct Duplicates {
     exact: Bits,
@@ -160,6 +160,8 @@ impl SeenBatch {
                 sketches.push(Sketch::of(&words));
             }
         }
+        items.shrink_to_fit();
+        sketches.shrink_to_fit();
         Self { items, sketches }
     }
 }
