@@ -24,7 +24,14 @@ fn read(path: &Path, batch_bytes: usize) -> Option<Found> {
         }
         Ok(true)
     });
-    Some((items, format!("{summary:?}")))
+    // How much was read of what is no JSON is not compared.
+    let end = summary.map(|summary| {
+        summary.map(|summary| match summary.damage {
+            Some(damage) => format!("{damage:?}"),
+            None => format!("{:?}", summary.end),
+        })
+    });
+    Some((items, format!("{end:?}")))
 }
 
 fuzz_target!(|json: &[u8]| {
