@@ -171,6 +171,10 @@ pub fn read_batches(
             }
             if end {
                 reader.hash_to(reader.batch.bytes.len());
+                // It is an item that is damaged, not the compressed data: there is more to read.
+                if damage.as_ref().is_some_and(|damage| damage.item.is_some()) {
+                    reader.read_on(stream)?;
+                }
                 return Ok(Some(FileSummary { end: reader.position(reader.read), damage }));
             }
         }
@@ -272,6 +276,22 @@ impl<'a> Reader<'a> {
             self.forget(keep);
         }
         Ok(end)
+    }
+
+    /// Reads what stands behind damage, to its end or as far as it can be read: what is recorded of the file must not
+    /// depend on how much of it was at hand when the damage was found.
+    fn read_on(&mut self, stream: &mut dyn Read) -> Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let (read, result) = read_full(stream, &mut buffer);
+            self.hasher.update(&buffer[..read]);
+            self.read += read as u64;
+            match result {
+                Err(error) if error.raw_os_error().is_some() => return Err(self.read_error(error)),
+                Ok(()) if read == CHUNK => {}
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Whether the buffer ends in an item that is longer than an item may be.

@@ -161,3 +161,22 @@ fn items_that_are_too_long_are_counted_and_not_kept() -> std::result::Result<(),
     }
     Ok(())
 }
+
+/// However much of a file was at hand when it stopped being JSON, what is recorded of it is of all of it.
+#[test]
+fn a_file_that_is_damaged_in_its_middle_is_hashed_to_its_end()
+-> std::result::Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("x.json");
+    let content = format!("[{}\"c\" oh {}]", "\"a text\", ".repeat(200), "\"b\", ".repeat(200_000));
+    std::fs::write(&path, &content)?;
+    for batch_bytes in [1, 700, 5000, 1 << 20] {
+        let (found, summary) = read(&path, &reading(batch_bytes))?;
+        assert_eq!(found.len(), 201);
+        assert!(summary.damage.is_some());
+        assert_eq!(summary.end.bytes, content.len() as u64);
+        assert_eq!(summary.end.hash, xxhash_rust::xxh3::xxh3_128(content.as_bytes()));
+        assert!(begins_as_before(&discover(&path)?.inputs[0], &summary.end, true)?);
+    }
+    Ok(())
+}
