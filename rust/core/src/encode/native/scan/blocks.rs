@@ -8,7 +8,7 @@ use wide::u8x16;
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{BLOCK, block_at, following, inside, leads, letters, mask, preceding, within};
-use super::super::unicode::{Classes, NUMBER, SPACE};
+use super::super::unicode::{Classes, NUMBER, SPACE, previous};
 use super::super::work::STRETCH;
 use super::plain::Shape;
 use super::runs::contraction;
@@ -44,15 +44,30 @@ pub(super) fn mark<S: Shape>(
     stop: usize,
     ends: &mut Bits,
 ) -> Option<usize> {
+    mark_by::<S>(classes, text, start, stop, ends, |stretch, ends| {
+        let any_quote = stretch.rules::<S>(classes, &text[start..], ends);
+        if any_quote {
+            stretch.contractions::<S>(classes, &text[start..], ends);
+        }
+    })
+}
+
+/// The same by any rules, which set the bits of a stretch that is not looked at behind what is certain.
+#[inline]
+pub(super) fn mark_by<S: Shape>(
+    classes: &Classes,
+    text: &[u8],
+    start: usize,
+    stop: usize,
+    ends: &mut Bits,
+    rules: impl FnOnce(&Stretch, &mut Bits),
+) -> Option<usize> {
     let length = stop - start;
     let stretch = Stretch::of::<S>(classes, text, start, length, stop == text.len());
     // Runs of letters and of numbers end where the next character is neither, in every pattern.
     let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
     ends.clear(length);
-    let any_quote = stretch.rules::<S>(classes, &text[start..], ends);
-    if any_quote {
-        stretch.contractions::<S>(classes, &text[start..], ends);
-    }
+    rules(&stretch, ends);
     let words = ends.words_mut();
     words[certain / WORD] &= (1 << (certain % WORD)) - 1;
     words[certain / WORD + 1..].fill(0);
@@ -213,12 +228,9 @@ impl Stretch {
             let mut wide = last & !begins;
             while wide != 0 {
                 // The last byte of a character: it begins before.
-                let mut at = (index - 1) * BLOCK + wide.trailing_zeros() as usize;
+                let at = (index - 1) * BLOCK + wide.trailing_zeros() as usize;
                 wide &= wide - 1;
-                while at > 0 && text[at] & 0xC0 == 0x80 {
-                    at -= 1;
-                }
-                ends.set(at);
+                ends.set(previous(text, at + 1));
             }
             any_quote |= self.quotes[index] & starts;
         }

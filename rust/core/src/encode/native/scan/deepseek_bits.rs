@@ -5,10 +5,10 @@
 
 use wide::u8x16;
 
-use super::super::bits::{Bits, WORD};
+use super::super::bits::Bits;
 use super::super::block::{BLOCK, block_at, following, letters, mask, preceding, within};
 use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
-use super::blocks::{Before, Stretch, WORDS};
+use super::blocks::{Before, Stretch, WORDS, mark_by};
 use super::plain::Shape;
 
 /// `[\p{L}\p{M}]+`, and numbers by three.
@@ -38,17 +38,10 @@ pub(super) fn mark(
     stop: usize,
     ends: &mut Bits,
 ) -> Option<usize> {
-    let length = stop - start;
-    let stretch = Stretch::of::<Letters>(classes, text, start, length, stop == text.len());
-    let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
-    ends.clear(length);
-    let segments = Segments::of(classes, text, start, &stretch);
-    rules(&stretch, &segments, classes, &text[start..], ends);
-    let words = ends.words_mut();
-    words[certain / WORD] &= (1 << (certain % WORD)) - 1;
-    words[certain / WORD + 1..].fill(0);
-    ends.set(certain);
-    Some(start + certain)
+    mark_by::<Letters>(classes, text, start, stop, ends, |stretch, ends| {
+        let segments = Segments::of(classes, text, start, stretch);
+        rules(stretch, &segments, classes, &text[start..], ends);
+    })
 }
 
 impl Segments {
