@@ -109,8 +109,8 @@ def ours(packing: str, count: int, seq_len: int, file: Path) -> Planned:
 
 
 def _table(lengths: NDArray[np.int64]) -> Any:
-    import datasets  # type: ignore[import-not-found]  # noqa: PLC0415
-    import pyarrow as pa  # type: ignore[import-not-found]  # noqa: PLC0415
+    import datasets  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
+    import pyarrow as pa  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
 
     datasets.disable_progress_bars()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]))
@@ -120,7 +120,9 @@ def _table(lengths: NDArray[np.int64]) -> Any:
 
 def trl(table: Any, seq_len: int, batch: int) -> Planned:
     """Pack with TRL."""
-    from trl.data_utils import pack_dataset  # type: ignore[import-not-found]  # noqa: PLC0415
+    from trl.data_utils import (  # type: ignore[import-not-found]  # noqa: PLC0415 - where it is installed
+        pack_dataset,
+    )
 
     started = time.process_time()
     packed = pack_dataset(table, seq_len, strategy="bfd", map_kwargs={"batch_size": batch})
@@ -130,7 +132,7 @@ def trl(table: Any, seq_len: int, batch: int) -> Planned:
 def _knapsack(folder: str) -> Callable[[list[int], int], list[list[int]]]:
     """LLaMA-Factory's function, from its file: importing the package would want torch."""
     path = Path(folder) / "data" / "processor" / "processor_utils.py"
-    return runpy.run_path(str(path))["greedy_knapsack"]  # type: ignore[no-any-return]
+    return runpy.run_path(str(path))["greedy_knapsack"]  # type: ignore[no-any-return]  # a file run by its path has no types
 
 
 def llama_factory(

@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     check(&rows, &lengths, seq_len)?;
     let tokens: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
     let room = rows.len() as u64 * u64::from(seq_len);
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss)] // figures for people
     let (padding, each) = ((room - tokens) as f64 / room as f64, (peak - before) as f64 / count as f64);
     let report = serde_json::json!({
         "pieces": count, "tokens": tokens, "rows": rows.len(), "padding": padding, "seconds": seconds,

@@ -58,7 +58,7 @@ pub fn forecast(order: Order, sizes: &[Size], shares: &[Share], target: &Target)
 
 impl Mix {
     /// `before` tells how much of each input stands before a part of the order, from 0 to 1.
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss)] // a few steps
     fn along(inputs: usize, before: impl Fn(f64) -> Vec<f64>) -> Self {
         let (mut steps, mut start) = (Vec::with_capacity(STEPS), vec![0.0; inputs]);
         for step in 1..=STEPS {
@@ -88,7 +88,7 @@ fn time_of(tokens: f64, come: impl Fn(f64) -> f64) -> f64 {
 }
 
 /// What comes of inputs until their limits are reached; inputs with one limit come evenly.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss)] // an estimate
 fn within_limits(mut tokens: Vec<f64>, sizes: &[Size], shares: &[Share]) -> Vec<f64> {
     for (number, limit) in limits(shares) {
         let limited = |share: &Share| share.limit.is_some_and(|(other, _)| other == number);
@@ -115,7 +115,7 @@ fn limits(shares: &[Share]) -> Vec<(usize, Limit)> {
 }
 
 /// The inputs one after the other, and again as often as they come: tokens, until a limit is reached.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss)] // an estimate
 fn in_corpus_order(sizes: &[Size], shares: &[Share]) -> Vec<(usize, f64)> {
     let room = |(number, limit): (usize, Limit)| (number, (limit.documents as f64, limit.tokens as f64));
     let mut left: std::collections::BTreeMap<_, _> = limits(shares).into_iter().map(room).collect();
@@ -149,7 +149,7 @@ fn before(runs: &[(usize, f64)], inputs: usize, part: f64) -> Vec<f64> {
     sums
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, and whole tokens are meant
 fn proportions(sizes: &[Size], shares: &[Share], target: &Target) -> Option<Vec<f64>> {
     let groups = target.weights.len();
     let (mut of_group, mut epochs) = (vec![0.0; groups], vec![0.0f64; groups]);

@@ -52,7 +52,7 @@ pub struct MixPlan {
 }
 
 impl MixPlan {
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss)] // an estimate
     pub(super) fn of(files: &[FilePlan], chosen: &Chosen, config: &BuildConfig) -> Option<Self> {
         let size = |file: &FilePlan| {
             file.tokens.map(|tokens| Size { documents: file.items as f64, tokens: tokens as f64 })

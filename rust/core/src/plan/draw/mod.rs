@@ -60,7 +60,7 @@ pub struct Share {
 /// How often an item is drawn when its file is to come `epochs` times: `floor(items * epochs)` draws in all, those of
 /// the fraction spread evenly over the file.
 #[must_use]
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive, and whole below 2^53
 pub fn times(item: u64, epochs: f64) -> u32 {
     let before = |items: u64| (items as f64 * epochs).floor() as u64;
     u32::try_from(before(item + 1) - before(item)).unwrap_or(u32::MAX)

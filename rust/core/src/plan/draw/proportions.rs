@@ -22,7 +22,7 @@ impl Target {
     ///
     /// # Errors
     /// When there are not enough.
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss)] // exact below 2^53 tokens
     pub fn tokens_by_group(&self, sizes: &[u64], most: &[f64]) -> Result<Vec<f64>> {
         let weight = |(group, size): (usize, &u64)| match self.weights.get(group).copied().flatten() {
             _ if *size == 0 => 0.0,
@@ -49,7 +49,7 @@ impl Target {
 
 /// Takes of each group what its share of the tokens is, and gives each document the place in the order that its
 /// place in the group is: the share is kept all along.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss)] // exact below 2^53 tokens
 pub(super) fn keep(
     groups: &mut [Vec<Key>],
     shares: &[Share],

@@ -128,7 +128,7 @@ impl<'a> Sampler<'a> {
 
 /// How long a document waits for its turn: exponentially distributed, with its priority as the rate. The bits of
 /// a positive number are in the order of numbers.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss)] // 52 bits are exact
 fn waiting_time(hash: u64, priority: f64) -> u64 {
     let uniform = ((hash >> 12) as f64 + 0.5) / (1u64 << 52) as f64; // exact, and never 0 or 1
     (-ln(uniform) / priority).to_bits()

@@ -57,7 +57,7 @@ fn epochs_are_counted_to_the_item() -> Result<()> {
         for order in [Order::Corpus, Order::Shuffle, Order::Priority] {
             let share = Share { epochs, ..ONCE };
             let drawn = draw(order, 3, &[("a", share, items(items_of_file))], &plain())?;
-            #[allow(clippy::cast_precision_loss)]
+            #[allow(clippy::cast_precision_loss)] // a few items
             let expected = (items_of_file as f64 * epochs).floor();
             assert_eq!(drawn.len().to_string(), expected.to_string());
             let distinct: std::collections::BTreeSet<_> = drawn.iter().collect();
