@@ -35,7 +35,7 @@ def test_build_inspect_verify(corpus, tmp_path):
         assert f"{totals['padding'] / totals['rows'] / 64:.3%} padding" in shown
         assert f"documents per row: {totals['segments'] / totals['rows']:.2f} on average" in shown
         assert f"at most {totals['most_segments']}" in shown
-        assert f"{totals['cut_segments']} are cut" in shown
+        assert f"{totals['cut_segments']} of them cut" in shown
     assert apollo_pack.PackedDataset(out).metadata["content_hash"] in summary.stdout
     verified = run("verify", out)
     assert verified.returncode == 0
@@ -72,6 +72,8 @@ def test_errors_are_one_line_and_a_code(corpus, tmp_path):
         (("build", corpus, out, "--tokenizer", "/nowhere/tokenizer.json"), "no such file"),
         (("build", corpus, tmp_path / "no" / "out.bin"), "no such file"),
         (("build", corpus, tmp_path), "is a folder"),
+        (("build", corpus, out, "--dedup", "near", "--near-threshold", 2), "--near-threshold must be from"),
+        (("plan", corpus, "--leak-run", 20), "--leak-run has no effect here"),
         (("verify", tmp_path / "torn.bin"), "not a file of apollo-pack"),
         (("inspect", tmp_path / "missing.bin"), "no such file"),
     ):

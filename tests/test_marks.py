@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -139,6 +140,39 @@ def test_whatever_the_threads_and_the_order_of_the_folder(scene):
     assert build(scene, threads=3, **settings)[2].path.read_bytes() == first
 
 
+@pytest.mark.parametrize("overflow", ["split", "truncate"])
+@pytest.mark.parametrize("order", ["corpus", "shuffle"])
+def test_what_a_limit_leaves_out_counts_as_nothing_else(scene, order, overflow):
+    (scene / "mine.toml").write_text(
+        f"[build]\norder = '{order}'\n[[mix]]\nsource = 'b'\nepochs = 2.5\nmax_documents = 4\n"
+        "[[mix]]\nmax_documents = 2\n"
+    )
+    settings = {"recipe": scene / "mine.toml", "leaks": "mark", "duplicates": "mark", "overflow": overflow}
+    _, ledger, report = build(scene, **settings)
+    ds = PackedDataset(report.path)
+    documents = [document for row in range(len(ds)) for document in ds.documents(row)]
+    for source, entry in ledger.items():
+        here = [document for document in documents if document["source"].startswith(f"{source}_")]
+        items = {document["item"]: document["marks"] for document in here}
+        marked = Counter(mark for marks in items.values() for mark in marks)
+        assert entry.items_marked == marked
+        assert entry.items_kept == len(items) < entry.items
+        assert entry.items_repeated == len({(at["item"], at["epoch"]) for at in here}) - len(items)
+        cut = {document["item"] for document in here if document["cut"] or document["continued"]}
+        assert entry.items_cut == len(cut)
+        assert (entry.tokens_truncated > 0) == (overflow == "truncate" and len(cut) > 0)
+        assert entry.items_dropped == {"not-drawn": entry.items - entry.items_kept}
+        kept = sum(at["end"] - at["start"] for at in here if at["epoch"] == first_epoch(here, at["item"]))
+        assert entry.tokens_kept == kept
+        assert (
+            entry.tokens == kept + entry.tokens_truncated + sum(entry.tokens_dropped.values())
+        )
+
+
+def first_epoch(documents, item):
+    return min(document["epoch"] for document in documents if document["item"] == item)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -146,12 +180,20 @@ def test_whatever_the_threads_and_the_order_of_the_folder(scene):
         ({"near_threshold": float("nan")}, "near_threshold must be from"),
         ({"near_threshold": "high"}, "near_threshold must be a number"),
         ({"duplicates": "count"}, "duplicates must be one of drop, mark"),
-        ({"leaks": "keep"}, "leaks must be one of drop, mark"),
+        ({"leaks": "keep", "decontaminate": ["bench.json"]}, "leaks must be one of drop, mark"),
+        ({"dedup": "off", "duplicates": "mark"}, "duplicates has no effect here: dedup is off"),
+        ({"dedup": "exact", "near_threshold": 0.9}, "near_threshold has no effect here: dedup is not near"),
+        ({"leaks": "mark"}, "leaks has no effect here: there is nothing to decontaminate from"),
+        ({"leak_run": 20}, "leak_run has no effect here"),
+        ({"leak_fold": True}, "leak_fold has no effect here"),
     ],
 )
 def test_settings_that_make_no_sense(scene, settings, message):
+    settings = {"dedup": "near", **settings}
+    if "decontaminate" in settings:
+        settings["decontaminate"] = [scene / name for name in settings["decontaminate"]]
     with pytest.raises(apollo_pack.ConfigError, match=message):
-        apollo_pack.build(scene / "corpus", scene / "out.bin", dedup="near", **settings)
+        apollo_pack.build(scene / "corpus", scene / "out.bin", **settings)
 
 
 def run(*arguments):

@@ -222,6 +222,37 @@ def test_errors_say_what_to_do(corpus, sharded, tmp_path):
         PackedDataset(index)
 
 
+def test_one_name_is_one_output(corpus, tmp_path):
+    """A file and a set of the same name do not stand side by side."""
+    out, index = tmp_path / "out.bin", tmp_path / "out.bin.index.json"
+
+    def names():
+        return sorted(os.listdir(tmp_path))
+
+    apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB")
+    of_the_set = names()
+    with pytest.raises(apollo_pack.OutputExistsError, match="index.json exists already"):
+        apollo_pack.build(corpus, out, seq_len=64)
+    assert names() == of_the_set
+    content = apollo_pack.build(corpus, out, seq_len=64, force=True).content_hash
+    assert names() == ["out.bin"]
+    with pytest.raises(apollo_pack.OutputExistsError, match="out.bin exists already"):
+        apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB")
+    assert apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB", force=True).content_hash == content
+    assert names() == of_the_set
+    index.write_text("no index")  # whatever it was
+    apollo_pack.build(corpus, out, seq_len=64, force=True)
+    assert "out.bin.index.json" not in names()
+
+
+def test_a_file_of_the_corpus_is_not_replaced_by_shards(tmp_path):
+    corpus = tmp_path / "x_en_qa.json"
+    corpus.write_text('[["q", "a"]]')
+    with pytest.raises(apollo_pack.ConfigError, match="is a file of the corpus"):
+        apollo_pack.build(corpus, corpus, shard_size="1MB", force=True)
+    assert os.listdir(tmp_path) == ["x_en_qa.json"]
+
+
 def test_an_index_in_the_corpus_is_no_document(corpus, tmp_path):
     folder = tmp_path / "corpus"
     shutil.copytree(corpus, folder)

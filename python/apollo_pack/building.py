@@ -204,7 +204,7 @@ def plan(
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Pick the core's settings from the arguments of a call."""
-    settings = {name: arguments[name] for name in _SETTINGS}
+    settings = {name: arguments[name] for name in SETTINGS}
     for name in ("template", "recipe"):
         if settings[name] is not None:
             settings[name] = os.fspath(settings[name])
@@ -212,6 +212,7 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError("order and order_file exclude each other")
     settings["decontaminate"] = benchmarks(settings["decontaminate"])
     _check_numbers(settings)
+    _check_use(settings)
     if settings["shard_size"] is not None:
         settings["shard_size"] = _bytes(settings["shard_size"])
     for name in ("eos", "pad", "bos_token"):
@@ -230,6 +231,19 @@ def _check_numbers(settings: dict[str, Any]) -> None:
     threshold = settings["near_threshold"]
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
         raise ConfigError(f"near_threshold must be a number from 0.5 to 1, not {threshold!r}")
+
+
+def _check_use(settings: dict[str, Any]) -> None:
+    """Refuse what would be ignored: it was meant to do something."""
+    leak_settings = ("leaks", "leak_unit", "leak_run", "leak_question", "leak_fold")
+    for names, used, reason in (
+        (("duplicates",), settings["dedup"] != "off", "dedup is off"),
+        (("near_threshold",), settings["dedup"] == "near", "dedup is not near"),
+        (leak_settings, bool(settings["decontaminate"]), "there is nothing to decontaminate from"),
+    ):
+        for name in names:
+            if not used and settings[name] != build.__kwdefaults__[name]:
+                raise ConfigError(f"{name} has no effect here: {reason}")
 
 
 def _bytes(size: Any) -> int:
@@ -268,7 +282,7 @@ def recipe_text(name: str) -> str:
     return texts[chosen]
 
 
-_SETTINGS = (
+SETTINGS = (
     "recipe",
     "order_file",
     "write_order",

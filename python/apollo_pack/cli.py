@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ import click
 
 from apollo_pack import _core, building, console
 from apollo_pack.dataset import PackedDataset
-from apollo_pack.errors import ApolloPackError
+from apollo_pack.errors import ApolloPackError, ConfigError
 from apollo_pack.exports import FORMATS, export
 from apollo_pack.leakage import find_leaks
 from apollo_pack.options import choice, leak_settings, settings
@@ -22,6 +23,7 @@ from apollo_pack.tokenizers import find_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_OPTION = re.compile(rf"\b({'|'.join(name for name in building.SETTINGS if '_' in name)})\b")
 INTERRUPTED = 130  # what a shell expects after Ctrl-C
 
 
@@ -35,6 +37,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         code = commands.main(prog_name="apollo-pack", standalone_mode=False)
+    except ConfigError as error:
+        # Settings are called by their names in Python.
+        options = re.sub(_OPTION, lambda name: "--" + name[0].replace("_", "-"), str(error))
+        console.print_error(options)
+        code = 1
     except ApolloPackError as error:
         console.print_error(str(error))
         code = 1

@@ -105,14 +105,15 @@ class LedgerEntry:
     ``items == items_kept + sum(items_dropped.values())`` and
     ``tokens == tokens_kept + tokens_truncated + sum(tokens_dropped.values())``; reasons are ``bad-item``,
     ``no-answer``, ``no-loss``, ``too-long``, ``not-drawn`` (by the recipe), ``leaked``, ``duplicate`` and
-    ``near-duplicate``. Where the last three are not dropped but marked, ``items_marked`` and
-    ``tokens_marked`` count them, whatever else becomes of them; an item may be of two.
+    ``near-duplicate``. Where the last three are not dropped but marked, ``items_marked`` counts those of them
+    that are kept, and ``tokens_marked`` all tokens of those; an item may be of two.
+    An item that is not drawn is nothing else: its tokens, if it was encoded, are ``not-drawn``.
     ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss.
     ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are kept
     though nothing of them counts.
-    ``items_cut`` were longer than a row and split, or not kept to their end (what runs on over a row's end
+    ``items_cut`` of those that are kept were longer than a row and split, or not kept to their end (what runs on over a row's end
     under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from them,
-    ``trailing_questions`` were cut off because no answer follows.
+    ``trailing_questions`` were cut off because no answer follows, whatever became of the rest.
     """
 
     source: str

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from apollo_pack.console.terminal import (
     NARROW,
+    counted,
     escape,
     rounded,
     screen,
@@ -71,7 +72,7 @@ def print_dataset(dataset: PackedDataset) -> None:
         ("recipe", metadata.get("recipe", {}).get("name", "none")),
         ("dedup", _dedup(metadata.get("dedup"))),
         ("decontaminate", _benchmarks(metadata.get("decontamination"))),
-        ("inputs", f"{len(metadata['inputs'])} files"),
+        ("inputs", counted(len(metadata["inputs"]), "file")),
     ):
         table.add_row(name, escape(str(value)))
     screen.print(table)
@@ -186,7 +187,7 @@ def print_leaks(report: LeakReport, examples: int) -> None:
     rules = report.rules
     fold = ", folded" if rules["fold"] else ""
     screen.print(
-        f"{report.questions:,} questions of {len(report.benchmarks)} files, {report.runs:,} runs of "
+        f"{counted(report.questions, 'question')} of {counted(len(report.benchmarks), 'file')}, {report.runs:,} runs of "
         f"{rules['run']} {rules['unit']}, whole questions from {rules['question']} {rules['unit']} on{fold}"
     )
     if report.bad_items:
@@ -274,7 +275,7 @@ def _print_totals(totals: Mapping[str, int], seq_len: int) -> None:
     per_row = totals["segments"] / max(1, totals["rows"])
     screen.print(
         f"documents per row: {per_row:.2f} on average, at most {totals.get('most_segments', 0):,}; "
-        + (f"{cut:,} are cut (go on in another row, or are truncated)" if cut else "none is cut")
+        + (f"{cut:,} of them cut (going on in another row, or truncated)" if cut else "none is cut")
     )
     if totals["rows_without_loss"]:
         screen.print(f"[yellow]note[/] {totals['rows_without_loss']:,} rows have no token that counts")

@@ -50,6 +50,11 @@ def shown_rate(bytes_per_second: float, tokens_per_second: float) -> str:
     return f"{bytes_per_second / 1e6:.1f} MB/s, {tokens_per_second / 1e6:.2f} M tokens/s"
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many of something there are."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def rounded(count: int) -> str:
     """Round a count to three digits."""
     for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**4)):

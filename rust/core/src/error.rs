@@ -21,6 +21,9 @@ pub enum Error {
     /// The corpus holds something that cannot be read as documents.
     #[error("{0}. Correct it, or leave such items out with on_error=skip (--on-error skip)")]
     Input(InputError),
+    /// A benchmark holds something that is no question.
+    #[error("benchmark {0}. Correct it, or leave that file out")]
+    Benchmark(InputError),
     /// The corpus as a whole cannot be used.
     #[error("{}: {problem}", path.display())]
     Corpus {

@@ -48,21 +48,21 @@ pub struct Entry {
     pub tokens_dropped: BTreeMap<DropReason, u64>,
     /// Tokens in the rows that count for the loss.
     pub loss_tokens: u64,
-    /// Questions at the end of a dialogue, cut off because no answer follows.
+    /// Questions at the end of a dialogue, cut off because no answer follows, whatever becomes of the rest.
     pub trailing_questions: u64,
-    /// Items longer than a row that were split, or not kept to their end. What runs on over a row's end
-    /// (`concat`) is not cut in this sense.
+    /// Items in the rows that were longer than one and split, or not kept to their end. What runs on over a row's
+    /// end (`concat`) is not cut in this sense.
     pub items_cut: u64,
-    /// Pieces of cut documents dropped because no token of them would count.
+    /// Pieces of those dropped because no token of them would count.
     pub pieces_without_loss: u64,
     /// Items kept though no token of them counts, where a recipe wants that.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub items_without_loss: u64,
-    /// Items that leak or are duplicates, by reason, where such items are not dropped but marked. One may be of both;
-    /// what else becomes of it makes no difference.
+    /// Items in the rows that leak or are duplicates, by reason, where such items are not dropped but marked. One may
+    /// be of both.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items_marked: BTreeMap<DropReason, u64>,
-    /// Tokens that those items came to.
+    /// Tokens that those items came to, in the rows or not.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tokens_marked: BTreeMap<DropReason, u64>,
     /// How often items stand in the rows again after their first time.
@@ -109,31 +109,6 @@ impl Entry {
         self.tokens_kept.checked_add(self.tokens_repeated)
     }
 
-    /// Books what was drawn of what could be: items and tokens at least once, and again.
-    ///
-    /// # Errors
-    /// When more was drawn than there was.
-    pub(crate) fn draw(&mut self, once: (u64, u64), again: (u64, u64)) -> Result<()> {
-        let (items, tokens) = (self.items_kept.checked_sub(once.0), self.tokens_kept.checked_sub(once.1));
-        let (Some(items), Some(tokens)) = (items, tokens) else {
-            return Err(Error::Internal(format!("{once:?} were drawn of {self:?}")));
-        };
-        (self.items_kept, self.tokens_kept) = once;
-        (self.items_repeated, self.tokens_repeated) = again;
-        if items > 0 {
-            *self.items_dropped.entry(DropReason::NotDrawn).or_default() += items;
-        }
-        self.drop_tokens(DropReason::NotDrawn, tokens);
-        Ok(())
-    }
-
-    /// Takes [`Entry::draw`] back, as far as the account tells: items that were never looked at count as kept.
-    pub(crate) fn undraw(&mut self) {
-        self.items_kept += self.items_dropped.remove(&DropReason::NotDrawn).unwrap_or(0);
-        self.tokens_kept += self.tokens_dropped.remove(&DropReason::NotDrawn).unwrap_or(0);
-        (self.items_repeated, self.tokens_repeated) = (0, 0);
-    }
-
     /// Drops a whole item of `tokens` tokens.
     pub(crate) fn drop_item(&mut self, reason: DropReason, tokens: u64) {
         *self.items_dropped.entry(reason).or_default() += 1;
@@ -147,9 +122,9 @@ impl Entry {
         }
     }
 
-    /// Marks a whole item of `tokens` tokens.
-    pub(crate) fn mark_item(&mut self, reason: DropReason, tokens: u64) {
-        *self.items_marked.entry(reason).or_default() += 1;
+    /// Marks items, and tokens of such.
+    pub(crate) fn mark(&mut self, reason: DropReason, items: u64, tokens: u64) {
+        *self.items_marked.entry(reason).or_default() += items;
         *self.tokens_marked.entry(reason).or_default() += tokens;
     }
 
@@ -161,7 +136,8 @@ impl Entry {
         Some(self.items) == sum(&self.items_dropped, [self.items_kept, 0])
             && Some(self.tokens) == sum(&self.tokens_dropped, [self.tokens_kept, self.tokens_truncated])
             && self.tokens_in_rows().is_some_and(|placed| self.loss_tokens <= placed)
-            && self.items_marked.values().all(|marked| *marked <= self.items)
+            && [self.items_cut, self.items_without_loss].iter().all(|part| *part <= self.items_kept)
+            && self.items_marked.values().all(|marked| *marked <= self.items_kept)
             && self.tokens_marked.values().all(|marked| *marked <= self.tokens)
     }
 
@@ -258,16 +234,13 @@ mod tests {
         assert!(hostile.check().is_err());
         assert_eq!(hostile.tokens_placed(), None);
         let mut marked = ledger.clone();
-        marked.0[0].entry.mark_item(DropReason::Leaked, 20);
-        assert!(marked.check().is_ok()); // beside the account, and within it
-        marked.0[0].entry.mark_item(DropReason::Leaked, 1);
+        marked.0[0].entry.mark(DropReason::Leaked, 4, 20);
+        assert!(marked.check().is_ok()); // beside the account, and within what is kept
+        marked.0[0].entry.mark(DropReason::Leaked, 1, 0);
         assert!(marked.check().is_err());
-        assert!(entry.draw((1, 3), (2, 8)).is_ok());
-        assert_eq!((entry.items_dropped[&DropReason::NotDrawn], entry.items_repeated), (1, 2));
-        let drawn = Ledger::collect([("a", "en", &entry)]);
-        assert!(drawn.check().is_ok());
-        assert_eq!(drawn.tokens_placed(), Some((11, 0)));
-        assert!(entry.draw((2, 3), (0, 0)).is_err());
+        let mut cut = ledger.clone();
+        cut.0[0].entry.items_cut = 5;
+        assert!(cut.check().is_err());
         ledger.0[1].entry.tokens_kept += 1;
         assert!(ledger.check().is_err_and(|error| error.to_string().contains("\"zh\"")));
     }

@@ -45,29 +45,39 @@ pub struct Fragment {
     pub start: u32,
     /// Index of its input.
     pub input: u32,
-    /// [`Segment::CUT`] where the document goes on after it (in another fragment, or cut off), and marks.
+    /// [`Segment::CUT`] where the document goes on after it (in another fragment, or cut off), marks, and
+    /// [`Fragment::NO_LOSS`].
     pub flags: u8,
     /// How many of its tokens have [`END_LABEL`].
     pub end_labels: u32,
+    /// Tokens cut off its document, which no fragment holds.
+    pub truncated: u32,
+    /// Tokens of pieces of its document that were dropped because nothing of them counts.
+    pub dropped: u32,
 }
 
 /// A fragment as it stands on disk.
-type Record = [u64; 3];
+type Record = [u64; 4];
 
 const RECORD_BYTES: u64 = size_of::<Record>() as u64;
 
 impl Fragment {
+    /// Nothing of its document counts for the loss, and it is kept all the same. (Not for segments in files.)
+    pub const NO_LOSS: u8 = 1 << 7;
+
     fn to_record(self) -> Record {
         let pair = |halves: [u32; 2]| bytemuck::cast::<[u32; 2], u64>(halves); // little-endian: low, high
         let rest = self.end_labels << 8 | u32::from(self.flags); // fewer than tokens of a row, at most 2^24
-        [self.item, pair([self.length, self.start]), pair([self.input, rest])]
+        let lost = pair([self.truncated, self.dropped]);
+        [self.item, pair([self.length, self.start]), pair([self.input, rest]), lost]
     }
 
-    fn from_record([item, lengths, input]: Record) -> Self {
+    fn from_record([item, lengths, input, lost]: Record) -> Self {
         let halves = |pair: u64| bytemuck::cast::<u64, [u32; 2]>(pair); // little-endian: low, high
         let ([length, start], [input, rest]) = (halves(lengths), halves(input));
+        let [truncated, dropped] = halves(lost);
         let [flags, ..] = rest.to_le_bytes();
-        Self { item, length, start, input, flags, end_labels: rest >> 8 }
+        Self { item, length, start, input, flags, end_labels: rest >> 8, truncated, dropped }
     }
 }
 
@@ -346,7 +356,7 @@ mod tests {
     type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
     fn fragment(item: u64, length: u32) -> Fragment {
-        Fragment { item, length, start: 0, input: 0, flags: 9, end_labels: 3 }
+        Fragment { item, length, start: 0, input: 0, flags: 9, end_labels: 3, truncated: 5, dropped: 6 }
     }
 
     #[test]

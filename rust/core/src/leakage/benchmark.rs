@@ -32,7 +32,11 @@ pub(super) fn read_benchmarks<P: AsRef<Path>>(
     for path in paths {
         for input in discover(path.as_ref())?.inputs {
             let number = u32::try_from(files.len()).map_err(|_| Error::Internal("too many files".into()))?;
-            files.push(read_file(&input, |question, item| each(question, number, item))?);
+            let file = read_file(&input, |question, item| each(question, number, item));
+            files.push(file.map_err(|error| match error {
+                Error::Input(problem) => Error::Benchmark(problem),
+                other => other,
+            })?);
         }
     }
     Ok(files)

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use std::path::{Path, PathBuf};
 
+use super::account::book;
 use super::config::{BuildConfig, Treatment};
 use super::document::{DocumentEncoder, Encoded};
 use super::exclude::Exclude;
@@ -107,14 +108,11 @@ pub fn check_against(
     let segments = comparison.segments;
     if complete {
         let named = inputs.iter().zip(&entries);
-        let mut ledger = Ledger::collect(
+        let ledger = Ledger::collect(
             named.map(|(input, entry)| (input.name.source.as_str(), input.name.language.as_str(), entry)),
         );
         let mut found = metadata.ledger.clone();
         found.0.iter_mut().for_each(|entry| entry.entry.loss_tokens = 0); // the rows have been compared
-        for entry in ledger.0.iter_mut().chain(&mut found.0) {
-            entry.entry.undraw(); // what is drawn of what could be is the recipe's choice
-        }
         if ledger != found {
             return Err(set.differs("its ledger is not that of the corpus: something is missing"));
         }
@@ -237,14 +235,24 @@ impl Comparison<'_> {
             });
             if let Some(Ok(())) = result {
                 entry.add(&encoded.entry);
+                for (number, fragment) in encoded.fragments.iter().enumerate() {
+                    book(entry, fragment, number == 0, wanted, self.config.seq_len);
+                }
             } else {
                 entry.items += 1;
                 entry.drop_item(DropReason::BadItem, 0);
                 self.documents.forget_tokens();
             }
             let here = |place: &&Place| (place.input, place.item) == (number, raw.index);
+            let mut epochs = None;
             while let Some(place) = self.places.next_if(here) {
                 self.compare(input, place)?;
+                let (first, last) = *epochs.get_or_insert((place.epoch, place.epoch));
+                if place.epoch != first {
+                    entry.items_repeated += u64::from(place.epoch != last);
+                    entry.tokens_repeated += u64::from(place.end - place.column);
+                }
+                epochs = Some((first, place.epoch));
             }
         }
         Ok(())

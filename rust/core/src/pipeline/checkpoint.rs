@@ -108,7 +108,15 @@ impl Basis {
         let setting = self.settings.iter().find(|(name, value)| before.settings.get(*name) != Some(*value));
         if let Some((name, value)) = setting {
             let was = before.settings.get(name).unwrap_or(&Value::Null);
-            return Some(format!("it was begun with {name} {was}, not {value}"));
+            let words = [was, value].map(|value| match value {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(_) => Some(value.to_string()),
+                _ => None,
+            });
+            return Some(match words {
+                [Some(was), Some(now)] => format!("it was begun with {name} {was}, not {now}"),
+                _ => format!("it was begun with other settings for {}", name.replace('_', " ")),
+            });
         }
         let [now, then] = [self, before].map(|basis| basis.inputs.iter().map(|input| input.path.as_str()));
         let [now, then] = [now, then].map(BTreeSet::from_iter);

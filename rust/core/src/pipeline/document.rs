@@ -19,8 +19,8 @@ pub(super) struct Encoded {
     pub(super) tokens: Vec<u32>,
     /// The fragments, in the order of their tokens.
     pub(super) fragments: Vec<Fragment>,
-    /// The account of the items. `tokens_kept` is what the fragments hold; `loss_tokens` is left to the
-    /// one who places them.
+    /// The account of the items, but for what the fragments stand for: that is left to the one who draws them (see
+    /// [`account`](super::account)).
     pub(super) entry: Entry,
 }
 
@@ -141,12 +141,9 @@ impl<'a> DocumentEncoder<'a> {
             return Ok(());
         }
         self.marks = found.marks;
-        let mark = |entry: &mut Entry| {
-            Segment::marked(found.marks).for_each(|reason| entry.mark_item(reason, whole));
-        };
         if by_turn {
             out.entry.items += 1;
-            mark(&mut out.entry);
+            out.entry.tokens += whole;
             self.keep_all(index, out);
             return Ok(());
         }
@@ -160,8 +157,7 @@ impl<'a> DocumentEncoder<'a> {
             ));
         }
         out.entry.items += 1;
-        mark(&mut out.entry);
-        out.entry.tokens += self.tokens.len() as u64;
+        out.entry.tokens += whole;
         out.entry.trailing_questions += u64::from(trailing_question);
         let length = self.tokens.len();
         let kept = match overflow {
@@ -185,67 +181,54 @@ impl<'a> DocumentEncoder<'a> {
     /// Cuts the first `kept` tokens into fragments of at most `piece`, and drops those without loss, if any is wanted.
     fn cut(&self, loss: bool, index: u64, kept: usize, piece: usize, out: &mut Encoded) {
         let length = self.tokens.len();
-        let (mut fragments, mut dropped_pieces, mut dropped) = (0, 0, 0);
+        let before = out.fragments.len();
+        let mut dropped = 0;
         for start in (0..kept).step_by(piece.max(1)) {
             let end = kept.min(start + piece);
             let tokens = &self.tokens[start..end];
             if loss && !tokens[1..].iter().any(|token| token & LOSS != 0) {
-                dropped += tokens.len() as u64;
-                dropped_pieces += 1;
+                dropped += tokens.len();
                 continue;
             }
-            fragments += 1;
             out.fragments.push(Fragment {
                 item: index,
-                // The length of an item is bounded, and a token is at least a byte of it.
-                length: u32::try_from(end - start).unwrap_or(u32::MAX),
-                start: u32::try_from(start).unwrap_or(u32::MAX),
+                length: bounded(end - start),
+                start: bounded(start),
                 input: 0,
-                flags: self.flags(end < length),
+                flags: self.flags(end < length, loss),
                 end_labels: 0,
+                truncated: bounded(length - kept),
+                dropped: 0,
             });
             out.tokens.extend_from_slice(tokens);
-            out.entry.tokens_kept += tokens.len() as u64;
         }
-        let truncated = (length - kept) as u64;
-        if fragments == 0 {
-            out.entry.drop_item(DropReason::NoLoss, dropped + truncated);
-        } else {
-            out.entry.items_kept += 1;
-            out.entry.tokens_truncated += truncated;
-            out.entry.drop_tokens(DropReason::NoLoss, dropped);
-            out.entry.items_cut += u64::from(kept < length || fragments > 1 || dropped > 0);
-            out.entry.pieces_without_loss += dropped_pieces;
-            out.entry.items_without_loss += u64::from(!loss);
+        let fragments = &mut out.fragments[before..];
+        fragments.iter_mut().for_each(|fragment| fragment.dropped = bounded(dropped));
+        if fragments.is_empty() {
+            out.entry.drop_item(DropReason::NoLoss, length as u64);
         }
     }
 
     /// The document is in the rows as it is, whatever counts of it.
     fn keep_all(&self, index: u64, out: &mut Encoded) {
-        let length = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
-        let cut = self.tokens.len() < self.whole;
-        let end_labels = self.tokens.iter().filter(|token| *token & END_LABEL != 0).count();
+        let truncated = self.whole - self.tokens.len();
+        let has = |flag: u32| self.tokens.iter().filter(move |token| *token & flag != 0);
         out.fragments.push(Fragment {
             item: index,
-            length: length(self.tokens.len()),
+            length: bounded(self.tokens.len()),
             start: 0,
             input: 0,
-            flags: self.flags(cut),
-            end_labels: length(end_labels),
+            flags: self.flags(truncated > 0, has(LOSS).next().is_some()),
+            end_labels: bounded(has(END_LABEL).count()),
+            truncated: bounded(truncated),
+            dropped: 0,
         });
         out.tokens.extend_from_slice(&self.tokens);
-        let entry = &mut out.entry;
-        entry.tokens += self.whole as u64;
-        entry.tokens_kept += self.tokens.len() as u64;
-        entry.tokens_truncated += (self.whole - self.tokens.len()) as u64;
-        entry.items_kept += 1;
-        entry.items_cut += u64::from(cut);
-        entry.items_without_loss += u64::from(!self.tokens.iter().any(|token| token & LOSS != 0));
     }
 
-    /// The flags of a fragment of the document at hand.
-    fn flags(&self, cut: bool) -> u8 {
-        self.marks | if cut { Segment::CUT } else { 0 }
+    /// The flags of a fragment of the document at hand: whether that goes on after it, and whether any of it counts.
+    fn flags(&self, cut: bool, loss: bool) -> u8 {
+        self.marks | if cut { Segment::CUT } else { 0 } | if loss { 0 } else { Fragment::NO_LOSS }
     }
 
     /// Fills `self.tokens` with the document, masks included. Returns whether a question was cut off.
@@ -325,6 +308,11 @@ impl<'a> DocumentEncoder<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// A number of tokens of one item: its length is bounded, and a token is at least a byte of it.
+fn bounded(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
 /// Appends the ids of a piece; returns where they begin.

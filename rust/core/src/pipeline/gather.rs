@@ -12,7 +12,7 @@ use super::monitor::Monitor;
 use crate::error::Result;
 use crate::file::{RowBlock, RowWriter, Segment, Totals};
 use crate::plan::{Draws, Rows, Slice};
-use crate::spool::{END_LABEL, ID, LOSS, Places, Spool};
+use crate::spool::{END_LABEL, Fragment, ID, LOSS, Places, Spool};
 use crate::tokenizer::TokenizerInfo;
 
 /// What stands in the rows, counted where it was placed.
@@ -227,7 +227,7 @@ impl Filler<'_> {
                 item: fragment.item,
                 epoch: draws.epoch(slice.piece),
                 start,
-                flags: fragment.flags
+                flags: fragment.flags & !Fragment::NO_LOSS
                     | if cut { Segment::CUT } else { 0 }
                     | if start > 0 { Segment::CONTINUED } else { 0 },
             });

@@ -1,5 +1,6 @@
 //! The whole road, from a corpus to a published file.
 
+mod account;
 mod against;
 mod check;
 mod checkpoint;
@@ -134,6 +135,10 @@ pub(crate) fn build_with(
     workspace::check_output(&published, config.force)?;
     let chosen = choose(corpus_path, config)?;
     workspace::keep_apart(&published, &chosen.inputs)?;
+    if let Some(other) = output::other_form(out, config) {
+        workspace::check_output(&other, config.force)?;
+        workspace::keep_apart(&other, &chosen.inputs)?;
+    }
     let loaded = Tokenizer::load(tokenizer, &config.token_options())?;
     let treatments = config.treatments()?;
     let mut exclude = Exclude::load(config)?;

@@ -71,6 +71,16 @@ pub(super) fn published(out: &Path, config: &BuildConfig) -> Result<PathBuf> {
     Ok(set_name(out, config)?.map_or_else(|| out.into(), |name| out.with_file_name(index_name(name))))
 }
 
+/// An output of this name that is there in the other form, one file where shards are to be written or shards where
+/// one file is: what stands for it.
+pub(super) fn other_form(out: &Path, config: &BuildConfig) -> Option<PathBuf> {
+    let other = match config.shard_size {
+        Some(_) => out.into(),
+        None => out.with_file_name(index_name(out.file_name()?.to_str()?)),
+    };
+    other.is_file().then_some(other)
+}
+
 impl<'a> Output<'a> {
     /// The files for the rows of a plan; there are none yet.
     pub(super) fn plan(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::account::book;
 use super::checkpoint::Checkpointer;
 use super::collect::Encoded;
 use super::encode::Encoding;
@@ -19,19 +20,10 @@ use crate::spool::{Places, Spool};
 /// What stands in the rows.
 pub(super) struct Placed {
     pub(super) gathered: Gathered,
-    /// By input.
-    drawn: Vec<Drawn>,
+    /// The account of what was drawn and what was not, by input.
+    drawn: Vec<Entry>,
     /// The hash of the list of documents that was followed.
     pub(super) order_file: Option<String>,
-}
-
-/// What was drawn of one input: items and tokens.
-#[derive(Debug, Clone, Copy, Default)]
-struct Drawn {
-    /// For the first time,
-    once: (u64, u64),
-    /// and after that.
-    again: (u64, u64),
 }
 
 /// The fragments of a spool, as far as drawing asks.
@@ -94,7 +86,7 @@ pub(super) fn place<'a>(
     if let Some(list) = &config.write_order {
         order_file::write(&means.disk, list, inputs, &fragments, &draws)?;
     }
-    let drawn = fragments.account(&draws);
+    let drawn = fragments.account(&draws, spool, config.seq_len)?;
     let places = Places::new(&fragments.lengths);
     let end_labels = std::mem::take(&mut fragments.end_labels);
     drop(fragments);
@@ -132,18 +124,25 @@ impl Fragments {
         }
     }
 
-    /// What was drawn, by input.
-    fn account(&self, draws: &Draws) -> Vec<Drawn> {
-        let mut drawn = vec![Drawn::default(); self.ends.len()];
-        let mut seen = vec![false; self.lengths.len()];
+    /// The account of what was drawn and what was not, by input.
+    fn account(&self, draws: &Draws, spool: &Spool, seq_len: u32) -> Result<Vec<Entry>> {
+        let mut entries = vec![Entry::default(); self.ends.len()];
+        let mut drawn = vec![false; self.lengths.len()];
         for &fragment in draws.fragments() {
             let at = fragment as usize;
-            let drawn = &mut drawn[self.ends.partition_point(|end| *end <= fragment)];
-            let sum = if std::mem::replace(&mut seen[at], true) { &mut drawn.again } else { &mut drawn.once };
-            sum.0 += u64::from(!self.continued[at]);
-            sum.1 += u64::from(self.lengths[at]);
+            if std::mem::replace(&mut drawn[at], true) {
+                let entry = &mut entries[self.ends.partition_point(|end| *end <= fragment)];
+                entry.items_repeated += u64::from(!self.continued[at]);
+                entry.tokens_repeated += u64::from(self.lengths[at]);
+            }
         }
-        drawn
+        let mut each = drawn.iter().zip(&self.continued);
+        spool.each_fragment(|fragment| {
+            let (drawn, continued) = each.next().unwrap_or((&false, &false));
+            book(&mut entries[fragment.input as usize], fragment, !continued, *drawn, seq_len);
+            Ok(())
+        })?;
+        Ok(entries)
     }
 }
 
@@ -170,7 +169,7 @@ impl Placed {
     /// Closes the account: what the rows hold, counted there, has to be what encoding handed over and drawing took.
     pub(super) fn settle(&self, inputs: &[Input], mut entries: Vec<Entry>) -> Result<Ledger> {
         for ((entry, drawn), placed) in entries.iter_mut().zip(&self.drawn).zip(&self.gathered.by_input) {
-            entry.draw(drawn.once, drawn.again)?;
+            entry.add(drawn);
             if entry.tokens_in_rows() != Some(placed.tokens) {
                 return Err(Error::Internal(format!("{placed:?} were placed of {entry:?}")));
             }

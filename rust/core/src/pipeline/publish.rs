@@ -3,7 +3,8 @@
 //! A set of shards is published in four steps, so that whoever opens its index at any time finds a whole set or none:
 //! the index of a set whose shards have the same names is taken away, the shards get their names, then the index, which
 //! makes them a set, gets its own (in the place of another, if that is there still), and last go the shards of the
-//! old set that have not been replaced.
+//! old set that have not been replaced. Last of all goes an output of the same name in the other form: one file, or a
+//! set.
 
 use std::path::Path;
 
@@ -17,7 +18,9 @@ impl Output<'_> {
     /// Gives the files their names.
     pub(super) fn publish(&self) -> Result<()> {
         let Some(set) = &self.set else {
-            return self.workspace.publish(ONLY, &self.published, self.force);
+            self.workspace.publish(ONLY, &self.published, self.force)?;
+            self.remove_set();
+            return Ok(());
         };
         if self.published.exists() {
             if !self.force {
@@ -35,7 +38,26 @@ impl Output<'_> {
         self.disk.sync_names(folder_of(&self.published));
         self.workspace.publish(index_name(set), &self.published, self.force)?;
         self.remove_replaced(set);
+        let file = self.published.with_file_name(set);
+        if self.force && file.is_file() {
+            self.disk.remove(&file);
+        }
         Ok(())
+    }
+
+    /// Removes the set of shards that had the name of this one file.
+    fn remove_set(&self) {
+        let Some(name) = self.published.file_name().and_then(|name| name.to_str()) else { return };
+        let index = self.published.with_file_name(index_name(name));
+        if !self.force || !index.is_file() {
+            return;
+        }
+        let shards = Index::read(&index).map_or(0, |set| set.shards.len());
+        self.disk.remove(&index);
+        self.disk.sync_names(folder_of(&index));
+        for number in 0..shards {
+            self.disk.remove(&self.published.with_file_name(shard_name(name, number, shards)));
+        }
     }
 
     /// Keeps the index of the set that is to be replaced in the workspace. It goes away from its place only if the new

@@ -13,6 +13,8 @@ pub(super) struct TokenSample<'a> {
     /// Bytes of items, and of those that were encoded.
     bytes: u64,
     encoded_bytes: u64,
+    /// What those came to.
+    tokens: u64,
     encoded: Encoded,
 }
 
@@ -27,7 +29,7 @@ impl<'a> TokenSample<'a> {
         rule: usize,
     ) -> Self {
         let documents = DocumentEncoder::new(tokenizer, treatments, config);
-        Self { documents, rule, bytes: 0, encoded_bytes: 0, encoded: Encoded::default() }
+        Self { documents, rule, bytes: 0, encoded_bytes: 0, tokens: 0, encoded: Encoded::default() }
     }
 
     pub(super) fn look_at(&mut self, batch: &Batch) {
@@ -45,6 +47,7 @@ impl<'a> TokenSample<'a> {
                 .is_ok()
             {
                 self.encoded_bytes += raw.bytes.map_or(0, |bytes| bytes.len() as u64);
+                self.tokens += self.encoded.tokens.len() as u64;
             }
         }
         self.bytes += bytes;
@@ -52,7 +55,7 @@ impl<'a> TokenSample<'a> {
 
     /// Expected in rows.
     pub(super) fn tokens(self) -> u64 {
-        let whole = u128::from(self.encoded.entry.tokens_kept) * u128::from(self.bytes);
+        let whole = u128::from(self.tokens) * u128::from(self.bytes);
         whole
             .checked_div(u128::from(self.encoded_bytes))
             .and_then(|tokens| u64::try_from(tokens).ok())
