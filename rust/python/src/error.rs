@@ -30,7 +30,9 @@ pub(crate) fn to_python(error: Error) -> PyErr {
                 _ => FileError::new_err(arguments),
             }
         }
-        Error::Input(input) | Error::Benchmark(input) => InputError::new_err((message, input.file, input.item, input.byte)),
+        Error::Input(input) | Error::Benchmark(input) => {
+            InputError::new_err((message, input.file, input.item, input.byte))
+        }
         Error::Corpus { .. } => CorpusError::new_err(message),
         Error::Tokenizer { .. } => TokenizerError::new_err(message),
         Error::Config(_) => ConfigError::new_err(message),

@@ -1,14 +1,34 @@
-//! Memory for the big tables.
+//! Memory for the big tables: in huge pages, shared by threads, asked for before it is needed.
 //!
 //! Tables of megabytes that are looked up at random spend much of their time in page-table walks, so
-//! they ask for huge pages, which this does without `unsafe` through an anonymous map. Untouched
-//! pages cost nothing.
+//! they ask for huge pages, through an anonymous map. Untouched pages cost nothing.
+//!
+//! This holds the two unsafe acts of the encoder. The cache of pieces is larger than the processor's, so most of a
+//! look-up is waiting, and reading early instead of asking early ([`ask_for`]) blocks the processor until the memory is
+//! there. And what threads write to while others read has to be atomic, which no safe interface makes of mapped memory
+//! ([`SharedWords`]). Both were measured: see `benches/encoder-log.md`.
+#![allow(unsafe_code)]
 
-use memmap2::MmapMut;
+use std::sync::atomic::AtomicU64;
+
+use memmap2::{MmapMut, MmapRaw};
 
 const HUGE: usize = 2 << 20;
 /// From this size on a huge page pays.
 const WORTH: usize = 128 << 10;
+
+/// Zeroed memory with room for so many words from a multiple of the huge page on, and how many words before that; `None`
+/// where mapping fails or does not pay.
+fn mapped(length: usize) -> Option<(MmapMut, usize)> {
+    if length * 8 < WORTH {
+        return None;
+    }
+    let map = MmapMut::map_anon(length * 8 + HUGE).ok()?;
+    #[cfg(target_os = "linux")]
+    let _ = map.advise(memmap2::Advice::HugePage);
+    let skip = map.as_ptr().align_offset(HUGE) / 8;
+    (skip * 8 <= HUGE).then_some((map, skip))
+}
 
 /// Zeroed words, at a multiple of the cache line.
 pub(super) enum Words {
@@ -21,15 +41,8 @@ pub(super) enum Words {
 impl Words {
     /// So many words, all zero.
     pub(super) fn zeroed(length: usize) -> Self {
-        if length * 8 >= WORTH
-            && let Ok(map) = MmapMut::map_anon(length * 8 + HUGE)
-        {
-            #[cfg(target_os = "linux")]
-            let _ = map.advise(memmap2::Advice::HugePage);
-            let skip = map.as_ptr().align_offset(HUGE) / 8;
-            if skip * 8 <= HUGE {
-                return Self::Mapped { map, skip, length };
-            }
+        if let Some((map, skip)) = mapped(length) {
+            return Self::Mapped { map, skip, length };
         }
         let words = vec![0u64; length + 8];
         let skip = words.as_ptr().align_offset(64).min(8);
@@ -49,6 +62,96 @@ impl Words {
         match self {
             Self::Mapped { map, skip, length } => &mut bytemuck::cast_slice_mut(map)[*skip..*skip + *length],
             Self::Plain { words, skip, length } => &mut words[*skip..*skip + *length],
+        }
+    }
+}
+
+/// Words, zero at first and at a multiple of the cache line, that several threads read and write.
+pub(super) enum SharedWords {
+    /// At a multiple of the huge page, `skip` words into the map.
+    Mapped { map: MmapRaw, skip: usize, length: usize },
+    /// Where mapping fails or does not pay.
+    Plain { words: Vec<AtomicU64>, skip: usize, length: usize },
+}
+
+impl SharedWords {
+    /// So many words, all zero.
+    pub(super) fn zeroed(length: usize) -> Self {
+        if let Some((map, skip)) = mapped(length) {
+            return Self::Mapped { map: map.into(), skip, length };
+        }
+        let words: Vec<AtomicU64> = std::iter::repeat_with(AtomicU64::default).take(length + 8).collect();
+        let skip = words.as_ptr().align_offset(64).min(8);
+        Self::Plain { words, skip, length }
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> &[AtomicU64] {
+        match self {
+            Self::Mapped { map, skip, length } => {
+                // SAFETY: the map is `length` words longer than `skip` (see `mapped`), is at a multiple of the huge
+                // page there, holds zeros or what was stored as these atomics, lives as long as `self`, and is private
+                // to it: nobody else makes a reference to its memory.
+                unsafe { std::slice::from_raw_parts(map.as_ptr().cast::<AtomicU64>().add(*skip), *length) }
+            }
+            Self::Plain { words, skip, length } => &words[*skip..*skip + *length],
+        }
+    }
+}
+
+/// Asks for the cache line in which `words[at]` lies; does nothing where there is no such word.
+#[inline]
+pub(crate) fn ask_for<T>(words: &[T], at: usize) {
+    let Some(word) = words.get(at) else {
+        return;
+    };
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that changes nothing and faults on no address; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        // SAFETY: a hint that changes nothing and faults on no address.
+        unsafe {
+            std::arch::asm!(
+                "prfm pldl1keep, [{word}]",
+                word = in(reg) std::ptr::from_ref(word),
+                options(nostack, readonly, preserves_flags)
+            );
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = word;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    #[test]
+    fn shared_words_are_zero_and_each_its_own() {
+        for length in [8, 1000, WORTH / 8, HUGE / 8 * 2 + 8] {
+            let words = SharedWords::zeroed(length);
+            assert_eq!(words.get().len(), length);
+            assert_eq!(words.get().as_ptr().align_offset(64), 0);
+            std::thread::scope(|scope| {
+                for part in 0..2 {
+                    let words = &words;
+                    scope.spawn(move || {
+                        for (at, word) in words.get().iter().enumerate().skip(part).step_by(2) {
+                            assert_eq!(word.swap(at as u64 + 1, Ordering::Relaxed), 0);
+                        }
+                    });
+                }
+            });
+            let sum: u64 = words.get().iter().map(|word| word.load(Ordering::Relaxed)).sum();
+            assert_eq!(sum, (length * (length + 1) / 2) as u64);
+            ask_for(words.get(), length - 1);
+            ask_for(words.get(), length);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! Text is split at added tokens, normalized where that changes anything, cut into pieces by a
 //! hand-written scanner of the tokenizer's pattern, cut further wherever no merge can cross
 //! ([`joins`]), and each piece is looked up in the session's bounded cache. Only pieces that are new
-//! are merged. Memory of a session: [`cache::BOUND`] bytes of cache and the scratch space of the
-//! longest piece of the text at hand.
+//! are merged. Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
+//! [`cache::LONG_BOUND`], and the scratch space of the longest piece of the text at hand.
 
 mod added;
 mod bits;
@@ -24,7 +24,6 @@ mod model;
 mod normalize;
 mod pairs;
 mod path;
-mod prefetch;
 mod scan;
 mod session;
 mod stages;
@@ -39,10 +38,10 @@ mod work;
 
 use std::sync::{Mutex, PoisonError};
 
+pub(crate) use memory::ask_for;
 use model::{Model, Symbols};
 pub(crate) use normalize::{nfc, nfkc};
 use path::Path;
-pub(crate) use prefetch::ask_for;
 
 use super::{Encoder, Session, SpecialTokens};
 
@@ -62,8 +61,10 @@ pub struct NativeEncoder {
     cuts_words: bool,
     /// What a space is read as.
     space: joins::Spelling,
-    /// Of sessions that have ended.
-    caches: Mutex<Vec<cache::Cache>>,
+    /// What all sessions remember.
+    cache: cache::Cache,
+    /// What sessions that have ended remember besides.
+    longs: Mutex<Vec<cache::Long>>,
 }
 
 impl NativeEncoder {
@@ -75,27 +76,27 @@ impl NativeEncoder {
         build::build(json, special_tokens)
     }
 
-    /// The most bytes that the cache of one session takes, whatever it encodes.
+    /// The most bytes that the cache takes, whatever is encoded: for all sessions, and for each.
     #[must_use]
-    pub fn session_cache_bound() -> usize {
-        cache::BOUND
+    pub fn cache_bounds() -> (usize, usize) {
+        (cache::BOUND, cache::LONG_BOUND)
     }
 
     fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let space = joins::spelling(path.space.unwrap_or(' '));
-        Self { model, added, path, special, cuts_words: chars, space, caches: Mutex::default() }
+        let (cache, longs) = (cache::Cache::new(), Mutex::default());
+        Self { model, added, path, special, cuts_words: chars, space, cache, longs }
     }
 
-    /// The cache of a session that has ended, or a new one.
-    fn take_cache(&self) -> cache::Cache {
-        let kept = self.caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        kept.unwrap_or_else(cache::Cache::new)
+    /// What a session that has ended remembers, or nothing.
+    fn take_long(&self) -> cache::Long {
+        self.longs.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Keeps a session's cache for the next.
-    fn keep_cache(&self, cache: cache::Cache) {
-        self.caches.lock().unwrap_or_else(PoisonError::into_inner).push(cache);
+    /// Keeps what a session remembers for the next.
+    fn keep_long(&self, long: cache::Long) {
+        self.longs.lock().unwrap_or_else(PoisonError::into_inner).push(long);
     }
 
     /// What marks the key of a piece that is part of a larger one, where that makes a difference.

@@ -2,7 +2,7 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
-use super::cache::{Cache, LONGEST, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
+use super::cache::{LONGEST, Long, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
 use super::config::Known;
 use super::merge::Merger;
 use super::path::Splitting;
@@ -20,7 +20,8 @@ pub(super) const KEEP: usize = 1 << 20;
 /// What the pieces of one text go through.
 pub(super) struct Work<'a> {
     encoder: &'a NativeEncoder,
-    cache: Cache,
+    /// What is too long for the cache.
+    long: Long,
     merger: Merger,
     symbols: Vec<u32>,
     fresh: Vec<u32>,
@@ -46,7 +47,7 @@ struct Piece {
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        self.encoder.keep_cache(std::mem::replace(&mut self.cache, Cache::without_tables()));
+        self.encoder.keep_long(std::mem::take(&mut self.long));
     }
 }
 
@@ -54,7 +55,7 @@ impl<'a> Work<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
         Self {
             encoder,
-            cache: encoder.take_cache(),
+            long: encoder.take_long(),
             merger: Merger::default(),
             symbols: Vec::new(),
             fresh: Vec::new(),
@@ -147,7 +148,7 @@ impl<'a> Work<'a> {
     fn batch(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
         let looks_up = !self.encoder.model.unmerged.is_empty();
         let mut pieces = [Piece::default(); BATCH];
-        let (short, middle) = (self.cache.short(), self.cache.middle());
+        let (short, middle) = (self.encoder.cache.short(), self.encoder.cache.middle());
         let many = std::mem::take(&mut self.many);
         let mut start = start;
         for (piece, &end) in pieces.iter_mut().zip(ends) {
@@ -179,18 +180,17 @@ impl<'a> Work<'a> {
 
     #[inline]
     fn find(&mut self, text: &[u8], pieces: &[Piece], ids: &mut Vec<u32>) {
+        let (short, middle) = (self.encoder.cache.short(), self.encoder.cache.middle());
         let mut found = [0u32; BATCH * 8 + 8];
         let mut filled = 0;
         for &piece in pieces {
             let Piece { key, hash, start, length } = piece;
             let place = &mut found[filled..filled + 8];
             let hit = if length <= SHORT {
-                <&mut [u32; 4]>::try_from(&mut place[..4])
-                    .map_or(0, |place| self.cache.short().find(key, hash, place))
+                <&mut [u32; 4]>::try_from(&mut place[..4]).map_or(0, |place| short.find(key, hash, place))
             } else if length <= MIDDLE {
                 let keys = (keys_of(text, start, length).0, key);
-                <&mut [u32; 8]>::try_from(place)
-                    .map_or(0, |place| self.cache.middle().find(keys, hash, place))
+                <&mut [u32; 8]>::try_from(place).map_or(0, |place| middle.find(keys, hash, place))
             } else {
                 0
             };
@@ -201,7 +201,7 @@ impl<'a> Work<'a> {
             if hit != 0 && length <= SHORT {
                 self.many = true;
                 let more = <&mut [u32; 8]>::try_from(&mut found[filled..filled + 8])
-                    .map_or(0, |place| self.cache.middle().find((key, 0), hash, place));
+                    .map_or(0, |place| middle.find((key, 0), hash, place));
                 if more != 0 && more != MANY as usize {
                     filled += more;
                     continue;
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
             filled = 0;
             let bytes = &text[start..start + length];
             if (hit != 0 || length > MIDDLE)
-                && let Some(known) = self.cache.long(bytes, key & PART != 0)
+                && let Some(known) = self.long.find(bytes, key & PART != 0)
             {
                 ids.extend_from_slice(known);
             } else {
@@ -232,16 +232,16 @@ impl<'a> Work<'a> {
         }
         ids.extend_from_slice(&fresh);
         if piece.len() <= SHORT {
-            self.cache.remember_short(key, hash, &fresh);
+            self.encoder.cache.remember_short(key, hash, &fresh);
             if fresh.len() > 4 {
-                self.cache.remember_middle((key, 0), hash, &fresh);
+                self.encoder.cache.remember_middle((key, 0), hash, &fresh);
             }
         } else if piece.len() <= MIDDLE {
             let keys = (keys_of(piece, 0, piece.len()).0, key);
-            self.cache.remember_middle(keys, hash, &fresh);
+            self.encoder.cache.remember_middle(keys, hash, &fresh);
         }
         if piece.len() > MIDDLE || fresh.len() > 8 {
-            self.cache.remember_long(piece, part, &fresh);
+            self.long.remember(piece, part, &fresh);
         }
         fresh.shrink_to(KEEP);
         self.fresh = fresh;
@@ -274,14 +274,14 @@ impl<'a> Work<'a> {
         let key = key_of(text, start, end - start) | self.encoder.part_mark();
         let hash = hash_of(key);
         let mut four = [0; 4];
-        let hit = self.cache.short().find(key, hash, &mut four);
+        let hit = self.encoder.cache.short().find(key, hash, &mut four);
         if (1..=4).contains(&hit) {
             ids.extend_from_slice(&four[..hit]);
             return;
         }
         let known = ids.len();
         self.encode(&text[start..end], true, ids);
-        self.cache.remember_short(key, hash, &ids[known..]);
+        self.encoder.cache.remember_short(key, hash, &ids[known..]);
     }
 
     /// The ids of a piece from scratch.

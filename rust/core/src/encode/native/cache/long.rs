@@ -11,10 +11,10 @@ const BYTES: usize = 1 << 21;
 const IDS: usize = 1 << 18;
 
 /// The bytes that it can grow to.
-pub(super) const BOUND: usize = SLOTS * size_of::<Slot>() + BYTES + IDS * 4;
+pub(in super::super) const BOUND: usize = SLOTS * size_of::<Slot>() + BYTES + IDS * 4;
 
 #[derive(Default)]
-pub(super) struct Long {
+pub(in super::super) struct Long {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
     ids: Vec<u32>,
@@ -38,7 +38,7 @@ fn hashes(piece: &[u8], part: bool) -> (usize, u32) {
 }
 
 impl Long {
-    pub(super) fn find(&self, piece: &[u8], part: bool) -> Option<&[u32]> {
+    pub(in super::super) fn find(&self, piece: &[u8], part: bool) -> Option<&[u32]> {
         if self.slots.is_empty() {
             return None;
         }
@@ -54,7 +54,7 @@ impl Long {
             })
     }
 
-    pub(super) fn remember(&mut self, piece: &[u8], part: bool, ids: &[u32]) {
+    pub(in super::super) fn remember(&mut self, piece: &[u8], part: bool, ids: &[u32]) {
         if piece.is_empty() || piece.len() > LONGEST || ids.len() > 4 * LONGEST {
             return;
         }

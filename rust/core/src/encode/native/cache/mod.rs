@@ -1,15 +1,17 @@
-//! What has been encoded before: piece to ids, bounded, one per session.
+//! What has been encoded before: piece to ids, bounded, one for all threads.
 //!
 //! Pieces of at most 15 bytes, nearly all there are, have their key (bytes and length in one `u128`)
 //! and up to four ids side by side, two entries to a cache line. Those of at most 31 bytes and eight ids
-//! have a line of a second table each. What is longer goes to a store of its own.
+//! have a line of a second table each. What is longer goes to a store that each session has for itself.
 
 mod long;
 mod table;
 
-pub(super) use long::LONGEST;
-use long::Long;
-use table::{Table, View};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::fence;
+
+pub(super) use long::{BOUND as LONG_BOUND, LONGEST, Long};
+use table::{Line, Table, VERSION, View};
 
 /// The longest piece whose bytes fit a key.
 pub(super) const SHORT: usize = 15;
@@ -21,8 +23,8 @@ const LINES: (usize, usize) = (1 << 12, 1 << 18);
 /// Lines of the second table: 128 KiB to 8 MiB.
 const MIDDLE_LINES: (usize, usize) = (1 << 11, 1 << 17);
 
-/// The bytes that a session's cache can grow to.
-pub(super) const BOUND: usize = (LINES.1 + MIDDLE_LINES.1) * 64 + long::BOUND;
+/// The bytes that the tables can grow to.
+pub(super) const BOUND: usize = (LINES.1 + MIDDLE_LINES.1) * 64;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -105,11 +107,13 @@ fn whole(halves: &[u64]) -> u128 {
     u128::from(halves[0]) | u128::from(halves[1]) << 64
 }
 
-/// The first id of an entry holds the number of ids in its top bits.
+/// The first id of an entry holds the number of ids in its top bits; the others of its top bits, and those of the second
+/// id, belong to the table.
 const COUNT_SHIFT: u32 = 28;
 /// Stands for more ids than an entry has room for.
 pub(super) const MANY: u32 = 15;
-const ID_MASK: u32 = (1 << COUNT_SHIFT) - 1;
+/// The greatest id that leaves those bits alone.
+const MAX_ID: u32 = (1 << 24) - 1;
 
 /// The ids of an entry that has room for so many; the number of ids stands in the first.
 #[allow(clippy::cast_possible_truncation)] // a few
@@ -128,25 +132,30 @@ fn packed<const ROOM: usize>(ids: &[u32]) -> [u32; ROOM] {
 #[inline]
 fn taken_from(first: &mut u32) -> usize {
     let count = *first >> COUNT_SHIFT;
-    *first &= ID_MASK;
+    *first &= MAX_ID;
     count as usize
+}
+
+/// Whether ids can stand in an entry.
+fn fit(ids: &[u32]) -> bool {
+    !ids.is_empty() && ids.iter().all(|&id| id <= MAX_ID)
+}
+
+/// A word of a line.
+#[inline]
+fn word(line: &Line, at: usize) -> u64 {
+    line[at].load(Relaxed)
 }
 
 pub(super) struct Cache {
     short: Table,
     middle: Table,
-    long: Long,
 }
 
 impl Cache {
     pub(super) fn new() -> Self {
         let [short, middle] = [LINES, MIDDLE_LINES].map(|(first, most)| Table::new(first, most));
-        Self { short, middle, long: Long::default() }
-    }
-
-    /// Stands in for a cache that is taken away; holds nothing and is not to be used.
-    pub(super) fn without_tables() -> Self {
-        Self { short: Table::new(0, 0), middle: Table::new(0, 0), long: Long::default() }
+        Self { short, middle }
     }
 
     /// The first table, ready for look-ups.
@@ -161,42 +170,31 @@ impl Cache {
         Middle(self.middle.view())
     }
 
-    /// The ids of a piece that is too much for the tables.
-    #[inline]
-    pub(super) fn long(&self, piece: &[u8], part: bool) -> Option<&[u32]> {
-        self.long.find(piece, part)
-    }
-
     /// Remembers the ids of a short piece; of more than four only that they are in the second table.
-    pub(super) fn remember_short(&mut self, key: u128, hash: usize, ids: &[u32]) {
-        if ids.first().is_none_or(|&id| id > ID_MASK) {
+    pub(super) fn remember_short(&self, key: u128, hash: usize, ids: &[u32]) {
+        if !fit(ids) {
             return;
         }
         let mut entry = [0; 4];
         entry[..2].copy_from_slice(&halves(key));
         entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
-        self.short.insert(hash, entry, |entry: &[u64; 4]| hash_of(whole(entry)));
+        self.short.insert(hash, &entry, |entry: &[u64; 4]| hash_of(whole(entry)));
     }
 
     /// Remembers the ids of a piece of middle length, or of a short one of more than four ids, whose second
     /// key is 0; of more than eight only that they are in the store.
-    pub(super) fn remember_middle(&mut self, keys: (u128, u128), hash: usize, ids: &[u32]) {
-        if ids.first().is_none_or(|&id| id > ID_MASK) {
+    pub(super) fn remember_middle(&self, keys: (u128, u128), hash: usize, ids: &[u32]) {
+        if !fit(ids) {
             return;
         }
         let mut entry = [0; 8];
         entry[..2].copy_from_slice(&halves(keys.0));
         entry[2..4].copy_from_slice(&halves(keys.1));
         entry[4..].copy_from_slice(bytemuck::cast_slice(&packed::<8>(ids)));
-        self.middle.insert(hash, entry, |entry: &[u64; 8]| match (whole(entry), whole(&entry[2..])) {
+        self.middle.insert(hash, &entry, |entry: &[u64; 8]| match (whole(entry), whole(&entry[2..])) {
             (key, 0) => hash_of(key),
             keys => middle_hash_of(keys),
         });
-    }
-
-    /// Remembers any piece.
-    pub(super) fn remember_long(&mut self, piece: &[u8], part: bool, ids: &[u32]) {
-        self.long.remember(piece, part, ids);
     }
 }
 
@@ -227,13 +225,20 @@ impl Short<'_> {
             return 0;
         };
         // Which of the two it is cannot be guessed, so both are asked, without a branch.
-        let first = ((line[0] ^ low) | (line[1] ^ high)) == 0;
-        let second = ((line[4] ^ low) | (line[5] ^ high)) == 0;
+        let states = [line[2].load(Acquire), line[6].load(Acquire)];
+        let first = ((word(line, 0) ^ low) | (word(line, 1) ^ high)) == 0;
+        // Two threads may have put it in both; one of the two is enough, and the other may be half written.
+        let second = (((word(line, 4) ^ low) | (word(line, 5) ^ high)) == 0) & !first;
         if !(first | second) {
             return 0;
         }
         let (first, second) = (0u64.wrapping_sub(u64::from(first)), 0u64.wrapping_sub(u64::from(second)));
-        *out = bytemuck::cast([line[2] & first | line[6] & second, line[3] & first | line[7] & second]);
+        let rest = word(line, 3) & first | word(line, 7) & second;
+        fence(Acquire);
+        if (word(line, 2) ^ states[0]) | (word(line, 6) ^ states[1]) != 0 {
+            return 0; // somebody has written here meanwhile
+        }
+        *out = bytemuck::cast([(states[0] & first | states[1] & second) & !VERSION, rest]);
         taken_from(&mut out[0])
     }
 }
@@ -264,11 +269,20 @@ impl Middle<'_> {
             return 0;
         };
         let ([low, high], [second_low, second_high]) = (halves(keys.0), halves(keys.1));
-        let different = (line[0] ^ low) | (line[1] ^ high) | (line[2] ^ second_low) | (line[3] ^ second_high);
+        let state = line[4].load(Acquire);
+        let different = (word(line, 0) ^ low)
+            | (word(line, 1) ^ high)
+            | (word(line, 2) ^ second_low)
+            | (word(line, 3) ^ second_high);
         if different != 0 {
             return 0;
         }
-        out.copy_from_slice(bytemuck::cast_slice(&line[4..]));
+        let rest = [word(line, 5), word(line, 6), word(line, 7)];
+        fence(Acquire);
+        if word(line, 4) != state {
+            return 0; // somebody has written here meanwhile
+        }
+        *out = bytemuck::cast([state & !VERSION, rest[0], rest[1], rest[2]]);
         taken_from(&mut out[0])
     }
 }
@@ -292,7 +306,7 @@ mod tests {
 
     #[test]
     fn growing_tables_keep_nearly_all_and_never_mistake_one_for_another() {
-        let mut cache = Cache::new();
+        let cache = Cache::new();
         let pieces = 300_000u32;
         let text = |length: usize, number: u32| format!("{number:0length$}").into_bytes();
         for number in 0..pieces {
@@ -326,8 +340,44 @@ mod tests {
     }
 
     #[test]
+    fn what_other_threads_write_is_found_whole_or_not() {
+        // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
+        let cache = Cache { short: Table::new(2, 2), middle: Table::new(2, 2) };
+        let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
+        std::thread::scope(|scope| {
+            for thread in 0..4u32 {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let (mut numbers, mut found) = (thread + 1, [0; 2]);
+                    for _ in 0..200_000 {
+                        numbers = numbers.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let number = numbers >> 26;
+                        for (of, length) in [(0, 9), (1, 20)] {
+                            let text = format!("{number:0length$}").into_bytes();
+                            if of == 0 {
+                                let key = key_of(&text, 0, length);
+                                let known = short(cache, &text);
+                                assert!(known.is_empty() || known == ids(number)[..4], "{number} {known:?}");
+                                found[of] += known.len();
+                                cache.remember_short(key, hash_of(key), &ids(number)[..4]);
+                            } else {
+                                let keys = keys_of(&text, 0, length);
+                                let known = middle(cache, &text);
+                                assert!(known.is_empty() || known == ids(number), "{number} {known:?}");
+                                found[of] += known.len();
+                                cache.remember_middle(keys, middle_hash_of(keys), &ids(number));
+                            }
+                        }
+                    }
+                    assert!(found.iter().all(|found| *found > 1000), "{found:?}");
+                });
+            }
+        });
+    }
+
+    #[test]
     fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
-        let mut cache = Cache::new();
+        let cache = Cache::new();
         let key = key_of(b"abcde", 0, 5);
         let sixteen = key.to_le_bytes();
         assert_eq!(sixteen[15], 5, "the key holds the bytes and the length");

@@ -1,89 +1,134 @@
-//! Lines of 64 bytes, found by a hash; begins small and grows in place.
+//! Lines of 64 bytes, found by a hash, which all threads read and write at the same time; begins small and grows in place.
 //!
 //! Memory that was never touched costs more than what is in it: the kernel clears it, and under it a
 //! virtual machine may have to find it first. So the address space of the largest table is taken at
 //! once, which costs nothing, and used from its beginning.
+//!
+//! Nobody waits for anybody. The first of the words of an entry that hold its ids is its *state*: who writes an entry
+//! takes it by putting [`BUSY`] there, and gives it back with the next version; who reads looks at the state again
+//! after the rest, and has found nothing if it is another (a sequence lock for each entry: Boehm, "Can seqlocks get along
+//! with programming language memory models?", 2012). A version has 12 bits: a reader would be misled if it stood still
+//! between two of its five loads while 4,096 entries came and went in one place, the last of them with the same ids.
+//! What is lost, or there twice, because two threads wrote at once, is encoded once more and no harm.
 
-use super::super::memory::Words;
-use super::super::prefetch::ask_for;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
+use std::sync::{Mutex, TryLockError};
+
+use super::super::memory::{SharedWords, ask_for};
 
 /// A line: one entry of eight words or two of four. The second half of an entry holds its ids, and its
-/// first word is 0 where there is no entry.
-type Line = [u64; 8];
+/// first word is its state.
+pub(super) type Line = [AtomicU64; 8];
+
+/// The bits of a state that count how often its entry has been written. The rest is 0 where there is no entry.
+pub(super) const VERSION: u64 = 0xFF00_0000_0F00_0000;
+/// Somebody is writing: one id, none in number.
+const BUSY: u64 = 1;
+
+/// How many entries there are is counted by every so-manieth, by its hash, so that threads do not wait for the count.
+const COUNTED: usize = 32;
 
 pub(super) struct Table {
-    words: Words,
-    lines: usize,
+    words: SharedWords,
+    lines: AtomicUsize,
     most: usize,
-    filled: usize,
+    /// About how many entries there are.
+    filled: AtomicUsize,
+    growing: Mutex<()>,
+}
+
+/// The version after that of a state.
+fn next_version(state: u64) -> u64 {
+    // The bits between the two parts are set, so that one carries over into the other.
+    (state | !VERSION).wrapping_add(1 << 24) & VERSION
 }
 
 impl Table {
-    /// Numbers of lines, powers of two or 0.
+    /// Numbers of lines, powers of two.
     pub(super) fn new(first: usize, most: usize) -> Self {
-        Self { words: Words::zeroed(most * 8), lines: first, most, filled: 0 }
+        Self {
+            words: SharedWords::zeroed(most * 8),
+            lines: first.into(),
+            most,
+            filled: 0.into(),
+            growing: Mutex::default(),
+        }
     }
 
     /// The lines in use, ready for look-ups.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
-        View { words: &self.words.get()[..self.lines * 8] }
+        View { words: &self.words.get()[..self.lines.load(Relaxed) * 8] }
     }
 
-    /// Adds an entry of so many words. A full table grows, and one that may not loses the older entry of
-    /// the line; `hash_of` is asked about what is already in it.
+    /// Adds an entry of so many words, its version bits 0. A full table grows, and one that may not loses the older
+    /// entry of the line; `hash_of` is asked about what is already in it.
     pub(super) fn insert<const WIDTH: usize>(
-        &mut self,
+        &self,
         hash: usize,
-        entry: [u64; WIDTH],
+        entry: &[u64; WIDTH],
         hash_of: impl Fn(&[u64; WIDTH]) -> usize,
     ) {
         // Beyond three eighths too many find no place in their line or its neighbour.
-        if self.filled * WIDTH > self.lines * 3 && self.lines < self.most {
-            self.grow(hash_of);
+        let is_full = |lines: usize| self.filled.load(Relaxed) * WIDTH > lines * 3 && lines < self.most;
+        if is_full(self.lines.load(Relaxed)) {
+            let one = match self.growing.try_lock() {
+                Err(TryLockError::WouldBlock) => None,
+                Err(TryLockError::Poisoned(one)) => Some(one.into_inner()),
+                Ok(one) => Some(one),
+            };
+            let lines = self.lines.load(Relaxed);
+            if one.is_some() && is_full(lines) {
+                self.grow(lines, hash_of);
+            }
         }
-        self.filled += usize::from(put(&mut self.words.get_mut()[..self.lines * 8], hash, entry));
+        if self.view().put(hash, entry) && (hash >> 48).is_multiple_of(COUNTED) {
+            self.filled.fetch_add(COUNTED, Relaxed);
+        }
     }
 
     /// Twice as many lines: the entries whose hash has the new bit move to the new half.
-    fn grow<const WIDTH: usize>(&mut self, hash_of: impl Fn(&[u64; WIDTH]) -> usize) {
-        let old = self.lines;
-        self.lines *= 2;
-        let words = &mut self.words.get_mut()[..self.lines * 8];
-        for at in (0..old * 8).step_by(WIDTH) {
-            let mut entry = [0; WIDTH];
-            entry.copy_from_slice(&words[at..at + WIDTH]);
-            if entry[WIDTH / 2] == 0 {
-                continue;
-            }
+    fn grow<const WIDTH: usize>(&self, old: usize, hash_of: impl Fn(&[u64; WIDTH]) -> usize) {
+        self.lines.store(old * 2, Relaxed);
+        let view = self.view();
+        for place in view.words[..old * 8].chunks_exact(WIDTH) {
+            let Some((state, mut entry)) = read(place) else { continue };
             let hash = hash_of(&entry);
-            if hash & old != 0 {
-                words[at..at + WIDTH].fill(0);
-                put(words, hash, entry);
+            let freed = || place[WIDTH / 2].compare_exchange(state, next_version(state), Relaxed, Relaxed);
+            if hash & old != 0 && freed().is_ok() {
+                entry[WIDTH / 2] &= !VERSION;
+                view.put(hash, &entry);
             }
         }
     }
 }
 
-/// An entry goes to its own line or, if only that has room, to the neighbour; else the older of those in
-/// its own line goes. Whether there is one more now.
-fn put<const WIDTH: usize>(words: &mut [u64], hash: usize, entry: [u64; WIDTH]) -> bool {
-    for near in [hash, hash ^ 1] {
-        let Some(line) = line_mut(words, near) else {
-            return false;
-        };
-        for place in line.chunks_exact_mut(WIDTH) {
-            if place[WIDTH / 2] == 0 {
-                place.copy_from_slice(&entry);
-                return true;
-            }
+/// An entry and its state, unless there is none or it is being written.
+fn read<const WIDTH: usize>(place: &[AtomicU64]) -> Option<(u64, [u64; WIDTH])> {
+    let state = place[WIDTH / 2].load(Acquire);
+    if matches!(state & !VERSION, 0 | BUSY) {
+        return None;
+    }
+    let mut entry = [0; WIDTH];
+    entry.iter_mut().zip(place).for_each(|(word, stored)| *word = stored.load(Relaxed));
+    fence(Acquire);
+    (place[WIDTH / 2].load(Relaxed) == state).then_some((state, entry))
+}
+
+/// Writes an entry over what has a state, unless another has been quicker.
+fn write<const WIDTH: usize>(place: &[AtomicU64], state: u64, entry: &[u64; WIDTH]) -> bool {
+    if place[WIDTH / 2].compare_exchange(state, BUSY | state & VERSION, Acquire, Relaxed).is_err() {
+        return false;
+    }
+    fence(Release);
+    for (at, (stored, word)) in place.iter().zip(entry).enumerate() {
+        if at != WIDTH / 2 {
+            stored.store(*word, Relaxed);
         }
     }
-    if let Some(line) = line_mut(words, hash) {
-        line.copy_within(WIDTH.., 0);
-        line[8 - WIDTH..].copy_from_slice(&entry);
-    }
-    false
+    place[WIDTH / 2].store(entry[WIDTH / 2] | next_version(state), Release);
+    true
 }
 
 /// Where the line of a hash begins among so many words, a power of two.
@@ -92,15 +137,10 @@ fn place_of(hash: usize, words: usize) -> usize {
     hash << 3 & words.wrapping_sub(1)
 }
 
-fn line_mut(words: &mut [u64], hash: usize) -> Option<&mut Line> {
-    let at = place_of(hash, words.len());
-    words.get_mut(at..at + 8)?.try_into().ok()
-}
-
 /// A table, borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    words: &'a [u64],
+    words: &'a [AtomicU64],
 }
 
 impl<'a> View<'a> {
@@ -114,5 +154,88 @@ impl<'a> View<'a> {
     pub(super) fn line(self, hash: usize) -> Option<&'a Line> {
         let at = place_of(hash, self.words.len());
         self.words.get(at..at + 8)?.try_into().ok()
+    }
+
+    /// An entry goes to its own line or, if only that has room, to the neighbour; else the older of those in
+    /// its own line goes. Whether there is one more now.
+    fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) -> bool {
+        for line in [hash, hash ^ 1].into_iter().filter_map(|near| self.line(near)) {
+            for place in line.chunks_exact(WIDTH) {
+                let state = place[WIDTH / 2].load(Relaxed);
+                if state & !VERSION == 0 && write(place, state, entry) {
+                    return true;
+                }
+            }
+        }
+        let Some(line) = self.line(hash) else { return false };
+        // Written less often is longer ago: they take turns.
+        let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & VERSION;
+        if let Some(place) = line.chunks_exact(WIDTH).min_by_key(age) {
+            let state = place[WIDTH / 2].load(Relaxed);
+            if state & !VERSION != BUSY {
+                write(place, state, entry);
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry of which every word says of which piece it is.
+    fn entry(piece: u64) -> [u64; 4] {
+        [piece, piece.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1 << 28 | piece % 7, piece << 8]
+    }
+
+    fn hash_of(piece: u64) -> usize {
+        usize::try_from(piece.wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 3).unwrap_or(0)
+    }
+
+    #[test]
+    fn versions_go_round() {
+        let (mut state, mut seen) = (5 << 32 | 7, std::collections::HashSet::new());
+        while seen.insert(state & VERSION) {
+            state = state & !VERSION | next_version(state);
+            assert_eq!(state & !VERSION, 5 << 32 | 7);
+        }
+        assert_eq!(seen.len(), 4096);
+    }
+
+    #[test]
+    fn what_many_threads_read_while_they_write_is_whole() {
+        // Few lines and few ids, so that entries come and go and states look alike; and a table that grows meanwhile.
+        for (first, most) in [(2, 2), (2, 64)] {
+            let table = Table::new(first, most);
+            let found: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4u64)
+                    .map(|thread| {
+                        let table = &table;
+                        scope.spawn(move || {
+                            let (mut numbers, mut found) = (thread + 1, 0);
+                            for _ in 0..200_000 {
+                                numbers ^= numbers << 13;
+                                numbers ^= numbers >> 7;
+                                numbers ^= numbers << 17;
+                                let piece = numbers % 97 + 1;
+                                let places =
+                                    table.view().line(hash_of(piece)).map(|line| line.chunks_exact(4));
+                                for (state, known) in places.into_iter().flatten().filter_map(read::<4>) {
+                                    let mut expected = entry(known[0]);
+                                    expected[2] |= state & VERSION;
+                                    assert_eq!(known, expected);
+                                    found += usize::from(known[0] == piece);
+                                }
+                                table.insert(hash_of(piece), &entry(piece), |entry| hash_of(entry[0]));
+                            }
+                            found
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
+            });
+            assert!(found > 1000, "{found}");
+        }
     }
 }
