@@ -164,9 +164,7 @@ def test_what_a_limit_leaves_out_counts_as_nothing_else(scene, order, overflow):
         assert entry.items_dropped == {"not-drawn": entry.items - entry.items_kept}
         kept = sum(at["end"] - at["start"] for at in here if at["epoch"] == first_epoch(here, at["item"]))
         assert entry.tokens_kept == kept
-        assert (
-            entry.tokens == kept + entry.tokens_truncated + sum(entry.tokens_dropped.values())
-        )
+        assert entry.tokens == kept + entry.tokens_truncated + sum(entry.tokens_dropped.values())
 
 
 def first_epoch(documents, item):

@@ -231,12 +231,12 @@ def test_one_name_is_one_output(corpus, tmp_path):
 
     apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB")
     of_the_set = names()
-    with pytest.raises(apollo_pack.OutputExistsError, match="index.json exists already"):
+    with pytest.raises(apollo_pack.OutputExistsError, match=r"index\.json exists already"):
         apollo_pack.build(corpus, out, seq_len=64)
     assert names() == of_the_set
     content = apollo_pack.build(corpus, out, seq_len=64, force=True).content_hash
     assert names() == ["out.bin"]
-    with pytest.raises(apollo_pack.OutputExistsError, match="out.bin exists already"):
+    with pytest.raises(apollo_pack.OutputExistsError, match=r"out\.bin exists already"):
         apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB")
     assert apollo_pack.build(corpus, out, seq_len=64, shard_size="8KB", force=True).content_hash == content
     assert names() == of_the_set

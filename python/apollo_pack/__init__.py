@@ -7,11 +7,11 @@
 (4096,)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from apollo_pack._core import __version__
-from apollo_pack.batch import collate
 from apollo_pack.building import build, plan, recipe_names, recipe_text
-from apollo_pack.dataset import PackedDataset
-from apollo_pack.encoder import Encoder
 from apollo_pack.errors import (
     ApolloPackError,
     ConfigError,
@@ -26,10 +26,15 @@ from apollo_pack.errors import (
     TokenizerError,
     UnfinishedBuildError,
 )
-from apollo_pack.exports import ExportFormat, export
 from apollo_pack.leakage import Leak, LeakCount, LeakReport, find_leaks
-from apollo_pack.loader import Loader
 from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
+
+if TYPE_CHECKING:
+    from apollo_pack.batch import collate
+    from apollo_pack.dataset import PackedDataset
+    from apollo_pack.encoder import Encoder
+    from apollo_pack.exports import ExportFormat, export
+    from apollo_pack.loader import Loader
 
 __all__ = [
     "ApolloPackError",
@@ -66,3 +71,21 @@ __all__ = [
     "recipe_names",
     "recipe_text",
 ]
+
+# What needs numpy is imported when it is asked for: that takes as long as all that the command line needs,
+# and starts threads.
+_LATER = {
+    "Encoder": "encoder",
+    "ExportFormat": "exports",
+    "Loader": "loader",
+    "PackedDataset": "dataset",
+    "collate": "batch",
+    "export": "exports",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what has not been asked for before."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -235,6 +235,7 @@ def _check_numbers(settings: dict[str, Any]) -> None:
 
 def _check_use(settings: dict[str, Any]) -> None:
     """Refuse what would be ignored: it was meant to do something."""
+    defaults = build.__kwdefaults__ or {}
     leak_settings = ("leaks", "leak_unit", "leak_run", "leak_question", "leak_fold")
     for names, used, reason in (
         (("duplicates",), settings["dedup"] != "off", "dedup is off"),
@@ -242,7 +243,7 @@ def _check_use(settings: dict[str, Any]) -> None:
         (leak_settings, bool(settings["decontaminate"]), "there is nothing to decontaminate from"),
     ):
         for name in names:
-            if not used and settings[name] != build.__kwdefaults__[name]:
+            if not used and settings[name] != defaults[name]:
                 raise ConfigError(f"{name} has no effect here: {reason}")
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import apollo_pack
 from apollo_pack import _core, building, console
-from apollo_pack.dataset import PackedDataset
 from apollo_pack.errors import ApolloPackError, ConfigError
 from apollo_pack.exports import FORMATS, export
 from apollo_pack.leakage import find_leaks
@@ -194,7 +194,7 @@ def recipe(name: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 def inspect(out: Path, row: int | None, tokenizer: str | None, *, as_json: bool) -> None:
     """Show what is in the packed file (or index of shards) OUT: settings and ledger, or a row's documents."""
-    dataset = PackedDataset(out, columns=("input_ids", "loss_mask", "segment_ids"))
+    dataset = apollo_pack.PackedDataset(out, columns=("input_ids", "loss_mask", "segment_ids"))
     if row is None:
         if as_json:
             click.echo(json.dumps(dataset.metadata))

@@ -111,9 +111,9 @@ class LedgerEntry:
     ``tokens_kept`` and ``tokens_repeated`` stand in the rows, and ``loss_tokens`` of them count for the loss.
     ``items_repeated`` counts how often items stand there again, ``items_without_loss`` those that are kept
     though nothing of them counts.
-    ``items_cut`` of those that are kept were longer than a row and split, or not kept to their end (what runs on over a row's end
-    under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from them,
-    ``trailing_questions`` were cut off because no answer follows, whatever became of the rest.
+    ``items_cut`` of those that are kept were longer than a row and split, or not kept to their end (what runs
+    on over a row's end under ``"concat"`` is not cut), ``pieces_without_loss`` are the pieces dropped from
+    them, ``trailing_questions`` were cut off because no answer follows, whatever became of the rest.
     """
 
     source: str

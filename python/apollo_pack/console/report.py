@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
-from tokenizers import Tokenizer
 
 from apollo_pack.console.terminal import (
     NARROW,
@@ -26,6 +25,8 @@ from apollo_pack.tokenizers import find_tokenizer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from tokenizers import Tokenizer
 
     from apollo_pack.dataset import PackedDataset
     from apollo_pack.exports import ExportFormat
@@ -109,6 +110,8 @@ def print_row(dataset: PackedDataset, index: int, tokenizer: str | None) -> None
     documents = dataset.documents(index)
     found = find_tokenizer(tokenizer)
     if hashlib.sha256(found.tokenizer_json).hexdigest() == dataset.metadata["tokenizer"]["sha256"]:
+        from tokenizers import Tokenizer  # noqa: PLC0415 - slow to import, and asked for by nothing else
+
         library = Tokenizer.from_buffer(found.tokenizer_json)
         for number, document in enumerate(documents, 1):
             screen.rule(f"[bold]{number}[/] {escape(_place(document))}", align="left", characters="-")
@@ -187,8 +190,9 @@ def print_leaks(report: LeakReport, examples: int) -> None:
     rules = report.rules
     fold = ", folded" if rules["fold"] else ""
     screen.print(
-        f"{counted(report.questions, 'question')} of {counted(len(report.benchmarks), 'file')}, {report.runs:,} runs of "
-        f"{rules['run']} {rules['unit']}, whole questions from {rules['question']} {rules['unit']} on{fold}"
+        f"{counted(report.questions, 'question')} of {counted(len(report.benchmarks), 'file')}, "
+        f"{report.runs:,} runs of {rules['run']} {rules['unit']}, "
+        f"whole questions from {rules['question']} {rules['unit']} on{fold}"
     )
     if report.bad_items:
         screen.print(f"[yellow]note[/] {report.bad_items:,} items cannot be read, and were not looked at")

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apollo_pack.dataset import PackedDataset
+import apollo_pack
 from apollo_pack.errors import ConfigError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def export(
     chosen, target = FORMATS[format], Path(out)
     if target.exists():
         raise OutputExistsError(f"{target} exists already; remove it, or choose another name")
-    dataset = PackedDataset(path)
+    dataset = apollo_pack.PackedDataset(path)
     try:
         write = import_module(f"apollo_pack.exports.{chosen.module}").WRITERS[format]
     except ImportError as error:

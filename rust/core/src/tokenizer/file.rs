@@ -1,6 +1,6 @@
 //! What `tokenizer.json` and `tokenizer_config.json` say about special tokens.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -31,9 +31,9 @@ struct Model {
     vocab: Vocab,
 }
 
-/// Text -> id. BPE and `WordPiece` list their vocabulary as an object, Unigram as pairs of text and score.
+/// Texts and their ids; few are ever looked up. BPE and `WordPiece` list their vocabulary as an object, Unigram as pairs of text and score.
 #[derive(Default)]
-struct Vocab(HashMap<String, u32>);
+struct Vocab(Vec<(String, u32)>);
 
 impl<'de> Deserialize<'de> for Vocab {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -44,19 +44,19 @@ impl<'de> Deserialize<'de> for Vocab {
                 f.write_str("a vocabulary")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Vocab, A::Error> {
-                let mut ids = HashMap::new();
-                while let Some((token, id)) = object.next_entry()? {
-                    ids.insert(token, id);
+                let mut ids = Vec::new();
+                while let Some(entry) = object.next_entry()? {
+                    ids.push(entry);
                 }
                 Ok(Vocab(ids))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vocab, A::Error> {
-                let mut ids = HashMap::new();
+                let mut ids = Vec::new();
                 for id in 0.. {
                     let Some((token, _score)) = list.next_element::<(String, f64)>()? else {
                         break;
                     };
-                    ids.insert(token, id);
+                    ids.push((token, id));
                 }
                 Ok(Vocab(ids))
             }
@@ -67,12 +67,16 @@ impl<'de> Deserialize<'de> for Vocab {
 
 impl TokenizerFile {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(json).map_err(|error| format!("tokenizer.json is not understood: {error}"))
+        let fail = |problem: &dyn fmt::Display| format!("tokenizer.json is not understood: {problem}");
+        let text = simdutf8::basic::from_utf8(json).map_err(|error| fail(&error))?;
+        serde_json::from_str(text).map_err(|error| fail(&error))
     }
 
     pub(super) fn id_of(&self, token: &str) -> Option<u32> {
         let added = self.added_tokens.iter().find(|added| added.content == token);
-        added.map(|added| added.id).or_else(|| self.model.vocab.0.get(token).copied())
+        // Of a text that stands twice, the last counts.
+        let listed = || self.model.vocab.0.iter().rev().find(|(text, _)| text == token).map(|(_, id)| *id);
+        added.map(|added| added.id).or_else(listed)
     }
 
     /// A token as a user gives it: an id in digits, or its text.
@@ -89,7 +93,7 @@ impl TokenizerFile {
 
     pub(super) fn vocab_size(&self) -> u32 {
         let added = self.added_tokens.iter().map(|added| added.id).max();
-        added.max(self.model.vocab.0.values().copied().max()).map_or(0, |id| id.saturating_add(1))
+        added.max(self.model.vocab.0.iter().map(|(_, id)| *id).max()).map_or(0, |id| id.saturating_add(1))
     }
 
     pub(super) fn special_tokens(&self) -> Vec<(String, u32)> {

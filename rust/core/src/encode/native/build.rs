@@ -37,7 +37,8 @@ impl Spelling {
 
 /// Builds the native encoder, or says what about the file is not understood.
 pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder, String> {
-    let file: File = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let text = simdutf8::basic::from_utf8(json).map_err(|error| error.to_string())?;
+    let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let plan = plan_of(&file)?;
     let spelling = Spelling { alphabet: plan.byte_level.then(Alphabet::new) };
     // Tokens outside the byte alphabet can be added tokens, never results of merging.
@@ -178,25 +179,22 @@ fn parts<'f>(merges: &'f Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
     }
 }
 
-/// All merges, and by id the lowest rank of those that take the token.
-fn pairs_of(
-    model: &json::Model,
+/// A merge: the two tokens, and what they become.
+type Merge = [u32; 3];
+
+/// Merges that a thread looks up at least, since it takes a while to start.
+const WORTH: usize = 1 << 14;
+
+/// The ids of some merges. `apart` are tokens that stand for an unknown character: merging one would join what no
+/// table of characters can tell.
+fn ids_of(
+    parts: &[(&str, &str)],
     spelling: &Spelling,
     vocab: &Vocab,
-    chars: Option<&Chars>,
-    joins: &mut Joins,
-) -> Result<(Pairs, Vec<u32>), String> {
-    let parts = parts(&model.merges)?;
-    let mut pairs = Pairs::with_capacity(parts.len());
-    // Merging a token that stands for an unknown character would join what no table of characters
-    // can tell.
-    let mut apart: HashSet<u32> = HashSet::new();
-    let mut first_use = Vec::new();
-    if let Some(chars) = chars {
-        apart.extend(chars.stand_ins());
-    }
+    apart: &HashSet<u32>,
+) -> Result<Vec<Merge>, String> {
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    for (rank, (a, b)) in (0..).zip(parts) {
+    let merge = |&(a, b): &(&str, &str)| {
         let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
         let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
         left.extend_from_slice(&right);
@@ -206,18 +204,51 @@ fn pairs_of(
         if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
             return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
         }
-        if !pairs.push(a_id, b_id, result) {
-            return Err("more merges than fit".into());
+        Ok([a_id, b_id, result])
+    };
+    parts.iter().map(merge).collect()
+}
+
+/// All merges, and by id the lowest rank of those that take the token.
+fn pairs_of(
+    model: &json::Model,
+    spelling: &Spelling,
+    vocab: &Vocab,
+    chars: Option<&Chars>,
+    joins: &mut Joins,
+) -> Result<(Pairs, Vec<u32>), String> {
+    let parts = parts(&model.merges)?;
+    let apart: HashSet<u32> = chars.map(|chars| chars.stand_ins().collect()).unwrap_or_default();
+    // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = parts.len().div_ceil(threads).max(WORTH);
+    let merges: Vec<Merge> = std::thread::scope(|scope| {
+        let apart = &apart;
+        let look_up = |share| scope.spawn(move || ids_of(share, spelling, vocab, apart));
+        let shares: Vec<_> = parts.chunks(share).map(look_up).collect();
+        let panicked = |_| Err("a thread panicked".into());
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap_or_else(panicked))
+            .collect::<Result<Vec<_>, String>>()
+    })?
+    .concat();
+    let ids = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
+    let mut made = vec![false; ids];
+    let mut first_use = vec![NONE; ids];
+    for (rank, [left, right, result]) in (0..).zip(&merges) {
+        made[*result as usize] = true;
+        for id in [left, right] {
+            first_use[*id as usize] = first_use[*id as usize].min(rank);
         }
-        for id in [a_id, b_id] {
-            if first_use.len() <= id as usize {
-                first_use.resize(id as usize + 1, NONE);
-            }
-            first_use[id as usize] = first_use[id as usize].min(rank);
-        }
-        joins.add_token(&left);
     }
-    Ok((pairs, first_use))
+    let pairs = std::thread::scope(|scope| {
+        let pairs = scope.spawn(|| Pairs::new(&merges));
+        let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
+        results.for_each(|(token, _)| joins.add_token(token));
+        pairs.join().ok().flatten()
+    });
+    Ok((pairs.ok_or("more merges than fit")?, first_use))
 }
 
 /// Numbers the added tokens as the reference does and prepares to find them.

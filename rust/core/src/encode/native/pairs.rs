@@ -1,6 +1,6 @@
 //! Which two tokens merge, how early, and into what.
 
-use super::memory::Words;
+use super::memory::{Words, ask_for};
 
 /// An id or a rank that is none.
 pub(super) const NONE: u32 = u32::MAX;
@@ -41,8 +41,28 @@ pub(super) struct Pairs {
     low: Words,
 }
 
+/// Pairs of which the memory is asked for before the first of them is added.
+const AHEAD: usize = 32;
+
 impl Pairs {
-    pub(super) fn with_capacity(pairs: usize) -> Self {
+    /// The table of merges (both tokens, and what they become) in the order of their ranks; `None` if an id or a rank is
+    /// out of bounds.
+    pub(super) fn new(merges: &[[u32; 3]]) -> Option<Self> {
+        let mut pairs = Self::with_capacity(merges.len());
+        for some in merges.chunks(AHEAD) {
+            for [left, right, _] in some {
+                let hash = Self::hash(Self::key(*left, *right));
+                ask_for(pairs.filter.get(), pairs.filter_place(hash).0);
+                ask_for(pairs.entries.get(), pairs.slot(hash));
+            }
+            for [left, right, result] in some {
+                pairs.push(*left, *right, *result).then_some(())?;
+            }
+        }
+        Some(pairs)
+    }
+
+    fn with_capacity(pairs: usize) -> Self {
         let size = (pairs + pairs / 3).next_power_of_two().max(16);
         // 8 to 16 bits a pair.
         let bits = (pairs * 8).next_power_of_two().max(64);
@@ -70,10 +90,22 @@ impl Pairs {
         (hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
     }
 
+    /// Where the filter has the bit of a pair.
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
+    fn filter_place(&self, hash: u64) -> (usize, u64) {
+        let bit = hash >> self.filter_shift;
+        ((bit / 64) as usize, 1 << (bit % 64))
+    }
+
+    /// Where the table has a pair, or after that.
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
+    fn slot(&self, hash: u64) -> usize {
+        (hash.rotate_left(32) >> self.shift) as usize
+    }
+
     /// Adds the pair of the next rank; a pair that is there already takes the new rank, as in the
     /// reference. False if an id or the rank is out of bounds.
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
-    pub(super) fn push(&mut self, left: u32, right: u32, result: u32) -> bool {
+    fn push(&mut self, left: u32, right: u32, result: u32) -> bool {
         let Ok(rank) = u32::try_from(self.results.len()) else {
             return false;
         };
@@ -92,10 +124,10 @@ impl Pairs {
         }
         let key = Self::key(left, right);
         let hash = Self::hash(key);
-        let bit = hash >> self.filter_shift;
-        self.filter.get_mut()[(bit / 64) as usize] |= 1 << (bit % 64);
+        let (word, bit) = self.filter_place(hash);
+        self.filter.get_mut()[word] |= bit;
         let mask = self.size - 1;
-        let mut slot = (hash.rotate_left(32) >> self.shift) as usize;
+        let mut slot = self.slot(hash);
         let entries = self.entries.get_mut();
         while entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
             slot = (slot + 1) & mask;
