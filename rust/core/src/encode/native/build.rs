@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
 use super::byte_level::Alphabet;
+use super::certain::Certain;
 use super::chars::Formed;
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
@@ -85,15 +86,33 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     let ignore_merges = model.ignore_merges == Some(true);
     let chars = if plan.byte_level { None } else { Some(Box::new(char_symbols(model, &vocab)?)) };
     let mut joins = Joins::new();
-    let (pairs, first_use) = pairs_of(model, spelling, &vocab, chars.as_deref(), &mut joins)?;
-    let symbols = if let Some(chars) = chars {
+    let (merges, first_use) = merges_of(model, spelling, &vocab, chars.as_deref())?;
+    let pairs = std::thread::scope(|scope| {
+        let pairs = scope.spawn(|| Pairs::new(&merges));
+        let mut made = vec![false; first_use.len()];
+        merges.iter().for_each(|[_, _, result]| made[*result as usize] = true);
+        let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
+        results.for_each(|(token, _)| joins.add_token(token));
+        pairs.join().ok().flatten()
+    });
+    let pairs = pairs.ok_or("more merges than fit")?;
+    let mut symbols = if let Some(chars) = chars {
         Symbols::Chars(chars)
     } else {
         let bytes = byte_symbols(&vocab)?;
         let formed = Formed::new(&bytes, &pairs, &first_use, joins.touched());
         Symbols::Bytes(bytes, formed)
     };
-    let mut model = Model { vocab, pairs, symbols, joins, unmerged: Vocab::with_capacity(0, 0) };
+    let letters = symbols.number_letters(&first_use);
+    let mut tokens: Vec<&[u8]> = vec![&[]; first_use.len()];
+    for (token, id) in vocab.iter() {
+        if let Some(place) = tokens.get_mut(id as usize) {
+            *place = token;
+        }
+    }
+    let certain = Certain::new(&letters, &merges, &first_use, &tokens);
+    let unmerged_tokens = Vocab::with_capacity(0, 0);
+    let mut model = Model { vocab, pairs, certain, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.
@@ -209,14 +228,13 @@ fn ids_of(
     parts.iter().map(merge).collect()
 }
 
-/// All merges, and by id the lowest rank of those that take the token.
-fn pairs_of(
+/// All merges by rank, and by id the lowest rank of those that take the token, as far as ids occur in merges.
+fn merges_of(
     model: &json::Model,
     spelling: &Spelling,
     vocab: &Vocab,
     chars: Option<&Chars>,
-    joins: &mut Joins,
-) -> Result<(Pairs, Vec<u32>), String> {
+) -> Result<(Vec<Merge>, Vec<u32>), String> {
     let parts = parts(&model.merges)?;
     let apart: HashSet<u32> = chars.map(|chars| chars.stand_ins().collect()).unwrap_or_default();
     // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
@@ -234,21 +252,13 @@ fn pairs_of(
     })?
     .concat();
     let ids = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-    let mut made = vec![false; ids];
     let mut first_use = vec![NONE; ids];
-    for (rank, [left, right, result]) in (0..).zip(&merges) {
-        made[*result as usize] = true;
+    for (rank, [left, right, _]) in (0..).zip(&merges) {
         for id in [left, right] {
             first_use[*id as usize] = first_use[*id as usize].min(rank);
         }
     }
-    let pairs = std::thread::scope(|scope| {
-        let pairs = scope.spawn(|| Pairs::new(&merges));
-        let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
-        results.for_each(|(token, _)| joins.add_token(token));
-        pairs.join().ok().flatten()
-    });
-    Ok((pairs.ok_or("more merges than fit")?, first_use))
+    Ok((merges, first_use))
 }
 
 /// Numbers the added tokens as the reference does and prepares to find them.

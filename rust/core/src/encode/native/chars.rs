@@ -8,7 +8,7 @@
 
 use super::pairs::{MAX_ID, NONE, Pairs};
 
-/// Up to three ids of 20 bits, and their number above them; 0 for a character that is not formed.
+/// Up to three ids of 20 bits, or a symbol of 32, and how many they are above them; 0 for a character that is not formed.
 type Packed = u64;
 
 const COUNT_SHIFT: u32 = 60;
@@ -45,21 +45,40 @@ impl Formed {
         Self { packed }
     }
 
+    /// The characters that are one token each.
+    pub(super) fn whole(&self) -> impl Iterator<Item = (char, u32)> {
+        (0..).zip(&self.packed).filter(|(_, packed)| **packed >> COUNT_SHIFT == 1).filter_map(
+            |(code, packed)| {
+                #[allow(clippy::cast_possible_truncation)] // 20 bits
+                char::from_u32(code).map(|c| (c, (packed & u64::from(MAX_ID)) as u32))
+            },
+        )
+    }
+
+    /// Has a character that is one token be this symbol.
+    pub(super) fn name(&mut self, c: char, symbol: u32) {
+        if let Some(packed) = self.packed.get_mut(c as usize) {
+            *packed = u64::from(symbol) | 1 << COUNT_SHIFT;
+        }
+    }
+
     /// Appends the symbols of a character; false if its bytes have to stand for it.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // 20 bits each
+    #[allow(clippy::cast_possible_truncation)] // a symbol, or 20 bits each
     pub(super) fn push(&self, code: u32, symbols: &mut Vec<u32>) -> bool {
         let Some(&packed) = self.packed.get(code as usize).filter(|packed| **packed != 0) else {
             return false;
         };
+        let count = packed >> COUNT_SHIFT;
+        if count == 1 {
+            symbols.push(packed as u32);
+            return true;
+        }
         let mask = u64::from(MAX_ID);
         symbols.push((packed & mask) as u32);
-        let count = packed >> COUNT_SHIFT;
-        if count > 1 {
-            symbols.push((packed >> 20 & mask) as u32);
-            if count > 2 {
-                symbols.push((packed >> 40 & mask) as u32);
-            }
+        symbols.push((packed >> 20 & mask) as u32);
+        if count > 2 {
+            symbols.push((packed >> 40 & mask) as u32);
         }
         true
     }

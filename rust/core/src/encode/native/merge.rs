@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::certain::{Certain, id_of};
 use super::pairs::{NONE, Pairs, Ranks};
 
 /// Up to this many symbols a scan for the lowest rank is faster than a heap.
@@ -35,16 +36,21 @@ pub(super) struct Merger {
 }
 
 impl Merger {
-    /// Merges `symbols` until no neighbours merge any more.
-    pub(super) fn merge(&mut self, pairs: &Pairs, symbols: &mut Vec<u32>) {
+    /// Merges `symbols` until no neighbours merge any more; they become ids.
+    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain, symbols: &mut Vec<u32>) {
+        if (2..=LANES).contains(&symbols.len()) {
+            merge_few::<LANES>(pairs, certain, symbols);
+            return;
+        }
+        if (2..=FEW).contains(&symbols.len()) {
+            merge_few::<FEW>(pairs, certain, symbols);
+            return;
+        }
+        symbols.iter_mut().for_each(|symbol| *symbol = id_of(*symbol));
         if symbols.len() < 2 {
             return;
         }
-        if symbols.len() <= LANES {
-            merge_few::<LANES>(pairs, symbols);
-        } else if symbols.len() <= FEW {
-            merge_few::<FEW>(pairs, symbols);
-        } else if let Ok(count) = u32::try_from(symbols.len()) {
+        if let Ok(count) = u32::try_from(symbols.len()) {
             // More than four billion symbols do not fit memory beside their text.
             self.begin(pairs, count);
             self.sweep(pairs, symbols);
@@ -152,7 +158,11 @@ impl Merger {
 /// The rank of a pair and its place in one number: the lowest is the one to merge.
 #[inline]
 fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
-    let rank = ranks.rank(left, right);
+    placed(ranks.rank(left, right), place)
+}
+
+#[inline]
+fn placed(rank: u32, place: usize) -> u32 {
     #[allow(clippy::cast_possible_truncation)] // a place among the few
     let place = place as u32;
     // No rank has its top bits set but NONE, which stays the greatest.
@@ -161,7 +171,7 @@ fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
 
 /// With a scan for the lowest rank after every merge.
 #[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
-fn merge_few<const MOST: usize>(pairs: &Pairs, symbols: &mut Vec<u32>) {
+fn merge_few<const MOST: usize>(pairs: &Pairs, certain: &Certain, symbols: &mut Vec<u32>) {
     let ranks = pairs.ranks();
     let length = symbols.len().min(MOST);
     let mut ids = [0u32; MOST];
@@ -169,13 +179,14 @@ fn merge_few<const MOST: usize>(pairs: &Pairs, symbols: &mut Vec<u32>) {
     // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
     let mut next = [0u8; MOST];
     let mut previous = [0u8; MOST];
-    ids[..length].copy_from_slice(&symbols[..length]);
     for at in 0..length {
+        ids[at] = id_of(symbols[at]);
         next[at] = at as u8 + 1;
         previous[at] = (at as u8).wrapping_sub(1);
     }
     for at in 0..length - 1 {
-        order[at] = ordered(ranks, ids[at], ids[at + 1], at);
+        let known = certain.rank(symbols[at], symbols[at + 1]);
+        order[at] = placed(known.unwrap_or_else(|| ranks.rank(ids[at], ids[at + 1])), at);
     }
     let lanes = length.div_ceil(LANES) * LANES;
     loop {

@@ -13,6 +13,7 @@ mod block;
 mod build;
 mod byte_level;
 mod cache;
+mod certain;
 mod chars;
 mod config;
 mod cut;

@@ -1,5 +1,6 @@
 //! The merge model: the ids of one piece, from scratch.
 
+use super::certain::{Certain, Letters};
 use super::chars::Formed;
 use super::joins::Joins;
 use super::merge::Merger;
@@ -7,15 +8,37 @@ use super::pairs::{NONE, Pairs};
 use super::unicode::decode;
 use super::vocab::Vocab;
 
-/// What merging begins with.
+/// What merging begins with: ids, with numbers where they are letters (see [`Certain`]).
 pub(super) enum Symbols {
-    /// Bytes (byte-level): the id of each; and characters, where that makes no difference.
+    /// Bytes (byte-level), each a symbol; and characters, where that makes no difference.
     Bytes(Box<[u32; 256]>, Formed),
     /// Characters (`SentencePiece`), and bytes for those that the vocabulary lacks.
     Chars(Box<Chars>),
 }
 
-/// The ids of characters.
+impl Symbols {
+    /// Numbers the letters; `first_use` is by id.
+    pub(super) fn number_letters(&mut self, first_use: &[u32]) -> Letters {
+        let all = match self {
+            Self::Bytes(bytes, formed) => {
+                let ascii = (0..0x80u8).map(|byte| (char::from(byte), bytes[usize::from(byte)]));
+                ascii.chain(formed.whole()).collect()
+            }
+            Self::Chars(chars) => chars.all(),
+        };
+        let letters = Letters::choose(all, first_use);
+        for (c, symbol) in letters.symbols() {
+            match self {
+                Self::Bytes(bytes, _) if c.is_ascii() => bytes[c as usize] = symbol,
+                Self::Bytes(_, formed) => formed.name(c, symbol),
+                Self::Chars(chars) => chars.insert(u32::from(c), symbol),
+            }
+        }
+        letters
+    }
+}
+
+/// The symbols of characters.
 pub(super) struct Chars {
     /// By code point in the basic plane.
     basic: Vec<u32>,
@@ -32,18 +55,24 @@ impl Chars {
         Self { basic: vec![NONE; 0x1_0000], others: std::collections::HashMap::new(), bytes, unknown }
     }
 
-    pub(super) fn insert(&mut self, code: u32, id: u32) {
+    pub(super) fn insert(&mut self, code: u32, symbol: u32) {
         if let Some(place) = self.basic.get_mut(code as usize) {
-            *place = id;
+            *place = symbol;
         } else {
-            self.others.insert(code, id);
+            self.others.insert(code, symbol);
         }
     }
 
+    /// The characters of the basic plane.
+    fn all(&self) -> Vec<(char, u32)> {
+        let known = (0..).zip(&self.basic).filter(|(_, id)| **id != NONE);
+        known.filter_map(|(code, id)| char::from_u32(code).map(|c| (c, *id))).collect()
+    }
+
     #[inline]
-    fn id(&self, code: u32) -> u32 {
+    fn symbol(&self, code: u32) -> u32 {
         match self.basic.get(code as usize) {
-            Some(&id) => id,
+            Some(&symbol) => symbol,
             None => self.others.get(&code).copied().unwrap_or(NONE),
         }
     }
@@ -53,8 +82,8 @@ impl Chars {
     pub(super) fn fuses(&self, left: u32, right: u32) -> bool {
         self.bytes.is_none()
             && matches!(self.unknown, Some((_, true)))
-            && self.id(left) == NONE
-            && self.id(right) == NONE
+            && self.symbol(left) == NONE
+            && self.symbol(right) == NONE
     }
 
     /// The ids that stand for characters the vocabulary lacks.
@@ -73,9 +102,9 @@ impl Chars {
         let mut after_unknown = false;
         while at < text.len() {
             let (code, length) = decode(text, at);
-            let id = self.id(code);
-            if id != NONE {
-                symbols.push(id);
+            let symbol = self.symbol(code);
+            if symbol != NONE {
+                symbols.push(symbol);
                 after_unknown = false;
             } else if let Some(bytes) = &self.bytes {
                 let end = (at + length).min(text.len());
@@ -96,6 +125,7 @@ impl Chars {
 pub(super) struct Model {
     pub(super) vocab: Vocab,
     pub(super) pairs: Pairs,
+    pub(super) certain: Certain,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -148,6 +178,7 @@ impl Model {
             }
             Symbols::Chars(chars) => chars.symbols(piece, symbols),
         }
-        merger.merge(&self.pairs, symbols);
+        self.certain.merge(symbols);
+        merger.merge(&self.pairs, &self.certain, symbols);
     }
 }

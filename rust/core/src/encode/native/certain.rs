@@ -1,0 +1,157 @@
+//! Merges that are certain from the characters around them, made all at once before any is looked for.
+//!
+//! Let a and b be neighbours that merge at rank r, with p before and c behind them. Before rank r is reached, a could be
+//! taken by a merge of something that ends in p with a, and b by one of b with something that begins with c, by nothing
+//! else. If all those of the vocabulary rank after r, both are still there when r comes, and merge. That it happens
+//! earlier makes no difference unless what they become could merge at a lower rank. About half of the merges of a new word
+//! are of this kind, and what one has to know for them is a table of pairs of letters.
+
+use super::memory::Words;
+use super::pairs::{MAX_ID, NONE};
+
+/// Characters that the table knows, and one more that stands for all others.
+const LETTERS: usize = 512;
+/// Where a symbol has the number of its letter, above its id; 0 if it is none.
+const LETTER_SHIFT: u32 = 20;
+
+/// Characters and their ids, numbered from 1.
+pub(super) struct Letters {
+    all: Vec<(char, u32)>,
+}
+
+/// What is known of two letters side by side, a and b. All plus one, and 0 for none.
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Two {
+    /// At which they merge.
+    rank: u32,
+    /// The lowest at which something that ends in a merges with b.
+    before: u32,
+    /// The lowest at which a merges with something that begins with b.
+    behind: u32,
+    /// What they become, if nothing takes that before.
+    result: u32,
+}
+
+/// The table.
+pub(super) struct Certain {
+    words: Words,
+}
+
+impl Letters {
+    /// The ASCII ones among some characters, and of the others those that merge first; `first_use` is by id.
+    pub(super) fn choose(mut all: Vec<(char, u32)>, first_use: &[u32]) -> Self {
+        let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
+        all.sort_by_key(|(c, id)| (!c.is_ascii(), used(*id), *c));
+        all.truncate(LETTERS - 1);
+        Self { all }
+    }
+
+    /// The characters, each with the symbol that stands for it: its id and its number.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = (char, u32)> {
+        (1..).zip(&self.all).map(|(number, (c, id))| (*c, number << LETTER_SHIFT | id))
+    }
+}
+
+/// The id of a symbol.
+#[inline]
+pub(super) fn id_of(symbol: u32) -> u32 {
+    symbol & MAX_ID
+}
+
+/// Where the table has two symbols.
+#[inline]
+fn place_of(left: u32, right: u32) -> usize {
+    let number = |symbol: u32| (symbol >> LETTER_SHIFT) as usize % LETTERS;
+    number(left) * LETTERS + number(right)
+}
+
+impl Certain {
+    /// `merges`: both tokens and what they become, by rank; `first_use`: by id, the lowest rank that takes it;
+    /// `tokens`: by id, its bytes.
+    pub(super) fn new(letters: &Letters, merges: &[[u32; 3]], first_use: &[u32], tokens: &[&[u8]]) -> Self {
+        let mut certain = Self { words: Words::zeroed(LETTERS * LETTERS * 2) };
+        let table: &mut [Two] = bytemuck::cast_slice_mut(certain.words.get_mut());
+        // Beside what is no letter nothing is certain.
+        for other in 0..LETTERS {
+            for place in [other, other * LETTERS] {
+                table[place] = Two { before: 1, behind: 1, ..Two::default() };
+            }
+        }
+        let mut by_char = vec![0; 0x1_0000];
+        let mut by_id = vec![0; tokens.len()];
+        for (c, symbol) in letters.symbols() {
+            if let (Some(of_char), Some(of_id)) =
+                (by_char.get_mut(c as usize), by_id.get_mut(id_of(symbol) as usize))
+            {
+                (*of_char, *of_id) = (symbol, symbol);
+            }
+        }
+        let of_char = |c: Option<char>| c.and_then(|c| by_char.get(c as usize).copied()).filter(|c| *c != 0);
+        let lowest = |known: &mut u32, rank: u32| *known = if *known == 0 { rank } else { rank.min(*known) };
+        for (rank, &[left, right, result]) in (1..).zip(merges) {
+            let [of_left, of_right] = [left, right].map(|id| by_id[id as usize]);
+            if of_right != 0
+                && let Some(last) = of_char(last_char(tokens[left as usize]))
+            {
+                lowest(&mut table[place_of(last, of_right)].before, rank);
+            }
+            if of_left != 0
+                && let Some(first) = of_char(first_char(tokens[right as usize]))
+            {
+                lowest(&mut table[place_of(of_left, first)].behind, rank);
+            }
+            if of_left != 0 && of_right != 0 {
+                let two = &mut table[place_of(of_left, of_right)];
+                two.rank = rank;
+                let taken = first_use.get(result as usize).copied().unwrap_or(NONE);
+                two.result = if taken >= rank { result + 1 } else { 0 };
+            }
+        }
+        certain
+    }
+
+    /// Merges what is certain to merge. Symbols of letters that are left keep their numbers.
+    pub(super) fn merge(&self, symbols: &mut Vec<u32>) {
+        let table: &[Two] = bytemuck::cast_slice(self.words.get());
+        let two_at = |symbols: &[u32], at: usize| match symbols.get(at..at + 2) {
+            Some(two) => table[place_of(two[0], two[1])],
+            None => Two::default(), // at the end nothing is behind
+        };
+        let mut before = NONE;
+        let mut this = two_at(symbols, 0);
+        let (mut kept, mut merged) = (0, false);
+        for at in 0..symbols.len() {
+            let next = two_at(symbols, at + 1);
+            let rank = this.rank.wrapping_sub(1);
+            let merges = (rank < before) & (rank < next.behind.wrapping_sub(1)) & (this.result != 0);
+            // Neighbours are never both certain, so what follows one that merges is the other half of it.
+            symbols[kept] = if merges { this.result.wrapping_sub(1) } else { symbols[at] };
+            kept += usize::from(!merged);
+            merged = merges;
+            before = this.before.wrapping_sub(1);
+            this = next;
+        }
+        symbols.truncate(kept);
+    }
+
+    /// The rank at which two symbols merge if both are letters.
+    #[inline]
+    pub(super) fn rank(&self, left: u32, right: u32) -> Option<u32> {
+        let both = left >> LETTER_SHIFT != 0 && right >> LETTER_SHIFT != 0;
+        let table: &[Two] = bytemuck::cast_slice(self.words.get());
+        both.then(|| table[place_of(left, right)].rank.wrapping_sub(1))
+    }
+}
+
+/// The character with which a token begins, if it begins with one.
+fn first_char(token: &[u8]) -> Option<char> {
+    let length = token.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
+    std::str::from_utf8(token.get(..length)?).ok()?.chars().next()
+}
+
+/// The character with which a token ends, if it ends with one.
+fn last_char(token: &[u8]) -> Option<char> {
+    let start = token.iter().rposition(|byte| byte & 0xC0 != 0x80)?;
+    std::str::from_utf8(&token[start..]).ok()?.chars().next()
+}
