@@ -203,7 +203,9 @@ impl<'a> DocumentEncoder<'a> {
             out.tokens.extend_from_slice(tokens);
         }
         let fragments = &mut out.fragments[before..];
-        fragments.iter_mut().for_each(|fragment| fragment.dropped = bounded(dropped));
+        for fragment in fragments.iter_mut() {
+            fragment.dropped = bounded(dropped);
+        }
         if fragments.is_empty() {
             out.entry.drop_item(DropReason::NoLoss, length as u64);
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
 use super::byte_level::Alphabet;
+use super::cache::Cache;
 use super::certain::Certain;
 use super::chars::Formed;
 use super::config::{Plan, Step, plan_of};
@@ -38,6 +39,16 @@ impl Spelling {
 
 /// Builds the native encoder, or says what about the file is not understood.
 pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder, String> {
+    // Taking the cache's memory is waiting for the system: it goes on beside the rest.
+    std::thread::scope(|scope| {
+        let cache = scope.spawn(Cache::new);
+        let (model, added, path) = read(json, special)?;
+        let cache = cache.join().unwrap_or_else(|_| Cache::new());
+        Ok(NativeEncoder::new(model, added, path, special, cache))
+    })
+}
+
+fn read(json: &[u8], special: SpecialTokens) -> Result<(Model, AddedTokens, Path), String> {
     let text = simdutf8::basic::from_utf8(json).map_err(|error| error.to_string())?;
     let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let plan = plan_of(&file)?;
@@ -48,7 +59,7 @@ pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder
     let added = added_tokens(&file, &plan, &vocab, &outside, &spelling, special)?;
     let model = model_of(&file.model, &plan, &spelling, vocab)?;
     let path = Path::new(&plan, added.normalized.is_some());
-    Ok(NativeEncoder::new(model, added, path, special))
+    Ok((model, added, path))
 }
 
 fn vocab_of<'f>(
@@ -90,7 +101,9 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     let pairs = std::thread::scope(|scope| {
         let pairs = scope.spawn(|| Pairs::new(&merges));
         let mut made = vec![false; first_use.len()];
-        merges.iter().for_each(|[_, _, result]| made[*result as usize] = true);
+        for [_, _, result] in &merges {
+            made[*result as usize] = true;
+        }
         let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
         results.for_each(|(token, _)| joins.add_token(token));
         pairs.join().ok().flatten()

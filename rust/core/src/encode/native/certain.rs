@@ -112,6 +112,7 @@ impl Certain {
     }
 
     /// Merges what is certain to merge. Symbols of letters that are left keep their numbers.
+    #[allow(clippy::needless_bitwise_bool)] // none of the three can be foreseen
     pub(super) fn merge(&self, symbols: &mut Vec<u32>) {
         let table: &[Two] = bytemuck::cast_slice(self.words.get());
         let two_at = |symbols: &[u32], at: usize| match symbols.get(at..at + 2) {

@@ -9,7 +9,7 @@
 //! ([`SharedWords`]). Both were measured: see `benches/encoder-log.md`.
 #![allow(unsafe_code)]
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapMut, MmapRaw};
 
@@ -85,14 +85,23 @@ impl SharedWords {
         Self::Plain { words, skip, length }
     }
 
+    /// Takes the memory of the first so many words, which have not been used, at once: it takes the system a while.
+    pub(super) fn take(&self, words: usize) {
+        let page = if matches!(self, Self::Mapped { .. }) { HUGE } else { usize::MAX };
+        self.get().iter().take(words).step_by(page / 8).for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
     #[inline]
     pub(super) fn get(&self) -> &[AtomicU64] {
         match self {
             Self::Mapped { map, skip, length } => {
+                #[allow(clippy::cast_ptr_alignment)] // that is what `skip` is for
                 // SAFETY: the map is `length` words longer than `skip` (see `mapped`), is at a multiple of the huge
                 // page there, holds zeros or what was stored as these atomics, lives as long as `self`, and is private
                 // to it: nobody else makes a reference to its memory.
-                unsafe { std::slice::from_raw_parts(map.as_ptr().cast::<AtomicU64>().add(*skip), *length) }
+                unsafe {
+                    std::slice::from_raw_parts(map.as_ptr().cast::<AtomicU64>().add(*skip), *length)
+                }
             }
             Self::Plain { words, skip, length } => &words[*skip..*skip + *length],
         }
@@ -128,8 +137,6 @@ pub(crate) fn ask_for<T>(words: &[T], at: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
 
     #[test]

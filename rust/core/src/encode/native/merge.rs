@@ -46,7 +46,9 @@ impl Merger {
             merge_few::<FEW>(pairs, certain, symbols);
             return;
         }
-        symbols.iter_mut().for_each(|symbol| *symbol = id_of(*symbol));
+        for symbol in symbols.iter_mut() {
+            *symbol = id_of(*symbol);
+        }
         if symbols.len() < 2 {
             return;
         }

@@ -32,6 +32,7 @@ mod stages;
 mod tests;
 #[cfg(test)]
 mod texts;
+mod turns;
 mod unicode;
 mod unicode_data;
 mod vocab;
@@ -83,11 +84,16 @@ impl NativeEncoder {
         (cache::BOUND, cache::LONG_BOUND)
     }
 
-    fn new(model: Model, added: AddedTokens, path: Path, special: SpecialTokens) -> Self {
+    fn new(
+        model: Model,
+        added: AddedTokens,
+        path: Path,
+        special: SpecialTokens,
+        cache: cache::Cache,
+    ) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let space = joins::spelling(path.space.unwrap_or(' '));
-        let (cache, longs) = (cache::Cache::new(), Mutex::default());
-        Self { model, added, path, special, cuts_words: chars, space, cache, longs }
+        Self { model, added, path, special, cuts_words: chars, space, cache, longs: Mutex::default() }
     }
 
     /// What a session that has ended remembers, or nothing.

@@ -144,10 +144,7 @@ impl Model {
         part: bool,
         ids: &mut Vec<u32>,
     ) {
-        if !part
-            && !self.unmerged.is_empty()
-            && let Some(id) = self.unmerged.id(piece)
-        {
+        if let Some(id) = self.whole(piece, part) {
             ids.push(id);
             return;
         }
@@ -155,8 +152,20 @@ impl Model {
         ids.extend_from_slice(symbols);
     }
 
+    /// The token that a piece is whatever merging makes of it, if there is one.
+    #[inline]
+    pub(super) fn whole(&self, piece: &[u8], part: bool) -> Option<u32> {
+        if part || self.unmerged.is_empty() { None } else { self.unmerged.id(piece) }
+    }
+
     /// What merging alone makes of a piece, in `symbols`.
     pub(super) fn merge(&self, merger: &mut Merger, symbols: &mut Vec<u32>, piece: &[u8]) {
+        self.begin(symbols, piece);
+        merger.merge(&self.pairs, &self.certain, symbols);
+    }
+
+    /// The symbols of a piece after the merges that are certain.
+    pub(super) fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
         symbols.clear();
         match &self.symbols {
             Symbols::Bytes(bytes, formed) => {
@@ -179,6 +188,5 @@ impl Model {
             Symbols::Chars(chars) => chars.symbols(piece, symbols),
         }
         self.certain.merge(symbols);
-        merger.merge(&self.pairs, &self.certain, symbols);
     }
 }

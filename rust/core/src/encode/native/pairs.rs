@@ -21,6 +21,9 @@ fn low_place(left: u32, right: u32) -> Option<usize> {
 
 /// Entries hold the rank plus one, so zeroed memory is empty.
 const EMPTY: u64 = 0;
+/// Bytes of a table that do not fit the second-level caches of today's processors beside all else. Tests, whose
+/// vocabularies are small, have both kinds too.
+const FAR: usize = if cfg!(test) { 1 << 10 } else { 2 << 20 };
 const RANK_BITS: u32 = 24;
 
 /// An open-addressing table of eight-byte entries: both ids and the rank; what the pair merges into
@@ -148,6 +151,11 @@ impl Pairs {
         }
     }
 
+    /// Whether the table is too large to stay near the processor, so that whoever asks it mostly waits.
+    pub(super) fn is_far(&self) -> bool {
+        self.size * 8 > FAR
+    }
+
     /// How many ranks there are.
     pub(super) fn count(&self) -> usize {
         self.results.len()
@@ -176,15 +184,37 @@ pub(super) struct Ranks<'a> {
 impl Ranks<'_> {
     /// The rank at which two tokens merge, or [`NONE`].
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has, and the rank's 24
     pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
+        self.rank_by_hash(left, right, Pairs::hash(Pairs::key(left, right)))
+    }
+
+    /// Asks for the memory of what [`Self::rank_by_hash`] will be asked with the hash that this gives.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has
+    pub(super) fn ask_for(&self, left: u32, right: u32) -> u64 {
+        if let Some(place) = low_place(left, right) {
+            ask_for(self.low, place);
+            return 0;
+        }
+        let hash = Pairs::hash(Pairs::key(left, right));
+        let bit = hash >> self.filter_shift;
+        // Most pairs that may be asked for do not merge, and then the table is not looked at; but to know that would
+        // be to wait.
+        ask_for(self.filter, (bit / 64) as usize);
+        ask_for(self.entries, (hash.rotate_left(32) >> self.shift) as usize);
+        hash
+    }
+
+    /// The rank at which two tokens merge, or [`NONE`]; `hash` is that of their key.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has, and the rank's 24
+    pub(super) fn rank_by_hash(&self, left: u32, right: u32, hash: u64) -> u32 {
         if let Some(place) = low_place(left, right)
             && let Some(&rank) = self.low.get(place)
         {
             return rank.wrapping_sub(1);
         }
         let key = Pairs::key(left, right);
-        let hash = Pairs::hash(key);
         let bit = hash >> self.filter_shift;
         if self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
             return NONE;

@@ -1,13 +1,18 @@
 //! From the pieces of one text to their ids, through the cache.
 
+use std::ops::Range;
+
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
-use super::cache::{LONGEST, Long, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of};
+use super::cache::{
+    Cache, LONGEST, Long, MANY, MIDDLE, PART, SHORT, hash_of, key_of, keys_of, middle_hash_of,
+};
 use super::config::Known;
 use super::merge::Merger;
 use super::path::Splitting;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
+use super::turns::{self, Turns};
 use super::unicode::char_end;
 
 /// Pieces that are looked up together, so that their memory arrives together.
@@ -23,8 +28,13 @@ pub(super) struct Work<'a> {
     /// What is too long for the cache.
     long: Long,
     merger: Merger,
+    turns: Turns,
     symbols: Vec<u32>,
+    /// The pieces of a stretch that are new, and the ids of those.
+    new: Vec<New>,
     fresh: Vec<u32>,
+    /// Those of the others that come after the first new one.
+    tail: Vec<u32>,
     spelled: Vec<u8>,
     /// Where the scanner has pieces begin, and where cuts are made besides.
     pattern: Bits,
@@ -45,6 +55,15 @@ struct Piece {
     length: usize,
 }
 
+/// A piece that is not known.
+struct New {
+    piece: Piece,
+    /// Where among the ids of the others its own belong.
+    at: usize,
+    /// Which these are among the new ones.
+    ids: Range<usize>,
+}
+
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         self.encoder.keep_long(std::mem::take(&mut self.long));
@@ -57,8 +76,11 @@ impl<'a> Work<'a> {
             encoder,
             long: encoder.take_long(),
             merger: Merger::default(),
+            turns: Turns::default(),
             symbols: Vec::new(),
+            new: Vec::new(),
             fresh: Vec::new(),
+            tail: Vec::new(),
             spelled: Vec::new(),
             pattern: Bits::default(),
             cuts: Bits::default(),
@@ -139,6 +161,9 @@ impl<'a> Work<'a> {
             for ends in places.chunks(BATCH) {
                 start = self.batch(text, at, start, ends, ids);
             }
+            if !self.new.is_empty() {
+                self.insert_new(text, ids);
+            }
         }
         self.places = places;
     }
@@ -214,37 +239,95 @@ impl<'a> Work<'a> {
                 && let Some(known) = self.long.find(bytes, key & PART != 0)
             {
                 ids.extend_from_slice(known);
+            } else if self.encoder.model.pairs.is_far() {
+                self.new.push(New { piece, at: ids.len(), ids: 0..0 });
             } else {
-                self.miss(bytes, key, hash, ids);
+                self.made(text, piece, ids);
             }
         }
         ids.extend_from_slice(&found[..filled]);
     }
 
-    /// A long piece, or one that is not in its table.
+    /// Encodes the pieces that are new, and puts their ids where they belong.
     #[cold]
-    fn miss(&mut self, piece: &[u8], key: u128, hash: usize, ids: &mut Vec<u32>) {
-        let part = key & PART != 0;
-        let mut fresh = std::mem::take(&mut self.fresh);
+    fn insert_new(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let (mut new, mut fresh) = (std::mem::take(&mut self.new), std::mem::take(&mut self.fresh));
+        let (cache, model) = (&self.encoder.cache, &self.encoder.model);
         fresh.clear();
-        if piece.len() > LONGEST || !self.by_parts(piece, part, &mut fresh) {
-            self.encode(piece, part, &mut fresh);
-        }
-        ids.extend_from_slice(&fresh);
-        if piece.len() <= SHORT {
-            self.encoder.cache.remember_short(key, hash, &fresh);
-            if fresh.len() > 4 {
-                self.encoder.cache.remember_middle((key, 0), hash, &fresh);
+        let mut begun = 0;
+        loop {
+            while self.turns.has_room()
+                && let Some(New { piece, ids, .. }) = new.get_mut(begun)
+            {
+                let start = fresh.len();
+                // One of those before may have been the same.
+                if !self.known(*piece, &mut fresh) && !self.made(text, *piece, &mut fresh) {
+                    self.turns.begin(begun, &self.symbols, &model.pairs, &model.certain);
+                }
+                *ids = start..fresh.len();
+                begun += 1;
             }
-        } else if piece.len() <= MIDDLE {
-            let keys = (keys_of(piece, 0, piece.len()).0, key);
-            self.encoder.cache.remember_middle(keys, hash, &fresh);
+            let goes_on = self.turns.go_round(&model.pairs, |number, made| {
+                let New { piece, ids, .. } = &mut new[number];
+                *ids = fresh.len()..fresh.len() + made.len();
+                fresh.extend_from_slice(made);
+                remember(cache, &mut self.long, text, *piece, made);
+            });
+            if !goes_on && begun == new.len() {
+                break;
+            }
         }
-        if piece.len() > MIDDLE || fresh.len() > 8 {
-            self.long.remember(piece, part, &fresh);
+        let first = new.first().map_or(0, |first| first.at);
+        self.tail.clear();
+        self.tail.extend_from_slice(&ids[first..]);
+        ids.truncate(first);
+        let mut taken = 0;
+        for New { at, ids: own, .. } in &new {
+            ids.extend_from_slice(&self.tail[taken..at - first]);
+            ids.extend_from_slice(&fresh[own.clone()]);
+            taken = at - first;
         }
+        ids.extend_from_slice(&self.tail[taken..]);
+        new.clear();
         fresh.shrink_to(KEEP);
-        self.fresh = fresh;
+        self.tail.shrink_to(KEEP);
+        (self.new, self.fresh) = (new, fresh);
+    }
+
+    /// Appends the ids of a short piece of few, if it is known.
+    fn known(&self, piece: Piece, ids: &mut Vec<u32>) -> bool {
+        let mut four = [0; 4];
+        let short = piece.length <= SHORT;
+        let hit = if short { self.encoder.cache.short().find(piece.key, piece.hash, &mut four) } else { 0 };
+        let known = (1..=4).contains(&hit);
+        if known {
+            ids.extend_from_slice(&four[..hit]);
+        }
+        known
+    }
+
+    /// Makes and remembers the ids of a new piece; or leaves its symbols to be merged in turns, and is false.
+    fn made(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) -> bool {
+        let (bytes, part) = (&text[piece.start..piece.start + piece.length], piece.key & PART != 0);
+        let model = &self.encoder.model;
+        let before = ids.len();
+        if piece.length > LONGEST || !self.by_parts(bytes, part, ids) {
+            let spelled = self.encoder.spell(bytes, &mut self.spelled);
+            if let Some(id) = model.whole(spelled, part) {
+                ids.push(id);
+            } else {
+                model.begin(&mut self.symbols, spelled);
+                if model.pairs.is_far() && (2..=turns::FEW).contains(&self.symbols.len()) {
+                    return false;
+                }
+                self.merger.merge(&model.pairs, &model.certain, &mut self.symbols);
+                ids.extend_from_slice(&self.symbols);
+                self.symbols.shrink_to(KEEP);
+                self.spelled.shrink_to(KEEP);
+            }
+        }
+        remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
+        true
     }
 
     /// A piece by its parts, which are likely to be known; false if it has none.
@@ -273,10 +356,7 @@ impl<'a> Work<'a> {
         }
         let key = key_of(text, start, end - start) | self.encoder.part_mark();
         let hash = hash_of(key);
-        let mut four = [0; 4];
-        let hit = self.encoder.cache.short().find(key, hash, &mut four);
-        if (1..=4).contains(&hit) {
-            ids.extend_from_slice(&four[..hit]);
+        if self.known(Piece { key, hash, start, length: end - start }, ids) {
             return;
         }
         let known = ids.len();
@@ -286,13 +366,7 @@ impl<'a> Work<'a> {
 
     /// The ids of a piece from scratch.
     fn encode(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
-        let spelled = match self.encoder.path.space {
-            Some(space) if piece.contains(&b' ') => {
-                spell(piece, space, &mut self.spelled);
-                &self.spelled
-            }
-            _ => piece,
-        };
+        let spelled = self.encoder.spell(piece, &mut self.spelled);
         let model = &self.encoder.model;
         model.encode(&mut self.merger, &mut self.symbols, spelled, part, ids);
         self.symbols.shrink_to(KEEP);
@@ -300,16 +374,36 @@ impl<'a> Work<'a> {
     }
 }
 
-/// A piece with its spaces made visible.
-fn spell(piece: &[u8], space: char, spelled: &mut Vec<u8>) {
-    let mut buffer = [0; 4];
-    let visible = space.encode_utf8(&mut buffer).as_bytes();
-    spelled.clear();
-    for &byte in piece {
-        if byte == b' ' {
-            spelled.extend_from_slice(visible);
-        } else {
-            spelled.push(byte);
+impl NativeEncoder {
+    /// A piece with its spaces made visible, where that is wanted.
+    fn spell<'p>(&self, piece: &'p [u8], spelled: &'p mut Vec<u8>) -> &'p [u8] {
+        let Some(space) = self.path.space.filter(|_| piece.contains(&b' ')) else { return piece };
+        let mut buffer = [0; 4];
+        let visible = space.encode_utf8(&mut buffer).as_bytes();
+        spelled.clear();
+        for &byte in piece {
+            if byte == b' ' {
+                spelled.extend_from_slice(visible);
+            } else {
+                spelled.push(byte);
+            }
         }
+        spelled
+    }
+}
+
+/// Remembers the ids of a piece where pieces of its length are looked for.
+fn remember(cache: &Cache, long: &mut Long, text: &[u8], piece: Piece, ids: &[u32]) {
+    let Piece { key, hash, start, length } = piece;
+    if length <= SHORT {
+        cache.remember_short(key, hash, ids);
+        if ids.len() > 4 {
+            cache.remember_middle((key, 0), hash, ids);
+        }
+    } else if length <= MIDDLE {
+        cache.remember_middle((keys_of(text, start, length).0, key), hash, ids);
+    }
+    if length > MIDDLE || ids.len() > 8 {
+        long.remember(&text[start..start + length], key & PART != 0, ids);
     }
 }

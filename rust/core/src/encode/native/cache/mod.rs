@@ -18,13 +18,13 @@ pub(super) const SHORT: usize = 15;
 /// The longest piece whose bytes fit two keys.
 pub(super) const MIDDLE: usize = 31;
 
-/// Lines of the first table, at first and at most: 256 KiB to 16 MiB.
-const LINES: (usize, usize) = (1 << 12, 1 << 18);
-/// Lines of the second table: 128 KiB to 8 MiB.
-const MIDDLE_LINES: (usize, usize) = (1 << 11, 1 << 17);
+/// Lines of the first table: 256 KiB at first and 16 MiB at most; and the 4 MiB whose memory is taken at once.
+const LINES: [usize; 3] = [1 << 12, 1 << 16, 1 << 18];
+/// Lines of the second table: 128 KiB to 8 MiB, and 2 MiB.
+const MIDDLE_LINES: [usize; 3] = [1 << 11, 1 << 15, 1 << 17];
 
 /// The bytes that the tables can grow to.
-pub(super) const BOUND: usize = (LINES.1 + MIDDLE_LINES.1) * 64;
+pub(super) const BOUND: usize = (LINES[2] + MIDDLE_LINES[2]) * 64;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -154,7 +154,8 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        let [short, middle] = [LINES, MIDDLE_LINES].map(|(first, most)| Table::new(first, most));
+        let [short, middle] =
+            [LINES, MIDDLE_LINES].map(|[first, taken, most]| Table::new(first, taken, most));
         Self { short, middle }
     }
 
@@ -219,6 +220,7 @@ impl Short<'_> {
     }
 
     #[inline]
+    #[allow(clippy::needless_bitwise_bool)] // which of them it is cannot be foreseen
     fn find_in(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         let [low, high] = halves(key);
         let Some(line) = self.0.line(hash) else {
@@ -342,7 +344,7 @@ mod tests {
     #[test]
     fn what_other_threads_write_is_found_whole_or_not() {
         // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
-        let cache = Cache { short: Table::new(2, 2), middle: Table::new(2, 2) };
+        let cache = Cache { short: Table::new(2, 2, 2), middle: Table::new(2, 2, 2) };
         let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
         std::thread::scope(|scope| {
             for thread in 0..4u32 {

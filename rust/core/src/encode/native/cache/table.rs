@@ -45,15 +45,11 @@ fn next_version(state: u64) -> u64 {
 }
 
 impl Table {
-    /// Numbers of lines, powers of two.
-    pub(super) fn new(first: usize, most: usize) -> Self {
-        Self {
-            words: SharedWords::zeroed(most * 8),
-            lines: first.into(),
-            most,
-            filled: 0.into(),
-            growing: Mutex::default(),
-        }
+    /// Numbers of lines, powers of two: as many as are used at first, as memory is taken for at once, and at the most.
+    pub(super) fn new(first: usize, taken: usize, most: usize) -> Self {
+        let words = SharedWords::zeroed(most * 8);
+        words.take(taken * 8);
+        Self { words, lines: first.into(), most, filled: 0.into(), growing: Mutex::default() }
     }
 
     /// The lines in use, ready for look-ups.
@@ -186,7 +182,7 @@ mod tests {
 
     /// An entry of which every word says of which piece it is.
     fn entry(piece: u64) -> [u64; 4] {
-        [piece, piece.wrapping_mul(0x9E37_79B9_7F4A_7C15), 1 << 28 | piece % 7, piece << 8]
+        [piece, piece.wrapping_mul(0x9E37_79B9_7F4A_7C15), (1 << 28) + piece % 7, piece << 8]
     }
 
     fn hash_of(piece: u64) -> usize {
@@ -207,7 +203,7 @@ mod tests {
     fn what_many_threads_read_while_they_write_is_whole() {
         // Few lines and few ids, so that entries come and go and states look alike; and a table that grows meanwhile.
         for (first, most) in [(2, 2), (2, 64)] {
-            let table = Table::new(first, most);
+            let table = Table::new(first, first, most);
             let found: usize = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4u64)
                     .map(|thread| {
