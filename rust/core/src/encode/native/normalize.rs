@@ -135,6 +135,8 @@ fn is_jamo(c: char) -> bool {
 /// so are sure.
 struct Sure {
     begin: [u64; 64],
+    /// Of the characters below U+1000, among them most scripts with marks, the flags that matter.
+    low: Vec<u16>,
     unsure: u16,
 }
 
@@ -155,11 +157,33 @@ impl Sure {
                 sure[usize::from(bytes[0] & 0x3F)] &= !(1 << (bytes[1] & 0x3F));
             }
         }
-        Self { begin: sure, unsure }
+        let low = (0..0x1000).map(|code| CLASSES.of(code) & (unsure | COMBINING)).collect();
+        Self { begin: sure, low, unsure }
     }
 
-    /// Passes blocks of characters that are all sure.
+    /// The flags that matter of the character at `at`, and its length.
+    #[inline]
+    fn flags(&self, bytes: &[u8], at: usize) -> (u16, usize) {
+        match bytes.get(at..at + 3) {
+            // What begins so is below U+1000: no need to decode it.
+            Some([0xE0, second, third]) => {
+                (self.low[usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F)], 3)
+            }
+            _ => {
+                let (code, length) = decode(bytes, at);
+                (CLASSES.of(code) & (self.unsure | COMBINING), length)
+            }
+        }
+    }
+
+    /// Passes blocks in which all characters are sure but for single marks that join nothing. Gives where to look from.
     fn skip(&self, bytes: &[u8], mut at: usize) -> usize {
+        // The last mark, and where it ends.
+        let mut mark = at..at;
+        let from = |at: usize, mark: std::ops::Range<usize>| {
+            let start = char_end(bytes, at);
+            if mark.end == start { mark.start } else { start }
+        };
         while at < bytes.len() {
             let block = block_at(bytes, at);
             // U+4000 to U+9FFF are sure in every form.
@@ -168,15 +192,20 @@ impl Sure {
                 let place = at + leads.trailing_zeros() as usize;
                 leads &= leads - 1;
                 let second = bytes.get(place + 1).map_or(0, |byte| byte & 0x3F);
-                if self.begin[usize::from(bytes[place] & 0x3F)] >> second & 1 == 0
-                    && CLASSES.at(bytes, place).0 & (self.unsure | COMBINING) != 0
-                {
-                    return char_end(bytes, at);
+                if self.begin[usize::from(bytes[place] & 0x3F)] >> second & 1 == 1 {
+                    continue;
+                }
+                let (flags, length) = self.flags(bytes, place);
+                if flags & self.unsure != 0 || flags != 0 && mark.end == place {
+                    return from(at, mark);
+                }
+                if flags != 0 {
+                    mark = place..place + length;
                 }
             }
             at += BLOCK;
         }
-        char_end(bytes, at)
+        from(at, mark)
     }
 }
 
@@ -187,7 +216,6 @@ const QUIET: usize = 256;
 fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
     let sure = Sure::of(unsure);
     let mut look = if at == 0 { 0 } else { at + QUIET };
-    let classes = &*CLASSES;
     // A mark right after a sure character that it does not join stays where it is.
     let mut after_mark = false;
     loop {
@@ -223,9 +251,8 @@ fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
             at += 2;
             continue;
         }
-        let (code, length) = decode(bytes, at);
-        let flags = classes.of(code);
-        if flags & (unsure | COMBINING) == 0 {
+        let (flags, length) = sure.flags(bytes, at);
+        if flags == 0 {
             after_mark = false;
         } else if flags & unsure != 0 || after_mark {
             return Some(if after_mark { previous(bytes, at) } else { at });
