@@ -262,3 +262,56 @@ fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
         at += length;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use unicode_normalization_alignments::UnicodeNormalization;
+
+    use super::*;
+
+    /// Letters, marks that join them and marks that do not, of all lengths in bytes, so that they meet at the edges of
+    /// blocks in every way.
+    const CHARS: [char; 24] = [
+        'a',
+        'e',
+        ' ',
+        'é',
+        '\u{301}',
+        '\u{302}',
+        '\u{323}',
+        'क',
+        'न',
+        'ा',
+        '\u{94D}',
+        '\u{93C}',
+        '\u{951}',
+        '\u{958}',
+        '\u{929}',
+        'م',
+        '\u{64E}',
+        '\u{651}',
+        '中',
+        '가',
+        '\u{11A8}',
+        '\u{1161}',
+        '😀',
+        '\u{1D165}',
+    ];
+
+    proptest! {
+        #[test]
+        fn it_is_what_normalizing_all_of_the_text_gives(
+            places in prop::collection::vec((0..CHARS.len(), 0..3usize), 0..600),
+            padding in 0..70usize,
+        ) {
+            // Mostly quiet text, as texts are.
+            let noisy = |(place, quiet): &(usize, usize)| if *quiet > 0 { ['क', 'ा', 'a'][place % 3] } else { CHARS[*place] };
+            let text: String = std::iter::repeat_n('x', padding).chain(places.iter().map(noisy)).collect();
+            let whole: String = text.nfc().map(|(c, _)| c).collect();
+            prop_assert_eq!(nfc(&text), whole);
+            let whole: String = text.nfkc().map(|(c, _)| c).collect();
+            prop_assert_eq!(nfkc(&text), whole);
+        }
+    }
+}
