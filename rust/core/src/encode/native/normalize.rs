@@ -164,15 +164,12 @@ impl Sure {
     /// The flags that matter of the character at `at`, and its length.
     #[inline]
     fn flags(&self, bytes: &[u8], at: usize) -> (u16, usize) {
-        match bytes.get(at..at + 3) {
+        if let Some([0xE0, second, third]) = bytes.get(at..at + 3) {
             // What begins so is below U+1000: no need to decode it.
-            Some([0xE0, second, third]) => {
-                (self.low[usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F)], 3)
-            }
-            _ => {
-                let (code, length) = decode(bytes, at);
-                (CLASSES.of(code) & (self.unsure | COMBINING), length)
-            }
+            (self.low[usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F)], 3)
+        } else {
+            let (code, length) = decode(bytes, at);
+            (CLASSES.of(code) & (self.unsure | COMBINING), length)
         }
     }
 
