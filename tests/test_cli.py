@@ -86,6 +86,17 @@ def test_errors_are_one_line_and_a_code(corpus, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["bad.json", "torn.bin"]
 
 
+def test_it_starts_without_what_it_may_not_need():
+    code = (
+        "import sys, apollo_pack.cli; assert 'numpy' not in sys.modules;"
+        "assert set(apollo_pack.__all__) <= set(dir(apollo_pack));"
+        "[getattr(apollo_pack, name) for name in apollo_pack.__all__]; assert 'numpy' in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = apollo_pack.nothing
+
+
 def test_wrong_usage_shows_the_usage(packed):
     assert run("build").returncode == 2
     assert run("inspect", packed, "--row", 10**6).returncode == 2
