@@ -304,7 +304,7 @@ fn other_settings_and_another_corpus_are_refused_unless_forced() -> Outcome {
     assert!(message(scene.build(Faults::default())).contains("seed 7, not 8"));
     scene.config.seed = 7;
     scene.config.dedup = Some(Dedup { near: None, found: Fate::Mark });
-    assert!(message(scene.build(Faults::default())).contains("dedup \"off\", not \"exact\""));
+    assert!(message(scene.build(Faults::default())).contains("dedup off, not exact"));
     scene.config.dedup = None;
     scene.config.threads = Some(1);
     let first = scene.corpus().join("a_en.json");
