@@ -192,7 +192,7 @@ def test_a_file_size_limit(corpus: Make, tmp_path: Path, tokenizer: Path) -> Non
     [
         (b'["ok", 12]', (), (TEXT, "item 1", "byte")),
         (b'["ok", "a\xff"]', (), (TEXT, "item 1", "byte")),
-        (GOOD, ("--seq-len", "100"), ("seq_len",)),
+        (GOOD, ("--seq-len", "100"), ("--seq-len must be",)),
         (GOOD, ("--tokenizer", "/nowhere/tokenizer.json"), ("/nowhere/tokenizer.json",)),
         (b"[]", (), ("nothing to write",)),
     ],
