@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 import apollo_pack
 from apollo_pack import PackedDataset
-from apollo_pack.batch import COLUMNS, FLAGS, NUMBERS
+from apollo_pack.batch import COLUMNS, FLAGS, NUMBERS, Pool
 
-SEQ_LEN = 64
+SEQ_LEN = 200  # three words of the mask and a part of one
+
+
+@pytest.fixture(scope="module")
+def packed(corpus, tmp_path_factory):
+    """A file whose rows end within a word of the mask."""
+    out = tmp_path_factory.mktemp("batches") / "out.bin"
+    apollo_pack.build(corpus, out, seq_len=SEQ_LEN)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +130,24 @@ def test_buffers_of_the_caller(packed, expected):
     frozen.flags.writeable = False
     with pytest.raises(apollo_pack.ConfigError, match="writable"):
         ds.batch([2, 3], out={**out, "labels": frozen})
+
+
+def test_arrays_come_back_when_nobody_refers_to_them(packed, expected):
+    """What is kept, or looked at through a view, stays as it is; the rest is used again."""
+    ds = PackedDataset(packed, ["input_ids", "labels"])
+    pool = Pool(4)
+    first = ds.batch([0, 1], pool=pool)
+    place = first["labels"].ctypes.data
+    view = first["input_ids"][1]
+    del first
+    second = ds.batch([2, 3], pool=pool)
+    assert second["labels"].ctypes.data != place
+    assert (view == expected["input_ids"][1]).all()
+    del view
+    third = ds.batch([4, 5], pool=pool)
+    assert third["labels"].ctypes.data == place
+    assert (second["labels"] == expected["labels"][[2, 3]]).all()
+    assert (third["labels"] == expected["labels"][[4, 5]]).all()
 
 
 def test_a_file_that_shrinks_is_an_error_for_positioned_reads(packed, tmp_path):

@@ -56,34 +56,36 @@ class BatchShape:
             for name in self.columns
             if name in types
         ]
+        self._names = [name for name, *_ in self._arrays]
         self.whole = [name for name in self.columns if name in WHOLE]
 
-    def empty(
-        self,
-        rows: int,
-        *,
-        tensors: bool,
-        pin_memory: bool = False,
-        shared: bool = False,
-        pool: Pool | None = None,
+    def empty(self, rows: int, pool: Pool | None = None) -> Arrays:
+        """Make arrays for so many rows, with any content, or take them from a pool for this shape alone."""
+        arrays = self._plain(rows) if pool is None else pool.take(rows, self._plain)
+        return dict(zip(self._names, arrays, strict=True))
+
+    def _plain(self, rows: int) -> tuple[np.ndarray, ...]:
+        return tuple([np.empty((rows, *shape), dtype) for _, shape, dtype in self._arrays])
+
+    def empty_tensors(
+        self, rows: int, pool: Pool | None = None, *, pin_memory: bool = False, shared: bool = False
     ) -> Arrays:
-        """Make arrays (or tensors) for so many rows, with any content.
+        """Make tensors.
 
         Torch keeps a pool of its own for pinned memory. Shared memory is what a worker process of torch hands
         over without another copy.
         """
-        plain = np.empty if pool is None else pool.empty
-        if not tensors:
-            return {name: plain((rows, *shape), dtype) for name, shape, dtype in self._arrays}
         import torch  # noqa: PLC0415 - an extra, and slow to import
 
+        pin_memory = pin_memory and torch.cuda.is_available()
+        if not (shared or pin_memory):
+            return {name: torch.from_numpy(array) for name, array in self.empty(rows, pool).items()}
+
         def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-            if shared:
-                storage = torch.UntypedStorage._new_shared(prod(shape) * dtype.itemsize)  # noqa: SLF001 - as torch's collate does
-                return torch.empty(0, dtype=getattr(torch, dtype.name)).set_(storage, 0, shape)
-            if pin_memory and torch.cuda.is_available():
+            if pin_memory:
                 return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True)
-            return torch.from_numpy(plain(shape, dtype))
+            storage = torch.UntypedStorage._new_shared(prod(shape) * dtype.itemsize)  # noqa: SLF001 - as torch's collate does
+            return torch.empty(0, dtype=getattr(torch, dtype.name)).set_(storage, 0, shape)
 
         return {name: empty((rows, *shape), dtype) for name, shape, dtype in self._arrays}
 
@@ -104,36 +106,46 @@ class BatchShape:
 
 
 class Pool:
-    """Arrays that come back: one that nobody refers to but the pool is handed out again.
+    """Batches whose arrays come back: those that nobody refers to but the pool are handed out again.
 
     A batch that is freed and made anew costs as much in page faults as in filling. Views and tensors refer to
     their array, so it comes back only when the last of them is gone; a batch that is kept is left alone.
     """
 
     def __init__(self, most: int) -> None:
-        """Keep up to `most` arrays of a kind."""
+        """Keep up to `most` batches of a size."""
         self._most = most
-        self._kept: dict[tuple[tuple[int, ...], np.dtype[Any]], list[np.ndarray]] = {}
+        self._kept: dict[int, list[tuple[np.ndarray, ...]]] = {}
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Give an array with any content. Threads may ask at once: taking out of a list is atomic."""
-        kept = self._kept.setdefault((shape, dtype), [])
-        for _ in range(len(kept)):
+    def take(self, rows: int, make: Callable[[int], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+        """Give arrays with any content. Threads may ask at once: taking out of a list is atomic."""
+        kept = self._kept.setdefault(rows, [])
+        in_use = []
+        arrays = None
+        while kept and arrays is None:
             try:
-                array = kept.pop()
-            except IndexError:
+                last = kept.pop()
+            except IndexError:  # another thread took it
                 break
-            if getrefcount(array) == _OURS:
-                kept.append(array)
-                return array
-            kept.insert(0, array)
-        array = np.empty(shape, dtype)
+            if _references(last) == _OURS:
+                arrays = last
+            else:
+                in_use.append(last)
+        if arrays is None:
+            arrays = make(rows)
+        # Those of late come first again: they are still near the processor.
+        kept += in_use[::-1]
         if len(kept) < self._most:
-            kept.append(array)
-        return array
+            kept.append(arrays)
+        return arrays
 
 
-_OURS = 2  # the variable and the argument
+def _references(arrays: tuple[Any, ...]) -> int:
+    return max(map(getrefcount, arrays), default=_OURS)
+
+
+_OURS = 0
+_OURS = _references((object(),))  # those of the tuple, and of asking
 
 
 class Rows:

@@ -262,14 +262,16 @@ class PackedDataset:
     ) -> Row:
         format = format or self._shape.format  # noqa: A001
         tensors = format == "torch"
-        if out is None:
-            pool = None if format == "jax" else pool  # JAX may go on reading what nobody refers to
-            batch = self._shape.empty(
-                len(rows), tensors=tensors, pin_memory=pin_memory, shared=shared, pool=pool
-            )
-        else:
+        if out is not None:
             batch = self._shape.checked(out, len(rows))
-        self._files.fill(rows, {name: np.asarray(array) for name, array in batch.items()})
+        elif tensors:
+            batch = self._shape.empty_tensors(len(rows), pool, pin_memory=pin_memory, shared=shared)
+        else:
+            # JAX may go on reading what nobody refers to.
+            batch = self._shape.empty(len(rows), None if format == "jax" else pool)
+        given = tensors or out is not None
+        arrays = {name: np.asarray(array) for name, array in batch.items()} if given else batch
+        self._files.fill(rows, arrays)
         if self._shape.whole:
             batch.update(self._whole(rows, tensors=tensors))
             batch = {name: batch[name] for name in self.columns}

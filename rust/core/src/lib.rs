@@ -18,6 +18,7 @@ mod error;
 pub mod file;
 pub mod leakage;
 mod ledger;
+mod memory;
 pub mod pipeline;
 pub mod plan;
 pub mod read;

@@ -15,7 +15,7 @@ use numpy::{
 };
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 use pythonize::pythonize;
 
 use crate::build::{FoundTokenizer, choose, report_progress, source};
@@ -78,10 +78,12 @@ impl PackedFiles {
         let rows = self.checked(&rows)?;
         let mut arrays = Vec::with_capacity(columns.len());
         for (name, array) in columns {
-            arrays.push((name.extract::<String>()?, Array::of(&array)?));
+            arrays.push((name.cast_into::<PyString>()?, Array::of(&array)?));
         }
-        let mut columns =
-            arrays.iter_mut().map(|(name, array)| array.column(name)).collect::<PyResult<Vec<_>>>()?;
+        let mut columns = arrays
+            .iter_mut()
+            .map(|(name, array)| array.column(name.to_str()?))
+            .collect::<PyResult<Vec<_>>>()?;
         let filled = py.detach(|| self.rows.fill(&rows, &mut columns));
         py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
         filled.map_err(to_python)

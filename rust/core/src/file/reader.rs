@@ -166,12 +166,15 @@ impl PackedFile {
         self.part(Tensor::LossMask, row * width..(row + 1) * width)
     }
 
-    /// Says that a row will be read soon, so that a disk or a network works on all of a batch at once.
+    /// Says that a row will be read soon, so that a disk or a network works on all of a batch at once, and so does the
+    /// memory of a map.
     pub fn will_need(&self, row: usize) {
         for (tensor, width) in [(Tensor::Tokens, self.seq_len * 4), (Tensor::LossMask, self.seq_len / 8)] {
             let start = self.layout.range(tensor).start;
             self.storage.will_need(start + (row * width) as u64..start + ((row + 1) * width) as u64);
         }
+        self.storage
+            .ask_for(self.layout.range(Tensor::SegmentOffsets).start + (row * size_of::<u64>()) as u64);
     }
 
     /// The ends of a row's segments, ascending; what comes after the last is padding.

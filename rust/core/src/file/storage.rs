@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -15,6 +16,7 @@ use bytemuck::{AnyBitPattern, NoUninit};
 use rustix::fs::Advice;
 
 use super::map::Map;
+use crate::memory::ask_for;
 
 /// How a file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,12 +76,23 @@ impl Storage {
         }
     }
 
-    /// Says that a range will be wanted soon, so that the system fetches it while others are worked on.
+    /// Says that a range will be wanted soon, so that the system fetches it while others are worked on; of a map only
+    /// where it begins.
     pub(super) fn will_need(&self, range: Range<u64>) {
-        if let Self::Read(file) = self
-            && let Some(length) = std::num::NonZeroU64::new(range.end.saturating_sub(range.start))
-        {
-            let _ = rustix::fs::fadvise(file, range.start, Some(length), Advice::WillNeed); // a wish
+        match self {
+            Self::Map(_) => self.ask_for(range.start),
+            Self::Read(file) => {
+                if let Some(length) = NonZeroU64::new(range.end.saturating_sub(range.start)) {
+                    let _ = rustix::fs::fadvise(file, range.start, Some(length), Advice::WillNeed); // a wish
+                }
+            }
+        }
+    }
+
+    /// Asks for the memory of a byte that is mapped, while others are worked on.
+    pub(super) fn ask_for(&self, at: u64) {
+        if let (Self::Map(map), Ok(at)) = (self, usize::try_from(at)) {
+            ask_for(map, at);
         }
     }
 

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::memory::Numbers;
 use super::units::Unit;
-use crate::encode::ask_for;
 use crate::error::Result;
+use crate::memory::ask_for;
 
 /// Bits of the filter for each entry: about one stretch in two hundred passes that was not put in.
 const BITS_AN_ENTRY: usize = 16;

@@ -1,14 +1,20 @@
 //! Fills the buffers of a batch.
 //!
-//! Each row is fetched once and all its columns are written while it is near; what is written leaves at the
-//! speed of memory. The mask is looked at 64 tokens at a time: answers and prompts are long, so nearly all
-//! words of it are all ones or all zeros, and those are plain copies and fills.
+//! Each row is fetched once, and all its columns are written while it is near. The mask is looked at 64 tokens
+//! at a time: answers and prompts are long, so nearly all words of it are all ones or all zeros, and those are
+//! plain copies and fills. What is left is waiting for memory, so the next row's is asked for meanwhile, and
+//! storing, so all this is compiled a second time for the wider vectors that most processors have.
+#![allow(clippy::inline_always)] // what `write` calls is compiled for its vectors
 
 use std::borrow::Cow;
+use std::mem::discriminant;
+
+use multiversion::multiversion;
 
 use super::columns::{Boundaries, Column, Numbers};
 use super::rows::RowSet;
 use crate::error::{Error, Result};
+use crate::memory::ask_for;
 
 /// A signed number that ids and labels are written as.
 trait Number: Copy {
@@ -45,17 +51,27 @@ struct Row<'a> {
     mask: &'a [u8],
     ends: &'a [u32],
     exceptions: &'a [(u32, u32)],
+    /// The tokens of the row that comes next: their memory is asked for meanwhile.
+    next: &'a [u32],
 }
+
+/// Tokens for which ids and labels are written before the next: as many as a word of the mask has bits.
+const BLOCK: usize = 64;
+/// Tokens in a cache line.
+const LINE: usize = 16;
 
 impl RowSet {
     /// Writes the columns of the rows, in the order given, each to its place in the column's buffer.
     ///
     /// # Errors
-    /// When a row does not exist or cannot be read, or a buffer is not of the size of the batch. The buffers
-    /// then hold anything.
+    /// When a row does not exist or cannot be read, a buffer is not of the size of the batch, or a column is there
+    /// twice. The buffers then hold anything.
     pub fn fill(&self, rows: &[usize], columns: &mut [Column<'_>]) -> Result<()> {
         let seq_len = self.seq_len();
-        for column in &*columns {
+        for (at, column) in columns.iter().enumerate() {
+            if columns[..at].iter().any(|other| discriminant(other) == discriminant(column)) {
+                return Err(Error::Config("a column is there twice".into()));
+            }
             let width = if matches!(column, Column::BlockMask(_)) { seq_len * seq_len } else { seq_len };
             if Some(column.len()) != rows.len().checked_mul(width) {
                 return Err(Error::Config(format!(
@@ -73,16 +89,20 @@ impl RowSet {
             let (file, row) = self.locate(row)?;
             file.will_need(row);
         }
+        let tokens_of = |slot: usize| match rows.get(slot) {
+            Some(&row) if tokens => self.locate(row).and_then(|(file, row)| file.tokens(row)),
+            _ => Ok(Cow::default()),
+        };
+        let mut next = tokens_of(0)?;
         for (slot, &row) in rows.iter().enumerate() {
+            let tokens = next;
+            next = tokens_of(slot + 1)?;
             let (file, row) = self.locate(row)?;
-            let tokens = if tokens { file.tokens(row)? } else { Cow::default() };
             let mask = if mask { file.mask(row)? } else { Cow::default() };
             let ends = if ends { file.segment_ends(row)? } else { Cow::default() };
             let exceptions = if labels { file.label_exceptions(row)? } else { Vec::new() };
-            let row = Row { tokens: &tokens, mask: &mask, ends: &ends, exceptions: &exceptions };
-            for column in &mut *columns {
-                column.write(slot, seq_len, &row);
-            }
+            let row = Row { tokens: &tokens, mask: &mask, ends: &ends, exceptions: &exceptions, next: &next };
+            write(columns, slot, seq_len, &row);
         }
         Ok(())
     }
@@ -124,58 +144,102 @@ impl RowSet {
     }
 }
 
-impl Column<'_> {
-    fn write(&mut self, slot: usize, width: usize, row: &Row<'_>) {
-        let place = slot * width..(slot + 1) * width;
-        match self {
-            Self::InputIds(Numbers::Wide(out)) => input_ids(row, &mut out[place]),
-            Self::InputIds(Numbers::Narrow(out)) => input_ids(row, &mut out[place]),
-            Self::InputIdsUnsigned(out) => out[place].copy_from_slice(row.tokens),
-            Self::Labels(Numbers::Wide(out)) => labels(row, &mut out[place]),
-            Self::Labels(Numbers::Narrow(out)) => labels(row, &mut out[place]),
-            Self::PositionIds(Numbers::Wide(out)) => position_ids(row, &mut out[place]),
-            Self::PositionIds(Numbers::Narrow(out)) => position_ids(row, &mut out[place]),
-            Self::SegmentIds(Numbers::Wide(out)) => segment_ids(row, &mut out[place]),
-            Self::SegmentIds(Numbers::Narrow(out)) => segment_ids(row, &mut out[place]),
-            Self::AttentionMask(Numbers::Wide(out)) => attention_mask(row, &mut out[place]),
-            Self::AttentionMask(Numbers::Narrow(out)) => attention_mask(row, &mut out[place]),
-            Self::LossMask(out) => loss_mask(row, &mut out[place]),
-            Self::BlockMask(out) => {
+/// Writes a row's part of every column.
+#[multiversion(targets("x86_64+avx2+bmi1+bmi2+lzcnt+popcnt"))]
+fn write(columns: &mut [Column<'_>], slot: usize, width: usize, row: &Row<'_>) {
+    let place = slot * width..(slot + 1) * width;
+    let (mut wide, mut narrow) = (IdsAndLabels::default(), IdsAndLabels::default());
+    for column in &mut *columns {
+        let place = place.clone();
+        match column {
+            Column::InputIds(Numbers::Wide(out)) => wide.ids = &mut out[place],
+            Column::InputIds(Numbers::Narrow(out)) => narrow.ids = &mut out[place],
+            Column::Labels(Numbers::Wide(out)) => wide.labels = &mut out[place],
+            Column::Labels(Numbers::Narrow(out)) => narrow.labels = &mut out[place],
+            Column::InputIdsUnsigned(out) => out[place].copy_from_slice(row.tokens),
+            Column::LossMask(out) => loss_mask(row, &mut out[place]),
+            Column::PositionIds(Numbers::Wide(out)) => position_ids(row, &mut out[place]),
+            Column::PositionIds(Numbers::Narrow(out)) => position_ids(row, &mut out[place]),
+            Column::SegmentIds(Numbers::Wide(out)) => segment_ids(row, &mut out[place]),
+            Column::SegmentIds(Numbers::Narrow(out)) => segment_ids(row, &mut out[place]),
+            Column::AttentionMask(Numbers::Wide(out)) => attention_mask(row, &mut out[place]),
+            Column::AttentionMask(Numbers::Narrow(out)) => attention_mask(row, &mut out[place]),
+            Column::BlockMask(out) => {
                 block_mask(row, width, &mut out[place.start * width..place.end * width]);
             }
         }
     }
+    wide.write(row);
+    narrow.write(row);
 }
 
-fn input_ids<N: Number>(row: &Row<'_>, out: &mut [N]) {
-    for (out, token) in out.iter_mut().zip(row.tokens) {
+/// Where the ids and the labels of a row go; empty where they are not asked for.
+#[derive(Default)]
+struct IdsAndLabels<'a, N> {
+    ids: &'a mut [N],
+    labels: &'a mut [N],
+}
+
+impl<N: Number> IdsAndLabels<'_, N> {
+    /// Writes them side by side, block by block: one after the other, the processor would wait for the row in the
+    /// first, and for its stores in the second.
+    #[inline(always)]
+    fn write(self, row: &Row<'_>) {
+        if self.ids.is_empty() && self.labels.is_empty() {
+            return;
+        }
+        let (mut ids, mut labels) = (self.ids.chunks_mut(BLOCK), self.labels.chunks_mut(BLOCK));
+        let mut masks = row.mask.chunks(BLOCK / 8);
+        for (block, tokens) in row.tokens.chunks(BLOCK).enumerate() {
+            for line in (block * BLOCK..(block + 1) * BLOCK).step_by(LINE) {
+                ask_for(row.next, line);
+            }
+            if let Some(out) = ids.next() {
+                write_ids(tokens, out);
+            }
+            if let (Some(out), Some(mask)) = (labels.next(), masks.next()) {
+                write_labels(tokens, word(mask), out);
+            }
+        }
+        for (column, label) in row.exceptions {
+            if let Some(out) = self.labels.get_mut(*column as usize) {
+                *out = N::of(*label);
+            }
+        }
+    }
+}
+
+/// A word of the mask, of which the last bytes may be missing.
+#[inline(always)]
+fn word(mask: &[u8]) -> u64 {
+    let whole = <[u8; BLOCK / 8]>::try_from(mask);
+    whole.map_or_else(
+        |_| mask.iter().rev().fold(0, |word, bits| word << 8 | u64::from(*bits)),
+        u64::from_le_bytes,
+    )
+}
+
+#[inline(always)]
+fn write_ids<N: Number>(tokens: &[u32], out: &mut [N]) {
+    for (out, token) in out.iter_mut().zip(tokens) {
         *out = N::of(*token);
     }
 }
 
-fn labels<N: Number>(row: &Row<'_>, out: &mut [N]) {
-    for ((out, tokens), mask) in out.chunks_mut(64).zip(row.tokens.chunks(64)).zip(row.mask.chunks(8)) {
-        if mask.iter().all(|bits| *bits == u8::MAX) {
-            for (out, token) in out.iter_mut().zip(tokens) {
-                *out = N::of(*token);
+#[inline(always)]
+fn write_labels<N: Number>(tokens: &[u32], mask: u64, out: &mut [N]) {
+    match mask {
+        u64::MAX => write_ids(tokens, out),
+        0 => out.fill(N::IGNORED),
+        _ => {
+            for (i, (out, token)) in out.iter_mut().zip(tokens).enumerate() {
+                *out = if mask >> i & 1 == 1 { N::of(*token) } else { N::IGNORED };
             }
-        } else if mask.iter().all(|bits| *bits == 0) {
-            out.fill(N::IGNORED);
-        } else {
-            for ((out, tokens), bits) in out.chunks_exact_mut(8).zip(tokens.chunks_exact(8)).zip(mask) {
-                for (i, (out, token)) in out.iter_mut().zip(tokens).enumerate() {
-                    *out = if bits >> i & 1 == 1 { N::of(*token) } else { N::IGNORED };
-                }
-            }
-        }
-    }
-    for (column, label) in row.exceptions {
-        if let Some(out) = out.get_mut(*column as usize) {
-            *out = N::of(*label);
         }
     }
 }
 
+#[inline(always)]
 fn loss_mask(row: &Row<'_>, out: &mut [u8]) {
     for (out, bits) in out.chunks_exact_mut(8).zip(row.mask) {
         for (i, out) in out.iter_mut().enumerate() {
@@ -185,6 +249,7 @@ fn loss_mask(row: &Row<'_>, out: &mut [u8]) {
 }
 
 /// Calls `fill` with the place of every segment and its number from 1, and last with the padding and 0.
+#[inline(always)]
 fn by_segment<T>(row: &Row<'_>, out: &mut [T], mut fill: impl FnMut(&mut [T], u32)) {
     let mut rest = out;
     let mut start = 0;
@@ -197,6 +262,7 @@ fn by_segment<T>(row: &Row<'_>, out: &mut [T], mut fill: impl FnMut(&mut [T], u3
     fill(rest, 0);
 }
 
+#[inline(always)]
 fn position_ids<N: Number>(row: &Row<'_>, out: &mut [N]) {
     by_segment(row, out, |out, number| {
         if number == 0 {
@@ -209,10 +275,12 @@ fn position_ids<N: Number>(row: &Row<'_>, out: &mut [N]) {
     });
 }
 
+#[inline(always)]
 fn segment_ids<N: Number>(row: &Row<'_>, out: &mut [N]) {
     by_segment(row, out, |out, number| out.fill(N::of(number)));
 }
 
+#[inline(always)]
 fn attention_mask<N: Number>(row: &Row<'_>, out: &mut [N]) {
     by_segment(row, out, |out, number| out.fill(if number == 0 { N::ZERO } else { N::ONE }));
 }

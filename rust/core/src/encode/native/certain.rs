@@ -6,8 +6,8 @@
 //! earlier makes no difference unless what they become could merge at a lower rank. About half of the merges of a new word
 //! are of this kind, and what one has to know for them is a table of pairs of letters.
 
-use super::memory::Words;
 use super::pairs::{MAX_ID, NONE};
+use crate::memory::Words;
 
 /// Characters that the table knows, and one more that stands for all others.
 const LETTERS: usize = 512;

@@ -5,8 +5,8 @@
 //! sides can be encoded on their own. The table holds the pairs of characters that can join; it is a
 //! filter that may say "can join" of a pair that cannot (a cut forgone), never the other way round.
 
-use super::memory::Words;
 use super::unicode::decode;
+use crate::memory::Words;
 
 /// A hashed bit for every pair of characters that can join.
 pub(super) struct Joins {

@@ -19,7 +19,6 @@ mod config;
 mod cut;
 mod joins;
 mod json;
-mod memory;
 mod merge;
 mod model;
 mod normalize;
@@ -40,7 +39,6 @@ mod work;
 
 use std::sync::{Mutex, PoisonError};
 
-pub(crate) use memory::ask_for;
 use model::{Model, Symbols};
 pub(crate) use normalize::{nfc, nfkc};
 use path::Path;

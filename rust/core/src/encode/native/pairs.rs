@@ -1,6 +1,6 @@
 //! Which two tokens merge, how early, and into what.
 
-use super::memory::{Words, ask_for};
+use crate::memory::{Words, ask_for};
 
 /// An id or a rank that is none.
 pub(super) const NONE: u32 = u32::MAX;

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 use std::sync::{Mutex, TryLockError};
 
-use super::super::memory::{SharedWords, ask_for};
+use crate::memory::{SharedWords, ask_for};
 
 /// A line: one entry of eight words or two of four. The second half of an entry holds its ids, and its
 /// first word is its state.

@@ -31,7 +31,7 @@ fn mapped(length: usize) -> Option<(MmapMut, usize)> {
 }
 
 /// Zeroed words, at a multiple of the cache line.
-pub(super) enum Words {
+pub(crate) enum Words {
     /// At a multiple of the huge page, `skip` words into the map.
     Mapped { map: MmapMut, skip: usize, length: usize },
     /// Where mapping fails or does not pay.
@@ -40,7 +40,7 @@ pub(super) enum Words {
 
 impl Words {
     /// So many words, all zero.
-    pub(super) fn zeroed(length: usize) -> Self {
+    pub(crate) fn zeroed(length: usize) -> Self {
         if let Some((map, skip)) = mapped(length) {
             return Self::Mapped { map, skip, length };
         }
@@ -50,7 +50,7 @@ impl Words {
     }
 
     #[inline]
-    pub(super) fn get(&self) -> &[u64] {
+    pub(crate) fn get(&self) -> &[u64] {
         match self {
             Self::Mapped { map, skip, length } => &bytemuck::cast_slice(map)[*skip..*skip + *length],
             Self::Plain { words, skip, length } => &words[*skip..*skip + *length],
@@ -58,7 +58,7 @@ impl Words {
     }
 
     #[inline]
-    pub(super) fn get_mut(&mut self) -> &mut [u64] {
+    pub(crate) fn get_mut(&mut self) -> &mut [u64] {
         match self {
             Self::Mapped { map, skip, length } => &mut bytemuck::cast_slice_mut(map)[*skip..*skip + *length],
             Self::Plain { words, skip, length } => &mut words[*skip..*skip + *length],
@@ -67,7 +67,7 @@ impl Words {
 }
 
 /// Words, zero at first and at a multiple of the cache line, that several threads read and write.
-pub(super) enum SharedWords {
+pub(crate) enum SharedWords {
     /// At a multiple of the huge page, `skip` words into the map.
     Mapped { map: MmapRaw, skip: usize, length: usize },
     /// Where mapping fails or does not pay.
@@ -76,7 +76,7 @@ pub(super) enum SharedWords {
 
 impl SharedWords {
     /// So many words, all zero.
-    pub(super) fn zeroed(length: usize) -> Self {
+    pub(crate) fn zeroed(length: usize) -> Self {
         if let Some((map, skip)) = mapped(length) {
             return Self::Mapped { map: map.into(), skip, length };
         }
@@ -86,13 +86,13 @@ impl SharedWords {
     }
 
     /// Takes the memory of the first so many words, which have not been used, at once: it takes the system a while.
-    pub(super) fn take(&self, words: usize) {
+    pub(crate) fn take(&self, words: usize) {
         let page = if matches!(self, Self::Mapped { .. }) { HUGE } else { usize::MAX };
         self.get().iter().take(words).step_by(page / 8).for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     #[inline]
-    pub(super) fn get(&self) -> &[AtomicU64] {
+    pub(crate) fn get(&self) -> &[AtomicU64] {
         match self {
             Self::Mapped { map, skip, length } => {
                 #[allow(clippy::cast_ptr_alignment)] // that is what `skip` is for
