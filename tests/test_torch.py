@@ -84,6 +84,36 @@ def test_columns_of_a_whole_batch_under_a_data_loader(packed):
             )
 
 
+def _halved(rows):
+    """Collate, and change what comes of it, as users do."""
+    batch = collate(rows)
+    batch["half"] = batch["input_ids"][:, ::2]
+    batch["weights"] = torch.ones(len(rows))
+    batch["labels"] = batch["labels"] + 1
+    batch["name"] = "b"
+    del batch["position_ids"]
+    return batch
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_is_made_of_a_batch_in_a_worker_arrives(packed, expected, method):
+    loader = DataLoader(
+        PackedDataset(packed), 4, num_workers=1, multiprocessing_context=method, collate_fn=_halved
+    )
+    batches = list(loader)
+    assert all(list(batch) == ["input_ids", "labels", "half", "weights", "name"] for batch in batches)
+    assert all(type(batch) is dict and batch["name"] == "b" for batch in batches)
+    first = batches[0]
+    assert first["half"].untyped_storage().data_ptr() == first["input_ids"].untyped_storage().data_ptr()
+    together = {
+        name: torch.cat([batch[name] for batch in batches]).numpy() for name in first if name != "name"
+    }
+    assert (together["input_ids"] == expected["input_ids"]).all()
+    assert (together["half"] == expected["input_ids"][:, ::2]).all()
+    assert (together["labels"] == expected["labels"] + 1).all()
+    assert (together["weights"] == 1).all()
+
+
 def test_rows_through_other_datasets(packed, expected):
     subset = Subset(PackedDataset(packed), [5, 3, 1])
     (batch,) = DataLoader(subset, batch_size=3, collate_fn=collate)

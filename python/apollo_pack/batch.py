@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from math import prod
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,17 +76,17 @@ class BatchShape:
         """
         import torch  # noqa: PLC0415 - an extra, and slow to import
 
-        pin_memory = pin_memory and torch.cuda.is_available()
-        if not (shared or pin_memory):
-            return {name: torch.from_numpy(array) for name, array in self.empty(rows, pool).items()}
+        arrays = [(name, (rows, *shape), dtype) for name, shape, dtype in self._arrays]
+        if shared:
+            from apollo_pack.workers import SharedBatch  # noqa: PLC0415 - as torch
 
-        def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-            if pin_memory:
-                return torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True)
-            storage = torch.UntypedStorage._new_shared(prod(shape) * dtype.itemsize)  # noqa: SLF001 - as torch's collate does
-            return torch.empty(0, dtype=getattr(torch, dtype.name)).set_(storage, 0, shape)
-
-        return {name: empty((rows, *shape), dtype) for name, shape, dtype in self._arrays}
+            return SharedBatch(arrays)
+        if pin_memory and torch.cuda.is_available():
+            return {
+                name: torch.empty(shape, dtype=getattr(torch, dtype.name), pin_memory=True)
+                for name, shape, dtype in arrays
+            }
+        return {name: torch.from_numpy(array) for name, array in self.empty(rows, pool).items()}
 
     def checked(self, out: Mapping[str, Any], rows: int) -> Arrays:
         """Take arrays (or tensors) of the caller, which have to be what `empty` makes."""

@@ -274,7 +274,8 @@ class PackedDataset:
         self._files.fill(rows, arrays)
         if self._shape.whole:
             batch.update(self._whole(rows, tensors=tensors))
-            batch = {name: batch[name] for name in self.columns}
+            for name in self.columns:  # in their order
+                batch[name] = batch.pop(name)
         return as_jax(batch) if format == "jax" else batch
 
     def _whole(self, rows: NDArray[np.int64], *, tensors: bool) -> Row:
