@@ -273,9 +273,9 @@ class PackedDataset:
         arrays = {name: np.asarray(array) for name, array in batch.items()} if given else batch
         self._files.fill(rows, arrays)
         if self._shape.whole:
-            batch.update(self._whole(rows, tensors=tensors))
+            whole = self._whole(rows, tensors=tensors)
             for name in self.columns:  # in their order
-                batch[name] = batch.pop(name)
+                batch[name] = whole[name] if name in whole else batch.pop(name)
         return as_jax(batch) if format == "jax" else batch
 
     def _whole(self, rows: NDArray[np.int64], *, tensors: bool) -> Row:

@@ -3,10 +3,11 @@
 //! Tables of megabytes that are looked up at random spend much of their time in page-table walks, so
 //! they ask for huge pages, through an anonymous map. Untouched pages cost nothing.
 //!
-//! This holds the two unsafe acts of the encoder. The cache of pieces is larger than the processor's, so most of a
-//! look-up is waiting, and reading early instead of asking early ([`ask_for`]) blocks the processor until the memory is
-//! there. And what threads write to while others read has to be atomic, which no safe interface makes of mapped memory
-//! ([`SharedWords`]). Both were measured: see `benches/encoder-log.md`.
+//! This holds two unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
+//! file, so much of a look-up or of a batch is waiting, and reading early instead of asking early ([`ask_for`]) blocks the
+//! processor until the memory is there. And what threads write to while others read has to be atomic, which no safe
+//! interface makes of mapped memory ([`SharedWords`]). Both were measured: see `benches/encoder-log.md` and, for batches,
+//! `benches/README.md`.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
