@@ -86,10 +86,10 @@ impl SharedWords {
         Self::Plain { words, skip, length }
     }
 
-    /// Takes the memory of the first so many words, which have not been used, at once: it takes the system a while.
-    pub(crate) fn take(&self, words: usize) {
+    /// Takes the memory at once, before it is used: it takes the system a while.
+    pub(crate) fn take(&self) {
         let page = if matches!(self, Self::Mapped { .. }) { HUGE } else { usize::MAX };
-        self.get().iter().take(words).step_by(page / 8).for_each(|word| word.store(0, Ordering::Relaxed));
+        self.get().iter().step_by(page / 8).for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     #[inline]

@@ -1,7 +1,9 @@
 //! Cuts wherever no merge can cross.
 
 use super::bits::Bits;
-use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, preceding, unspaced};
+use wide::u8x16;
+
+use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, mask, preceding, unspaced};
 use super::joins::{self, Spelling, spelling_at};
 use super::model;
 use super::unicode::{decode, previous};
@@ -12,6 +14,8 @@ pub(super) struct Cutter<'a> {
     pub(super) joins: joins::View<'a>,
     /// What a space is read as.
     pub(super) space: Spelling,
+    /// Nothing joins what a space begins, but every letter of ASCII may join a space.
+    pub(super) spaces_begin_words: bool,
     /// Unknown neighbours become one token.
     pub(super) fusing: Option<&'a model::Chars>,
 }
@@ -74,10 +78,15 @@ impl Cutter<'_> {
     ) {
         // Bytes that belong to words, and first bytes of unspaced characters, in the block before.
         let (mut words_before, mut unspaced_before) = (0, 0);
+        let (mut spaces_before, mut joining_before) = (0, 0);
+        // What a space is read as may stand in the text too: it ends with this byte.
+        let last_of_space = self.space.to_le_bytes()[3 - self.space.leading_zeros() as usize / 8 % 4];
+        let known_spaces = self.spaces_begin_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let block = block_at(text, at);
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
-            let (mut words, mut neighbours) = (letters(&block), 0);
+            let ascii = letters(&block);
+            let (mut words, mut neighbours) = (ascii, 0);
             let beyond = beyond_ascii(&block);
             let mut begins = !0;
             if beyond | unspaced_before != 0 {
@@ -102,6 +111,14 @@ impl Cutter<'_> {
                 asked &= !1;
             }
             let mut cut = self.between_neighbours(text, at, neighbours & within);
+            if known_spaces {
+                let spaces = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b' ')));
+                let joining = spaces | mask(&block, |bytes| bytes.simd_eq(u8x16::splat(last_of_space)));
+                let begin_words = asked & spaces & !preceding(joining, joining_before);
+                cut |= begin_words;
+                asked &= !(begin_words | ascii & preceding(spaces, spaces_before));
+                (spaces_before, joining_before) = (spaces, joining);
+            }
             while asked != 0 {
                 let place = asked.trailing_zeros();
                 asked &= asked - 1;

@@ -59,8 +59,9 @@ pub struct NativeEncoder {
     special: SpecialTokens,
     /// No pattern cuts words out, so every boundary is looked at.
     cuts_words: bool,
-    /// What a space is read as.
+    /// What a space is read as, and whether it begins a word wherever it stands.
     space: joins::Spelling,
+    spaces_begin_words: bool,
     /// What all sessions remember.
     cache: cache::Cache,
     /// What sessions that have ended remember besides.
@@ -90,8 +91,10 @@ impl NativeEncoder {
         cache: cache::Cache,
     ) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
-        let space = joins::spelling(path.space.unwrap_or(' '));
-        Self { model, added, path, special, cuts_words: chars, space, cache, longs: Mutex::default() }
+        let read_as = path.space.unwrap_or(' ');
+        let (space, spaces_begin_words) = (joins::spelling(read_as), model.joins.spaces_begin_words(read_as));
+        let longs = Mutex::default();
+        Self { model, added, path, special, cuts_words: chars, space, spaces_begin_words, cache, longs }
     }
 
     /// What a session that has ended remembers, or nothing.
@@ -116,6 +119,7 @@ impl NativeEncoder {
         cut::Cutter {
             joins: self.model.joins.view(),
             space: self.space,
+            spaces_begin_words: self.spaces_begin_words,
             fusing: match &self.model.symbols {
                 Symbols::Chars(chars) if chars.may_fuse() => Some(chars),
                 _ => None,

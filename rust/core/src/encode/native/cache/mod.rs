@@ -18,13 +18,11 @@ pub(super) const SHORT: usize = 15;
 /// The longest piece whose bytes fit two keys.
 pub(super) const MIDDLE: usize = 31;
 
-/// Lines of the first table: 256 KiB at first and 16 MiB at most; and the 4 MiB whose memory is taken at once.
-const LINES: [usize; 3] = [1 << 12, 1 << 16, 1 << 18];
-/// Lines of the second table: 128 KiB to 8 MiB, and 2 MiB.
-const MIDDLE_LINES: [usize; 3] = [1 << 11, 1 << 15, 1 << 17];
+/// Lines of the first table, 16 MiB, and of the second, 8 MiB. Tests, which encode little, take less.
+const LINES: [usize; 2] = if cfg!(test) { [1 << 12, 1 << 11] } else { [1 << 18, 1 << 17] };
 
-/// The bytes that the tables can grow to.
-pub(super) const BOUND: usize = (LINES[2] + MIDDLE_LINES[2]) * 64;
+/// The bytes of the tables.
+pub(super) const BOUND: usize = (LINES[0] + LINES[1]) * 64;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -103,10 +101,6 @@ fn halves(key: u128) -> [u64; 2] {
     [key as u64, (key >> 64) as u64]
 }
 
-fn whole(halves: &[u64]) -> u128 {
-    u128::from(halves[0]) | u128::from(halves[1]) << 64
-}
-
 /// The first id of an entry holds the number of ids in its top bits; the others of its top bits, and those of the second
 /// id, belong to the table.
 const COUNT_SHIFT: u32 = 28;
@@ -154,8 +148,11 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new() -> Self {
-        let [short, middle] =
-            [LINES, MIDDLE_LINES].map(|[first, taken, most]| Table::new(first, taken, most));
+        Self::of(LINES)
+    }
+
+    fn of(lines: [usize; 2]) -> Self {
+        let [short, middle] = lines.map(Table::new);
         Self { short, middle }
     }
 
@@ -179,7 +176,7 @@ impl Cache {
         let mut entry = [0; 4];
         entry[..2].copy_from_slice(&halves(key));
         entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
-        self.short.insert(hash, &entry, |entry: &[u64; 4]| hash_of(whole(entry)));
+        self.short.view().put(hash, &entry);
     }
 
     /// Remembers the ids of a piece of middle length, or of a short one of more than four ids, whose second
@@ -192,10 +189,7 @@ impl Cache {
         entry[..2].copy_from_slice(&halves(keys.0));
         entry[2..4].copy_from_slice(&halves(keys.1));
         entry[4..].copy_from_slice(bytemuck::cast_slice(&packed::<8>(ids)));
-        self.middle.insert(hash, &entry, |entry: &[u64; 8]| match (whole(entry), whole(&entry[2..])) {
-            (key, 0) => hash_of(key),
-            keys => middle_hash_of(keys),
-        });
+        self.middle.view().put(hash, &entry);
     }
 }
 
@@ -307,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn growing_tables_keep_nearly_all_and_never_mistake_one_for_another() {
-        let cache = Cache::new();
+    fn tables_keep_nearly_all_and_never_mistake_one_for_another() {
+        let cache = Cache::of([1 << 18, 1 << 17]);
         let pieces = 300_000u32;
         let text = |length: usize, number: u32| format!("{number:0length$}").into_bytes();
         for number in 0..pieces {
@@ -344,7 +338,7 @@ mod tests {
     #[test]
     fn what_other_threads_write_is_found_whole_or_not() {
         // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
-        let cache = Cache { short: Table::new(2, 2, 2), middle: Table::new(2, 2, 2) };
+        let cache = Cache::of([2, 2]);
         let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
         std::thread::scope(|scope| {
             for thread in 0..4u32 {

@@ -1,8 +1,8 @@
-//! Lines of 64 bytes, found by a hash, which all threads read and write at the same time; begins small and grows in place.
+//! Lines of 64 bytes, found by a hash, which all threads read and write at the same time.
 //!
-//! Memory that was never touched costs more than what is in it: the kernel clears it, and under it a
-//! virtual machine may have to find it first. So the address space of the largest table is taken at
-//! once, which costs nothing, and used from its beginning.
+//! A table has its size from the beginning. One that grew with what is in it was never faster: a table that is mostly empty
+//! touches about as much memory as a small one that is full, finds more in the first line it looks at, and is never moved.
+//! Its memory is taken at once, since the system clears it, and under it a virtual machine may have to find it first.
 //!
 //! Nobody waits for anybody. The first of the words of an entry that hold its ids is its *state*: who writes an entry
 //! takes it by putting [`BUSY`] there, and gives it back with the next version; who reads looks at the state again
@@ -12,8 +12,7 @@
 //! What is lost, or there twice, because two threads wrote at once, is encoded once more and no harm.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
-use std::sync::{Mutex, TryLockError};
+use std::sync::atomic::{AtomicU64, fence};
 
 use crate::memory::{SharedWords, ask_for};
 
@@ -26,16 +25,8 @@ pub(super) const VERSION: u64 = 0xFF00_0000_0F00_0000;
 /// Somebody is writing: one id, none in number.
 const BUSY: u64 = 1;
 
-/// How many entries there are is counted by every so-manieth, by its hash, so that threads do not wait for the count.
-const COUNTED: usize = 32;
-
 pub(super) struct Table {
     words: SharedWords,
-    lines: AtomicUsize,
-    most: usize,
-    /// About how many entries there are.
-    filled: AtomicUsize,
-    growing: Mutex<()>,
 }
 
 /// The version after that of a state.
@@ -45,71 +36,18 @@ fn next_version(state: u64) -> u64 {
 }
 
 impl Table {
-    /// Numbers of lines, powers of two: as many as are used at first, as memory is taken for at once, and at the most.
-    pub(super) fn new(first: usize, taken: usize, most: usize) -> Self {
-        let words = SharedWords::zeroed(most * 8);
-        words.take(taken * 8);
-        Self { words, lines: first.into(), most, filled: 0.into(), growing: Mutex::default() }
+    /// So many lines, a power of two.
+    pub(super) fn new(lines: usize) -> Self {
+        let words = SharedWords::zeroed(lines * 8);
+        words.take();
+        Self { words }
     }
 
-    /// The lines in use, ready for look-ups.
+    /// The table, ready for look-ups.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
-        View { words: &self.words.get()[..self.lines.load(Relaxed) * 8] }
+        View { words: self.words.get() }
     }
-
-    /// Adds an entry of so many words, its version bits 0. A full table grows, and one that may not loses the older
-    /// entry of the line; `hash_of` is asked about what is already in it.
-    pub(super) fn insert<const WIDTH: usize>(
-        &self,
-        hash: usize,
-        entry: &[u64; WIDTH],
-        hash_of: impl Fn(&[u64; WIDTH]) -> usize,
-    ) {
-        // Beyond three eighths too many find no place in their line or its neighbour.
-        let is_full = |lines: usize| self.filled.load(Relaxed) * WIDTH > lines * 3 && lines < self.most;
-        if is_full(self.lines.load(Relaxed)) {
-            let one = match self.growing.try_lock() {
-                Err(TryLockError::WouldBlock) => None,
-                Err(TryLockError::Poisoned(one)) => Some(one.into_inner()),
-                Ok(one) => Some(one),
-            };
-            let lines = self.lines.load(Relaxed);
-            if one.is_some() && is_full(lines) {
-                self.grow(lines, hash_of);
-            }
-        }
-        if self.view().put(hash, entry) && (hash >> 48).is_multiple_of(COUNTED) {
-            self.filled.fetch_add(COUNTED, Relaxed);
-        }
-    }
-
-    /// Twice as many lines: the entries whose hash has the new bit move to the new half.
-    fn grow<const WIDTH: usize>(&self, old: usize, hash_of: impl Fn(&[u64; WIDTH]) -> usize) {
-        self.lines.store(old * 2, Relaxed);
-        let view = self.view();
-        for place in view.words[..old * 8].chunks_exact(WIDTH) {
-            let Some((state, mut entry)) = read(place) else { continue };
-            let hash = hash_of(&entry);
-            let freed = || place[WIDTH / 2].compare_exchange(state, next_version(state), Relaxed, Relaxed);
-            if hash & old != 0 && freed().is_ok() {
-                entry[WIDTH / 2] &= !VERSION;
-                view.put(hash, &entry);
-            }
-        }
-    }
-}
-
-/// An entry and its state, unless there is none or it is being written.
-fn read<const WIDTH: usize>(place: &[AtomicU64]) -> Option<(u64, [u64; WIDTH])> {
-    let state = place[WIDTH / 2].load(Acquire);
-    if matches!(state & !VERSION, 0 | BUSY) {
-        return None;
-    }
-    let mut entry = [0; WIDTH];
-    entry.iter_mut().zip(place).for_each(|(word, stored)| *word = stored.load(Relaxed));
-    fence(Acquire);
-    (place[WIDTH / 2].load(Relaxed) == state).then_some((state, entry))
 }
 
 /// Writes an entry over what has a state, unless another has been quicker.
@@ -152,18 +90,18 @@ impl<'a> View<'a> {
         self.words.get(at..at + 8)?.try_into().ok()
     }
 
-    /// An entry goes to its own line or, if only that has room, to the neighbour; else the older of those in
-    /// its own line goes. Whether there is one more now.
-    fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) -> bool {
+    /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
+    /// those in its own line goes.
+    pub(super) fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
         for line in [hash, hash ^ 1].into_iter().filter_map(|near| self.line(near)) {
             for place in line.chunks_exact(WIDTH) {
                 let state = place[WIDTH / 2].load(Relaxed);
                 if state & !VERSION == 0 && write(place, state, entry) {
-                    return true;
+                    return;
                 }
             }
         }
-        let Some(line) = self.line(hash) else { return false };
+        let Some(line) = self.line(hash) else { return };
         // Written less often is longer ago: they take turns.
         let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & VERSION;
         if let Some(place) = line.chunks_exact(WIDTH).min_by_key(age) {
@@ -172,13 +110,24 @@ impl<'a> View<'a> {
                 write(place, state, entry);
             }
         }
-        false
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An entry and its state, unless there is none or it is being written.
+    fn read<const WIDTH: usize>(place: &[AtomicU64]) -> Option<(u64, [u64; WIDTH])> {
+        let state = place[WIDTH / 2].load(Acquire);
+        if matches!(state & !VERSION, 0 | BUSY) {
+            return None;
+        }
+        let mut entry = [0; WIDTH];
+        entry.iter_mut().zip(place).for_each(|(word, stored)| *word = stored.load(Relaxed));
+        fence(Acquire);
+        (place[WIDTH / 2].load(Relaxed) == state).then_some((state, entry))
+    }
 
     /// An entry of which every word says of which piece it is.
     fn entry(piece: u64) -> [u64; 4] {
@@ -201,9 +150,9 @@ mod tests {
 
     #[test]
     fn what_many_threads_read_while_they_write_is_whole() {
-        // Few lines and few ids, so that entries come and go and states look alike; and a table that grows meanwhile.
-        for (first, most) in [(2, 2), (2, 64)] {
-            let table = Table::new(first, first, most);
+        // Few lines and few ids, so that entries come and go and states look alike.
+        for lines in [2, 64] {
+            let table = Table::new(lines);
             let found: usize = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4u64)
                     .map(|thread| {
@@ -223,7 +172,7 @@ mod tests {
                                     assert_eq!(known, expected);
                                     found += usize::from(known[0] == piece);
                                 }
-                                table.insert(hash_of(piece), &entry(piece), |entry| hash_of(entry[0]));
+                                table.view().put(hash_of(piece), &entry(piece));
                             }
                             found
                         })

@@ -7,7 +7,9 @@
 use wide::u8x16;
 
 use super::super::bits::{Bits, WORD};
-use super::super::block::{BLOCK, block_at, following, inside, leads, letters, mask, preceding, within};
+use super::super::block::{
+    BLOCK, beyond_ascii, block_at, following, inside, leads, letters, mask, preceding, within,
+};
 use super::super::unicode::{Classes, NUMBER, SPACE, previous};
 use super::super::work::STRETCH;
 use super::plain::Shape;
@@ -98,7 +100,6 @@ impl Stretch {
         for index in 1..=blocks {
             let at = start + (index - 1) * BLOCK;
             let block = block_at(text, at);
-            stretch.begins[index] = !inside(&block);
             stretch.letters[index] = letters(&block);
             stretch.numbers[index] = mask(&block, |bytes| within(bytes, b'0', b'9'));
             stretch.blanks[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b' ')));
@@ -106,9 +107,10 @@ impl Stretch {
             stretch.breaks[index] =
                 mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\n')) | bytes.simd_eq(u8x16::splat(b'\r')));
             stretch.quotes[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\'')));
-            let lead = leads(&block);
-            let inside = !stretch.begins[index];
-            if lead | inside != 0 {
+            stretch.begins[index] = !0;
+            if beyond_ascii(&block) != 0 {
+                let (lead, inside) = (leads(&block), inside(&block));
+                stretch.begins[index] = !inside;
                 let beyond = Beyond::of::<S>(classes, text, at, &block, lead);
                 for (class, firsts) in [
                     (&mut stretch.letters, beyond.letters),
