@@ -14,8 +14,8 @@ pub(super) struct Cutter<'a> {
     pub(super) joins: joins::View<'a>,
     /// What a space is read as.
     pub(super) space: Spelling,
-    /// Nothing joins what a space begins, but every letter of ASCII may join a space.
-    pub(super) spaces_begin_words: bool,
+    /// No merge joins a space to what stands before it, unless that is one too.
+    pub(super) space_begins_words: bool,
     /// Unknown neighbours become one token.
     pub(super) fusing: Option<&'a model::Chars>,
 }
@@ -81,7 +81,7 @@ impl Cutter<'_> {
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
         let last_of_space = self.space.to_le_bytes()[3 - self.space.leading_zeros() as usize / 8 % 4];
-        let known_spaces = self.spaces_begin_words && self.fusing.is_none();
+        let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let block = block_at(text, at);
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };

@@ -19,21 +19,12 @@ pub(super) struct Joins {
     has_both: bool,
     /// Some token begins or ends inside a character of four bytes: those are never cut off.
     four_bytes_join: bool,
-    /// What stands beside each of [`SPACES`].
-    spaces: [Space; 2],
+    /// Of each of [`SPACES`]: some token holds something else before it.
+    joined: [bool; 2],
 }
 
-/// What a space may be read as, so that it is worth to know its neighbours.
+/// What a space may be read as, so that it is worth to know what stands before it.
 const SPACES: [char; 2] = [' ', '▁'];
-
-/// What some token holds beside a space.
-#[derive(Clone, Copy, Default)]
-struct Space {
-    /// Something else before it.
-    joins_before: bool,
-    /// These of ASCII behind it.
-    behind: u128,
-}
 
 /// 2^20 bits: 128 KiB, of which real vocabularies set three in a hundred.
 const BITS: u32 = 20;
@@ -46,7 +37,7 @@ impl Joins {
             inside_both: [0; 64],
             has_both: false,
             four_bytes_join: false,
-            spaces: Default::default(),
+            joined: [false; 2],
         }
     }
 
@@ -55,11 +46,8 @@ impl Joins {
         let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
             return; // surrogates stand in no text
         };
-        for (space, beside) in SPACES.iter().zip(&mut self.spaces) {
-            beside.joins_before |= right == *space && left != *space;
-            if left == *space && right.is_ascii() {
-                beside.behind |= 1 << u32::from(right);
-            }
+        for (space, joined) in SPACES.iter().zip(&mut self.joined) {
+            *joined |= right == *space && left != *space;
         }
         let bit = bit(pair(spelling(left), spelling(right)));
         self.pairs.get_mut()[bit / 64] |= 1 << (bit % 64);
@@ -141,16 +129,10 @@ impl Joins {
         &self.touched
     }
 
-    /// Whether nothing ever joins the beginning of a run of this kind of space, and every letter of ASCII may join its
-    /// end: then nearly all neighbours of spaces need not be looked up.
-    pub(super) fn spaces_begin_words(&self, space: char) -> bool {
-        let letters = (b'a'..=b'z').chain(b'A'..=b'Z').fold(0, |letters, letter| letters | 1 << letter);
-        SPACES.iter().zip(&self.spaces).any(|(known, beside)| {
-            *known == space
-                && !self.touched[*known as usize]
-                && !beside.joins_before
-                && beside.behind & letters == letters
-        })
+    /// Whether no merge ever joins such a space to what stands before it, unless that is one too.
+    pub(super) fn begins_words(&self, space: char) -> bool {
+        let known = SPACES.iter().position(|known| *known == space);
+        known.is_some_and(|known| !self.joined[known]) && !self.touched[space as usize]
     }
 
     /// The table, ready for look-ups.

@@ -59,9 +59,9 @@ pub struct NativeEncoder {
     special: SpecialTokens,
     /// No pattern cuts words out, so every boundary is looked at.
     cuts_words: bool,
-    /// What a space is read as, and whether it begins a word wherever it stands.
+    /// What a space is read as, and whether no merge joins it to what stands before it.
     space: joins::Spelling,
-    spaces_begin_words: bool,
+    space_begins_words: bool,
     /// What all sessions remember.
     cache: cache::Cache,
     /// What sessions that have ended remember besides.
@@ -92,9 +92,9 @@ impl NativeEncoder {
     ) -> Self {
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let read_as = path.space.unwrap_or(' ');
-        let (space, spaces_begin_words) = (joins::spelling(read_as), model.joins.spaces_begin_words(read_as));
+        let (space, space_begins_words) = (joins::spelling(read_as), model.joins.begins_words(read_as));
         let longs = Mutex::default();
-        Self { model, added, path, special, cuts_words: chars, space, spaces_begin_words, cache, longs }
+        Self { model, added, path, special, cuts_words: chars, space, space_begins_words, cache, longs }
     }
 
     /// What a session that has ended remembers, or nothing.
@@ -119,7 +119,7 @@ impl NativeEncoder {
         cut::Cutter {
             joins: self.model.joins.view(),
             space: self.space,
-            spaces_begin_words: self.spaces_begin_words,
+            space_begins_words: self.space_begins_words,
             fusing: match &self.model.symbols {
                 Symbols::Chars(chars) if chars.may_fuse() => Some(chars),
                 _ => None,
