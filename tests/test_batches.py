@@ -148,6 +148,10 @@ def test_arrays_come_back_when_nobody_refers_to_them(packed, expected):
     assert third["labels"].ctypes.data == place
     assert (second["labels"] == expected["labels"][[2, 3]]).all()
     assert (third["labels"] == expected["labels"][[4, 5]]).all()
+    del second, third
+    other = ds.with_columns(["loss_mask", "labels"]).batch([0, 1], pool=pool)
+    assert list(other) == ["loss_mask", "labels"], "a pool keeps shapes apart"
+    assert (other["loss_mask"] == expected["loss_mask"][[0, 1]]).all()
 
 
 def test_a_file_that_shrinks_is_an_error_for_positioned_reads(packed, tmp_path):

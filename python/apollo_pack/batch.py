@@ -59,11 +59,12 @@ class BatchShape:
         self.whole = [name for name in self.columns if name in WHOLE]
 
     def empty(self, rows: int, pool: Pool | None = None) -> Arrays:
-        """Make arrays for so many rows, with any content, or take them from a pool for this shape alone."""
-        arrays = self._plain(rows) if pool is None else pool.take(rows, self._plain)
+        """Make arrays for so many rows, with any content, or take them from a pool."""
+        arrays = self.plain(rows) if pool is None else pool.take(self, rows)
         return dict(zip(self._names, arrays, strict=True))
 
-    def _plain(self, rows: int) -> tuple[np.ndarray, ...]:
+    def plain(self, rows: int) -> tuple[np.ndarray, ...]:
+        """Make arrays for so many rows, in the order of their columns."""
         return tuple([np.empty((rows, *shape), dtype) for _, shape, dtype in self._arrays])
 
     def empty_tensors(
@@ -112,13 +113,13 @@ class Pool:
     """
 
     def __init__(self, most: int) -> None:
-        """Keep up to `most` batches of a size."""
+        """Keep up to `most` batches of a shape and size."""
         self._most = most
-        self._kept: dict[int, list[tuple[np.ndarray, ...]]] = {}
+        self._kept: dict[tuple[BatchShape, int], list[tuple[np.ndarray, ...]]] = {}
 
-    def take(self, rows: int, make: Callable[[int], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    def take(self, shape: BatchShape, rows: int) -> tuple[np.ndarray, ...]:
         """Give arrays with any content. Threads may ask at once: taking out of a list is atomic."""
-        kept = self._kept.setdefault(rows, [])
+        kept = self._kept.setdefault((shape, rows), [])
         in_use = []
         arrays = None
         while kept and arrays is None:
@@ -131,7 +132,7 @@ class Pool:
             else:
                 in_use.append(last)
         if arrays is None:
-            arrays = make(rows)
+            arrays = shape.plain(rows)
         # Those of late come first again: they are still near the processor.
         kept += in_use[::-1]
         if len(kept) < self._most:
