@@ -153,8 +153,8 @@ def streaming(path: Path, size: int, folder: Path) -> dict[str, Reader]:
         return ({**batch, "input_ids": batch["input_ids"].long()} for batch in batches)
 
     if find_spec("litdata"):
-        import litdata  # noqa: PLC0415
-        from litdata.streaming import Cache  # noqa: PLC0415
+        import litdata  # noqa: PLC0415 - where it is installed
+        from litdata.streaming import Cache  # noqa: PLC0415 - where it is installed
 
         export(path, "litdata", folder / "litdata")
         lit = litdata.StreamingDataset(str(folder / "litdata"), shuffle=True)
@@ -170,7 +170,7 @@ def streaming(path: Path, size: int, folder: Path) -> dict[str, Reader]:
         lit64 = litdata.StreamingDataset(str(folder / "litdata64"), shuffle=True)
         readers["LitData"] = lambda _: count(litdata.StreamingDataLoader(lit64, batch_size=size))
     if find_spec("streaming"):
-        from streaming import StreamingDataset  # noqa: PLC0415
+        from streaming import StreamingDataset  # noqa: PLC0415 - where it is installed
 
         export(path, "mds", folder / "mds")
         mosaic = StreamingDataset(local=str(folder / "mds"), batch_size=size, shuffle=True)

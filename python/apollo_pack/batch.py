@@ -127,7 +127,7 @@ class Pool:
                 last = kept.pop()
             except IndexError:  # another thread took it
                 break
-            if _references(last) == _OURS:
+            if _references(last) <= _OURS:
                 arrays = last
             else:
                 in_use.append(last)
@@ -141,10 +141,9 @@ class Pool:
 
 
 def _references(arrays: tuple[Any, ...]) -> int:
-    return max(map(getrefcount, arrays), default=_OURS)
+    return max(map(getrefcount, arrays), default=0)
 
 
-_OURS = 0
 _OURS = _references((object(),))  # those of the tuple, and of asking
 
 

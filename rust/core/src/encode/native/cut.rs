@@ -4,7 +4,7 @@ use super::bits::Bits;
 use wide::u8x16;
 
 use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, mask, preceding, unspaced};
-use super::joins::{self, Spelling, spelling_at};
+use super::joins::{self, Spelling, last_byte, spelling_at};
 use super::model;
 use super::unicode::{decode, previous};
 
@@ -80,7 +80,7 @@ impl Cutter<'_> {
         let (mut words_before, mut unspaced_before) = (0, 0);
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
-        let last_of_space = self.space.to_le_bytes()[3 - self.space.leading_zeros() as usize / 8 % 4];
+        let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
         let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let block = block_at(text, at);

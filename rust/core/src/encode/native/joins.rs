@@ -155,8 +155,7 @@ impl View<'_> {
     pub(super) fn can_join(self, left: Spelling, right: Spelling) -> bool {
         // All asked, without a branch that could not be foreseen.
         let four = self.joins.four_bytes_join & (left.max(right) > 0x00FF_FFFF);
-        let last = left >> (24 - (left.leading_zeros() / 8 * 8).min(24));
-        self.pair(left, right) | four | self.inside_both(last, right)
+        self.pair(left, right) | four | self.inside_both(last_byte(left), right)
     }
 
     /// The same of two characters of three bytes each, in the order of the text, the first byte lowest.
@@ -194,6 +193,12 @@ pub(super) fn spelling(c: char) -> Spelling {
     let mut bytes = [0; 4];
     c.encode_utf8(&mut bytes);
     u32::from_le_bytes(bytes)
+}
+
+/// The last byte of a character.
+#[inline]
+pub(super) fn last_byte(spelling: Spelling) -> u32 {
+    spelling >> (24 - (spelling.leading_zeros() / 8 * 8).min(24))
 }
 
 /// The character that begins at `at`, and its length.
