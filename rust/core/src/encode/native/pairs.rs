@@ -28,20 +28,62 @@ const RANK_BITS: u32 = 24;
 
 /// An open-addressing table of eight-byte entries: both ids and the rank; what the pair merges into
 /// stands in a list by rank. Eight bytes instead of sixteen keep the table near the core.
+///
+/// Tokens of neighbouring ids are about as frequent as each other, and often of one script. So pairs are grouped by the
+/// greater of their ids, and every group has a part of the table for itself: what one text asks for stands
+/// together, and stays near, where a hash alone would spread it between what no text asks for.
 pub(super) struct Pairs {
     entries: Words,
-    size: usize,
-    /// A bit for every pair, hashed: most pairs that are asked for do not merge, and this says so from
-    /// memory that is near.
+    /// A bit for each of [`FINER`] steps within every slot: most pairs that are asked for do not merge, and this
+    /// says so from memory that is near.
     filter: Words,
-    filter_shift: u32,
-    shift: u32,
+    /// Where the part of every group begins, in slots, and how many slots it has.
+    groups: Vec<[u32; 2]>,
     results: Vec<u32>,
     /// The result of every rank is the rank plus this, as in vocabularies numbered by their merges.
     offset: Option<u32>,
     /// The ranks of pairs of low ids, most of what merging begins with, plus one; 0
     /// where they do not merge.
     low: Words,
+}
+
+/// Ids in a group: 2^8, so that there are few enough of them to stay in the nearest cache.
+const GROUP_BITS: u32 = 8;
+/// Steps within a slot that the filter tells apart.
+const FINER: u32 = 8;
+
+/// Where the table and the filter have a pair, or after that: its slot, in steps.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place(u32);
+
+impl Place {
+    #[inline]
+    fn slot(self) -> usize {
+        (self.0 / FINER) as usize
+    }
+
+    /// The word of the filter and the bit in it.
+    #[inline]
+    fn filter(self) -> (usize, u64) {
+        ((self.0 / 64) as usize, 1 << (self.0 % 64))
+    }
+}
+
+/// Where a pair belongs.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // half of a hash, and a part of the steps of a group
+fn place_of(groups: &[[u32; 2]], left: u32, right: u32) -> Place {
+    let group = (left.max(right) >> GROUP_BITS) as usize;
+    let [first, size] = groups.get(group).copied().unwrap_or_default();
+    let hash = key_of(left, right).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let hash = (hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
+    Place(first * FINER + (hash * u64::from(size * FINER) >> 32) as u32)
+}
+
+/// One for every pair of tokens.
+#[inline]
+fn key_of(left: u32, right: u32) -> u64 {
+    u64::from(left) << 20 | u64::from(right)
 }
 
 /// Pairs of which the memory is asked for before the first of them is added.
@@ -51,12 +93,12 @@ impl Pairs {
     /// The table of merges (both tokens, and what they become) in the order of their ranks; `None` if an id or a rank is
     /// out of bounds.
     pub(super) fn new(merges: &[[u32; 3]]) -> Option<Self> {
-        let mut pairs = Self::with_capacity(merges.len());
+        let mut pairs = Self::with_room_for(merges)?;
         for some in merges.chunks(AHEAD) {
             for [left, right, _] in some {
-                let hash = Self::hash(Self::key(*left, *right));
-                ask_for(pairs.filter.get(), pairs.filter_place(hash).0);
-                ask_for(pairs.entries.get(), pairs.slot(hash));
+                let place = place_of(&pairs.groups, *left, *right);
+                ask_for(pairs.filter.get(), place.filter().0);
+                ask_for(pairs.entries.get(), place.slot());
             }
             for [left, right, result] in some {
                 pairs.push(*left, *right, *result).then_some(())?;
@@ -65,45 +107,31 @@ impl Pairs {
         Some(pairs)
     }
 
-    fn with_capacity(pairs: usize) -> Self {
-        let size = (pairs + pairs / 3).next_power_of_two().max(16);
-        // 8 to 16 bits a pair.
-        let bits = (pairs * 8).next_power_of_two().max(64);
-        Self {
-            entries: Words::zeroed(size),
-            size,
-            filter: Words::zeroed(bits / 64),
-            filter_shift: 64 - bits.trailing_zeros(),
-            shift: 64 - size.trailing_zeros(),
-            results: Vec::with_capacity(pairs),
+    fn with_room_for(merges: &[[u32; 3]]) -> Option<Self> {
+        let greatest = merges.iter().map(|[left, right, _]| *left.max(right)).max().unwrap_or(0);
+        if greatest > MAX_ID || merges.len() > MAX_RANK as usize {
+            return None;
+        }
+        let mut groups = vec![[0; 2]; (greatest >> GROUP_BITS) as usize + 1];
+        for [left, right, _] in merges {
+            groups[(left.max(right) >> GROUP_BITS) as usize][1] += 1;
+        }
+        // Two thirds more slots than pairs; and never none that is empty.
+        let mut slots = 0;
+        for [first, size] in &mut groups {
+            *first = slots;
+            *size += *size * 2 / 3 + 1;
+            slots += *size;
+        }
+        let slots = slots as usize;
+        Some(Self {
+            entries: Words::zeroed(slots),
+            filter: Words::zeroed(slots * FINER as usize / 64 + 1),
+            groups,
+            results: Vec::with_capacity(merges.len()),
             offset: None,
             low: Words::zeroed(LOW * LOW / 2),
-        }
-    }
-
-    /// One for every pair of tokens.
-    #[inline]
-    fn key(left: u32, right: u32) -> u64 {
-        u64::from(left) << 20 | u64::from(right)
-    }
-
-    #[inline]
-    fn hash(key: u64) -> u64 {
-        let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93)
-    }
-
-    /// Where the filter has the bit of a pair.
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
-    fn filter_place(&self, hash: u64) -> (usize, u64) {
-        let bit = hash >> self.filter_shift;
-        ((bit / 64) as usize, 1 << (bit % 64))
-    }
-
-    /// Where the table has a pair, or after that.
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has remain
-    fn slot(&self, hash: u64) -> usize {
-        (hash.rotate_left(32) >> self.shift) as usize
+        })
     }
 
     /// Adds the pair of the next rank; a pair that is there already takes the new rank, as in the
@@ -112,9 +140,6 @@ impl Pairs {
         let Ok(rank) = u32::try_from(self.results.len()) else {
             return false;
         };
-        if left > MAX_ID || right > MAX_ID || rank > MAX_RANK || self.results.len() >= self.size - 1 {
-            return false;
-        }
         self.offset = match (rank, self.offset) {
             (0, _) => Some(result),
             (_, Some(offset)) if rank + offset == result => Some(offset),
@@ -125,15 +150,14 @@ impl Pairs {
             let low: &mut [u32] = bytemuck::cast_slice_mut(self.low.get_mut());
             low[place] = rank + 1;
         }
-        let key = Self::key(left, right);
-        let hash = Self::hash(key);
-        let (word, bit) = self.filter_place(hash);
+        let key = key_of(left, right);
+        let place = place_of(&self.groups, left, right);
+        let (word, bit) = place.filter();
         self.filter.get_mut()[word] |= bit;
-        let mask = self.size - 1;
-        let mut slot = self.slot(hash);
+        let mut slot = place.slot();
         let entries = self.entries.get_mut();
         while entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
-            slot = (slot + 1) & mask;
+            slot = after(slot, entries.len());
         }
         entries[slot] = key << RANK_BITS | u64::from(rank + 1);
         true
@@ -146,14 +170,13 @@ impl Pairs {
             entries: self.entries.get(),
             filter: self.filter.get(),
             low: bytemuck::cast_slice(self.low.get()),
-            filter_shift: self.filter_shift,
-            shift: self.shift,
+            groups: &self.groups,
         }
     }
 
     /// Whether the table is too large to stay near the processor, so that whoever asks it mostly waits.
     pub(super) fn is_far(&self) -> bool {
-        self.size * 8 > FAR
+        size_of_val(self.entries.get()) > FAR
     }
 
     /// How many ranks there are.
@@ -177,59 +200,61 @@ pub(super) struct Ranks<'a> {
     entries: &'a [u64],
     filter: &'a [u64],
     low: &'a [u32],
-    filter_shift: u32,
-    shift: u32,
+    groups: &'a [[u32; 2]],
+}
+
+/// The slot that is looked at after another.
+#[inline]
+fn after(slot: usize, slots: usize) -> usize {
+    if slot + 1 == slots { 0 } else { slot + 1 }
 }
 
 impl Ranks<'_> {
     /// The rank at which two tokens merge, or [`NONE`].
     #[inline]
     pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        self.rank_by_hash(left, right, Pairs::hash(Pairs::key(left, right)))
+        self.rank_at(left, right, place_of(self.groups, left, right))
     }
 
-    /// Asks for the memory of what [`Self::rank_by_hash`] will be asked with the hash that this gives.
+    /// Asks for the memory of what [`Self::rank_at`] will be asked with the place that this gives.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has
-    pub(super) fn ask_for(&self, left: u32, right: u32) -> u64 {
+    pub(super) fn ask_for(&self, left: u32, right: u32) -> Place {
         if let Some(place) = low_place(left, right) {
             ask_for(self.low, place);
-            return 0;
+            return Place::default();
         }
-        let hash = Pairs::hash(Pairs::key(left, right));
-        let bit = hash >> self.filter_shift;
+        let place = place_of(self.groups, left, right);
         // Most pairs that may be asked for do not merge, and then the table is not looked at; but to know that would
         // be to wait.
-        ask_for(self.filter, (bit / 64) as usize);
-        ask_for(self.entries, (hash.rotate_left(32) >> self.shift) as usize);
-        hash
+        ask_for(self.filter, place.filter().0);
+        ask_for(self.entries, place.slot());
+        place
     }
 
-    /// The rank at which two tokens merge, or [`NONE`]; `hash` is that of their key.
+    /// The rank at which two tokens merge, or [`NONE`]; `place` is where they belong.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // fewer bits than a usize has, and the rank's 24
-    pub(super) fn rank_by_hash(&self, left: u32, right: u32, hash: u64) -> u32 {
+    #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
+    pub(super) fn rank_at(&self, left: u32, right: u32, place: Place) -> u32 {
         if let Some(place) = low_place(left, right)
             && let Some(&rank) = self.low.get(place)
         {
             return rank.wrapping_sub(1);
         }
-        let key = Pairs::key(left, right);
-        let bit = hash >> self.filter_shift;
-        if self.filter[(bit / 64) as usize] >> (bit % 64) & 1 == 0 {
+        let (word, bit) = place.filter();
+        if self.filter[word] & bit == 0 {
             return NONE;
         }
-        let mask = self.entries.len() - 1;
-        let mut slot = (hash.rotate_left(32) >> self.shift) as usize;
+        let key = key_of(left, right);
+        let mut slot = place.slot();
         loop {
-            let entry = self.entries[slot & mask];
+            let entry = self.entries[slot];
             if entry >> RANK_BITS == key && entry != EMPTY {
                 return (entry as u32 & ((1 << RANK_BITS) - 1)) - 1;
             }
             if entry == EMPTY {
                 return NONE;
             }
-            slot += 1;
+            slot = after(slot, self.entries.len());
         }
     }
 }

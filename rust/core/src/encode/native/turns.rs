@@ -5,7 +5,7 @@
 //! meanwhile.
 
 use super::certain::{Certain, id_of};
-use super::pairs::{NONE, Pairs, Ranks};
+use super::pairs::{NONE, Pairs, Place, Ranks};
 
 /// The most symbols of a piece that takes part.
 pub(super) const FEW: usize = 16;
@@ -33,8 +33,8 @@ struct Lane {
     /// For the pair that begins at a place its rank and the place, so that the lowest is the one to merge. (Signed,
     /// since that is what processors compare.)
     order: [i32; FEW],
-    /// Hashes of the pairs whose ranks are asked for.
-    hashes: [u64; FEW],
+    /// Where the pairs belong whose ranks are asked for.
+    places: [Place; FEW],
     /// A bit for every place where a symbol begins, and one behind the last.
     begins: u32,
     /// A bit for every place of which the rank is asked for.
@@ -110,7 +110,7 @@ impl Lane {
     /// Asks for the rank of the pair at two places.
     #[inline]
     fn ask(&mut self, left: usize, right: usize, ranks: Ranks) {
-        self.hashes[left % FEW] = ranks.ask_for(self.ids[left % FEW], self.ids[right % FEW]);
+        self.places[left % FEW] = ranks.ask_for(self.ids[left % FEW], self.ids[right % FEW]);
         self.asked |= 1 << left;
     }
 
@@ -128,7 +128,7 @@ impl Lane {
             let at = self.asked.trailing_zeros() as usize % FEW;
             self.asked &= self.asked - 1;
             let right = self.after(at) % FEW;
-            let rank = ranks.rank_by_hash(self.ids[at], self.ids[right], self.hashes[at]);
+            let rank = ranks.rank_at(self.ids[at], self.ids[right], self.places[at]);
             self.order[at] = order_of(rank, at);
         }
         let lowest = self.order.iter().fold(NEVER, |least, order| least.min(*order));
