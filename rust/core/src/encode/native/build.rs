@@ -6,7 +6,7 @@ use super::added::{Matcher, Token};
 use super::byte_level::Alphabet;
 use super::cache::Cache;
 use super::certain::Certain;
-use super::chars::Formed;
+use super::chars::{Formed, Outside};
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
 use super::json::{self, File, Merges};
@@ -109,20 +109,21 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         pairs.join().ok().flatten()
     });
     let pairs = pairs.ok_or("more merges than fit")?;
-    let mut symbols = if let Some(chars) = chars {
-        Symbols::Chars(chars)
-    } else {
-        let bytes = byte_symbols(&vocab)?;
-        let formed = Formed::new(&bytes, &pairs, &first_use, joins.touched());
-        Symbols::Bytes(bytes, formed)
-    };
-    let letters = symbols.number_letters(&first_use);
     let mut tokens: Vec<&[u8]> = vec![&[]; first_use.len()];
     for (token, id) in vocab.iter() {
         if let Some(place) = tokens.get_mut(id as usize) {
             *place = token;
         }
     }
+    let mut symbols = if let Some(chars) = chars {
+        Symbols::Chars(chars)
+    } else {
+        let bytes = byte_symbols(&vocab)?;
+        let outside = Outside::new(&merges, &tokens);
+        let formed = Formed::new(&bytes, &pairs, &first_use, &outside, joins.touched());
+        Symbols::Bytes(bytes, formed)
+    };
+    let letters = symbols.number_letters(&first_use);
     let certain = Certain::new(&letters, &merges, &first_use, &tokens);
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model = Model { vocab, pairs, certain, symbols, joins, unmerged: unmerged_tokens };

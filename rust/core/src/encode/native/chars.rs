@@ -1,8 +1,9 @@
 //! Characters whose bytes become what they become whatever stands around them, so that merging can begin
 //! with the whole character.
 //!
-//! No token may hold a part of the character together with bytes of another: then nothing but its own
-//! bytes can merge with its bytes before it is whole. And every merge that takes the whole character must
+//! As long as it is in parts, nothing that stands around it may merge with the first or the last of them at a lower rank
+//! than the one at which two of the parts merge: the lowest rank goes first, so its own bytes make it whole before
+//! anything else can take a part of it. And every merge that takes the whole character must
 //! rank after the merges that make it: then nothing that stands around it could have merged differently
 //! because it was whole too early.
 
@@ -19,24 +20,65 @@ pub(super) struct Formed {
     packed: Vec<Packed>,
 }
 
+/// By id, the lowest ranks at which a token that is a part of a character merges with something outside of it.
+pub(super) struct Outside {
+    /// The first part, with what stands before the character.
+    before: Vec<u32>,
+    /// The last part, with what stands behind it.
+    behind: Vec<u32>,
+}
+
+impl Outside {
+    /// `merges`: both tokens and what they become, by rank; `tokens`: by id, its bytes.
+    pub(super) fn new(merges: &[[u32; 3]], tokens: &[&[u8]]) -> Self {
+        let none = vec![NONE; tokens.len()];
+        let mut outside = Self { before: none.clone(), behind: none };
+        for (rank, &[left, right, _]) in (0..).zip(merges) {
+            let begins_inside = tokens[right as usize].first().is_some_and(|byte| byte & 0xC0 == 0x80);
+            let uses = [(&mut outside.before, right), (&mut outside.behind, left)];
+            // What begins inside a character stands behind no other.
+            for (lowest, id) in uses.into_iter().take(if begins_inside { 1 } else { 2 }) {
+                lowest[id as usize] = lowest[id as usize].min(rank);
+            }
+        }
+        outside
+    }
+
+    /// The lowest rank for a character in parts.
+    fn lowest(&self, parts: &[u32]) -> u32 {
+        let of = |ranks: &[u32], id: Option<&u32>| {
+            id.and_then(|id| ranks.get(*id as usize)).copied().unwrap_or(NONE)
+        };
+        of(&self.before, parts.first()).min(of(&self.behind, parts.last()))
+    }
+}
+
 impl Formed {
-    /// `bytes`: the id of every byte; `first_use`: by id the lowest rank that takes it; `touched`: characters of which a token holds a part only.
-    pub(super) fn new(bytes: &[u32; 256], pairs: &Pairs, first_use: &[u32], touched: &[bool]) -> Self {
+    /// `bytes`: the id of every byte; `first_use`: by id the lowest rank that takes it; `touched`: characters of which a
+    /// token holds a part only.
+    pub(super) fn new(
+        bytes: &[u32; 256],
+        pairs: &Pairs,
+        first_use: &[u32],
+        outside: &Outside,
+        touched: &[bool],
+    ) -> Self {
         let mut packed = vec![0; BASIC];
         let mut buffer = [0; 4];
         for (code, packed) in (0..).zip(&mut packed) {
             let Some(c) = char::from_u32(code).filter(|c| !c.is_ascii()) else {
                 continue;
             };
-            if touched.get(code as usize).is_none_or(|touched| *touched) {
-                continue;
-            }
             let mut ids: Vec<u32> =
                 c.encode_utf8(&mut buffer).bytes().map(|byte| bytes[usize::from(byte)]).collect();
-            let highest = form(pairs, &mut ids);
+            let Some(highest) = form(pairs, outside, &mut ids) else {
+                continue;
+            };
+            if ids.len() > 1 && touched.get(code as usize).is_none_or(|touched| *touched) {
+                continue; // what is left of it may still be taken
+            }
             let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
-            let whole_too_early =
-                matches!(ids[..], [id] if highest.is_some_and(|highest| used(id) < highest));
+            let whole_too_early = matches!(ids[..], [id] if used(id) < highest);
             if !whole_too_early && ids.iter().all(|&id| id <= MAX_ID) {
                 *packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id))
                     | (ids.len() as u64) << COUNT_SHIFT;
@@ -84,20 +126,23 @@ impl Formed {
     }
 }
 
-/// Merges the bytes of one character; the highest rank that took.
-fn form(pairs: &Pairs, ids: &mut Vec<u32>) -> Option<u32> {
+/// Merges the bytes of one character; the highest rank that took. None if something else might take a part before.
+fn form(pairs: &Pairs, outside: &Outside, ids: &mut Vec<u32>) -> Option<u32> {
     let ranks = pairs.ranks();
-    let mut highest = None;
+    let mut highest = 0;
     loop {
         let lowest = (ids.windows(2).enumerate())
             .map(|(at, two)| (ranks.rank(two[0], two[1]), at))
             .min()
             .filter(|lowest| lowest.0 != NONE);
         let Some((rank, at)) = lowest else {
-            return highest;
+            return Some(highest);
         };
+        if outside.lowest(ids) < rank {
+            return None;
+        }
         ids[at] = pairs.result(rank);
         ids.remove(at + 1);
-        highest = highest.max(Some(rank));
+        highest = highest.max(rank);
     }
 }
