@@ -5,7 +5,8 @@
 //! than the one at which two of the parts merge: the lowest rank goes first, so its own bytes make it whole before
 //! anything else can take a part of it. And every merge that takes the whole character must
 //! rank after the merges that make it: then nothing that stands around it could have merged differently
-//! because it was whole too early.
+//! because it was whole too early. Vocabularies hold many a token of a space and the first byte of a character,
+//! so there are characters that are formed unless a space stands before them.
 
 use super::pairs::{MAX_ID, NONE, Pairs};
 
@@ -13,6 +14,8 @@ use super::pairs::{MAX_ID, NONE, Pairs};
 type Packed = u64;
 
 const COUNT_SHIFT: u32 = 60;
+/// Marks a character that is not formed behind a space.
+const NOT_SPACED: u64 = 1 << 62;
 const BASIC: usize = 0x1_0000;
 
 /// The characters of the basic plane.
@@ -22,8 +25,10 @@ pub(super) struct Formed {
 
 /// By id, the lowest ranks at which a token that is a part of a character merges with something outside of it.
 pub(super) struct Outside {
-    /// The first part, with what stands before the character.
+    /// The first part, with what stands before the character and does not end in a space.
     before: Vec<u32>,
+    /// The first part, with what does.
+    spaced: Vec<u32>,
     /// The last part, with what stands behind it.
     behind: Vec<u32>,
 }
@@ -32,24 +37,27 @@ impl Outside {
     /// `merges`: both tokens and what they become, by rank; `tokens`: by id, its bytes.
     pub(super) fn new(merges: &[[u32; 3]], tokens: &[&[u8]]) -> Self {
         let none = vec![NONE; tokens.len()];
-        let mut outside = Self { before: none.clone(), behind: none };
+        let mut outside = Self { before: none.clone(), spaced: none.clone(), behind: none };
         for (rank, &[left, right, _]) in (0..).zip(merges) {
-            let begins_inside = tokens[right as usize].first().is_some_and(|byte| byte & 0xC0 == 0x80);
-            let uses = [(&mut outside.before, right), (&mut outside.behind, left)];
+            let [before, behind] = [left, right].map(|id| tokens[id as usize]);
+            let ranks = if before.last() == Some(&b' ') { &mut outside.spaced } else { &mut outside.before };
+            ranks[right as usize] = ranks[right as usize].min(rank);
             // What begins inside a character stands behind no other.
-            for (lowest, id) in uses.into_iter().take(if begins_inside { 1 } else { 2 }) {
-                lowest[id as usize] = lowest[id as usize].min(rank);
+            if behind.first().is_some_and(|byte| byte & 0xC0 != 0x80) {
+                let lowest = &mut outside.behind[left as usize];
+                *lowest = rank.min(*lowest);
             }
         }
         outside
     }
 
-    /// The lowest rank for a character in parts.
-    fn lowest(&self, parts: &[u32]) -> u32 {
+    /// The lowest ranks for a character in parts: without a space before it, and with one.
+    fn lowest(&self, parts: &[u32]) -> [u32; 2] {
         let of = |ranks: &[u32], id: Option<&u32>| {
             id.and_then(|id| ranks.get(*id as usize)).copied().unwrap_or(NONE)
         };
-        of(&self.before, parts.first()).min(of(&self.behind, parts.last()))
+        let [first, last] = [parts.first(), parts.last()];
+        [of(&self.before, first).min(of(&self.behind, last)), of(&self.spaced, first)]
     }
 }
 
@@ -71,7 +79,7 @@ impl Formed {
             };
             let mut ids: Vec<u32> =
                 c.encode_utf8(&mut buffer).bytes().map(|byte| bytes[usize::from(byte)]).collect();
-            let Some(highest) = form(pairs, outside, &mut ids) else {
+            let Some((highest, spaced)) = form(pairs, outside, &mut ids) else {
                 continue;
             };
             if ids.len() > 1 && touched.get(code as usize).is_none_or(|touched| *touched) {
@@ -81,7 +89,8 @@ impl Formed {
             let whole_too_early = matches!(ids[..], [id] if used(id) < highest);
             if !whole_too_early && ids.iter().all(|&id| id <= MAX_ID) {
                 *packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id))
-                    | (ids.len() as u64) << COUNT_SHIFT;
+                    | (ids.len() as u64) << COUNT_SHIFT
+                    | if spaced { 0 } else { NOT_SPACED };
             }
         }
         Self { packed }
@@ -89,7 +98,7 @@ impl Formed {
 
     /// The characters that are one token each.
     pub(super) fn whole(&self) -> impl Iterator<Item = (char, u32)> {
-        (0..).zip(&self.packed).filter(|(_, packed)| **packed >> COUNT_SHIFT == 1).filter_map(
+        (0..).zip(&self.packed).filter(|(_, packed)| (**packed & !NOT_SPACED) >> COUNT_SHIFT == 1).filter_map(
             |(code, packed)| {
                 #[allow(clippy::cast_possible_truncation)] // 20 bits
                 char::from_u32(code).map(|c| (c, (packed & u64::from(MAX_ID)) as u32))
@@ -100,18 +109,19 @@ impl Formed {
     /// Has a character that is one token be this symbol.
     pub(super) fn name(&mut self, c: char, symbol: u32) {
         if let Some(packed) = self.packed.get_mut(c as usize) {
-            *packed = u64::from(symbol) | 1 << COUNT_SHIFT;
+            *packed = u64::from(symbol) | 1 << COUNT_SHIFT | *packed & NOT_SPACED;
         }
     }
 
     /// Appends the symbols of a character; false if its bytes have to stand for it.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // a symbol, or 20 bits each
-    pub(super) fn push(&self, code: u32, symbols: &mut Vec<u32>) -> bool {
-        let Some(&packed) = self.packed.get(code as usize).filter(|packed| **packed != 0) else {
+    pub(super) fn push(&self, code: u32, after_space: bool, symbols: &mut Vec<u32>) -> bool {
+        let packed = self.packed.get(code as usize).copied().unwrap_or(0);
+        if packed == 0 || after_space && packed & NOT_SPACED != 0 {
             return false;
-        };
-        let count = packed >> COUNT_SHIFT;
+        }
+        let count = (packed & !NOT_SPACED) >> COUNT_SHIFT;
         if count == 1 {
             symbols.push(packed as u32);
             return true;
@@ -126,21 +136,24 @@ impl Formed {
     }
 }
 
-/// Merges the bytes of one character; the highest rank that took. None if something else might take a part before.
-fn form(pairs: &Pairs, outside: &Outside, ids: &mut Vec<u32>) -> Option<u32> {
+/// Merges the bytes of one character: the highest rank that took, and whether a space may stand before it. None if
+/// something else might take a part before.
+fn form(pairs: &Pairs, outside: &Outside, ids: &mut Vec<u32>) -> Option<(u32, bool)> {
     let ranks = pairs.ranks();
-    let mut highest = 0;
+    let (mut highest, mut spaced) = (0, true);
     loop {
         let lowest = (ids.windows(2).enumerate())
             .map(|(at, two)| (ranks.rank(two[0], two[1]), at))
             .min()
             .filter(|lowest| lowest.0 != NONE);
         let Some((rank, at)) = lowest else {
-            return Some(highest);
+            return Some((highest, spaced));
         };
-        if outside.lowest(ids) < rank {
+        let [any, after_space] = outside.lowest(ids);
+        if any < rank {
             return None;
         }
+        spaced &= rank < after_space;
         ids[at] = pairs.result(rank);
         ids.remove(at + 1);
         highest = highest.max(rank);

@@ -177,7 +177,8 @@ impl Model {
                     } else {
                         let code;
                         (code, length) = decode(piece, at);
-                        if !formed.push(code, symbols) {
+                        let after_space = at > 0 && piece[at - 1] == b' ';
+                        if !formed.push(code, after_space, symbols) {
                             let end = (at + length).min(piece.len());
                             symbols.extend(piece[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
                         }
