@@ -208,6 +208,7 @@ impl Short<'_> {
     #[inline]
     pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         match self.find_in(key, hash, out) {
+            0 if self.0.has_room::<4>(hash) => 0,
             0 => self.find_in(key, hash ^ 1, out),
             found => found,
         }
@@ -254,6 +255,7 @@ impl Middle<'_> {
     #[inline]
     pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
         match self.find_in(keys, hash, out) {
+            0 if self.0.has_room::<8>(hash) => 0,
             0 => self.find_in(keys, hash ^ 1, out),
             found => found,
         }

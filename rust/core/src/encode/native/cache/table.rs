@@ -90,6 +90,12 @@ impl<'a> View<'a> {
         self.words.get(at..at + 8)?.try_into().ok()
     }
 
+    /// Whether the last place of a line is empty, so that no entry has gone to its neighbour, which is rarely near.
+    #[inline]
+    pub(super) fn has_room<const WIDTH: usize>(self, hash: usize) -> bool {
+        self.line(hash).is_some_and(|line| line[8 - WIDTH / 2].load(Relaxed) & !VERSION == 0)
+    }
+
     /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
     /// those in its own line goes.
     pub(super) fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
