@@ -31,7 +31,6 @@ mod stages;
 mod tests;
 #[cfg(test)]
 mod texts;
-mod turns;
 mod unicode;
 mod unicode_data;
 mod vocab;

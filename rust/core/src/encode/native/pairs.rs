@@ -21,9 +21,6 @@ fn low_place(left: u32, right: u32) -> Option<usize> {
 
 /// Entries hold the rank plus one, so zeroed memory is empty.
 const EMPTY: u64 = 0;
-/// Bytes of a table that do not fit the second-level caches of today's processors beside all else. Tests, whose
-/// vocabularies are small, have both kinds too.
-const FAR: usize = if cfg!(test) { 1 << 10 } else { 2 << 20 };
 const RANK_BITS: u32 = 24;
 
 /// An open-addressing table of eight-byte entries: both ids and the rank; what the pair merges into
@@ -53,8 +50,8 @@ const GROUP_BITS: u32 = 8;
 const FINER: u32 = 8;
 
 /// Where the table and the filter have a pair, or after that: its slot, in steps.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Place(u32);
+#[derive(Clone, Copy)]
+struct Place(u32);
 
 impl Place {
     #[inline]
@@ -174,11 +171,6 @@ impl Pairs {
         }
     }
 
-    /// Whether the table is too large to stay near the processor, so that whoever asks it mostly waits.
-    pub(super) fn is_far(&self) -> bool {
-        size_of_val(self.entries.get()) > FAR
-    }
-
     /// How many ranks there are.
     pub(super) fn count(&self) -> usize {
         self.results.len()
@@ -212,34 +204,14 @@ fn after(slot: usize, slots: usize) -> usize {
 impl Ranks<'_> {
     /// The rank at which two tokens merge, or [`NONE`].
     #[inline]
-    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        self.rank_at(left, right, place_of(self.groups, left, right))
-    }
-
-    /// Asks for the memory of what [`Self::rank_at`] will be asked with the place that this gives.
-    #[inline]
-    pub(super) fn ask_for(&self, left: u32, right: u32) -> Place {
-        if let Some(place) = low_place(left, right) {
-            ask_for(self.low, place);
-            return Place::default();
-        }
-        let place = place_of(self.groups, left, right);
-        // Most pairs that may be asked for do not merge, and then the table is not looked at; but to know that would
-        // be to wait.
-        ask_for(self.filter, place.filter().0);
-        ask_for(self.entries, place.slot());
-        place
-    }
-
-    /// The rank at which two tokens merge, or [`NONE`]; `place` is where they belong.
-    #[inline]
     #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
-    pub(super) fn rank_at(&self, left: u32, right: u32, place: Place) -> u32 {
+    pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
         if let Some(place) = low_place(left, right)
             && let Some(&rank) = self.low.get(place)
         {
             return rank.wrapping_sub(1);
         }
+        let place = place_of(self.groups, left, right);
         let (word, bit) = place.filter();
         if self.filter[word] & bit == 0 {
             return NONE;

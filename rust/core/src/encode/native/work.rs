@@ -1,7 +1,5 @@
 //! From the pieces of one text to their ids, through the cache.
 
-use std::ops::Range;
-
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
 use super::cache::{
@@ -12,7 +10,6 @@ use super::merge::Merger;
 use super::path::Splitting;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
-use super::turns::{self, Turns};
 use super::unicode::char_end;
 
 /// Pieces that are looked up together, so that their memory arrives together.
@@ -28,13 +25,7 @@ pub(super) struct Work<'a> {
     /// What is too long for the cache.
     long: Long,
     merger: Merger,
-    turns: Turns,
     symbols: Vec<u32>,
-    /// The pieces of a stretch that are new, and the ids of those.
-    new: Vec<New>,
-    fresh: Vec<u32>,
-    /// Those of the others that come after the first new one.
-    tail: Vec<u32>,
     spelled: Vec<u8>,
     /// Where the scanner has pieces begin, and where cuts are made besides.
     pattern: Bits,
@@ -55,15 +46,6 @@ struct Piece {
     length: usize,
 }
 
-/// A piece that is not known.
-struct New {
-    piece: Piece,
-    /// Where among the ids of the others its own belong.
-    at: usize,
-    /// Which these are among the new ones.
-    ids: Range<usize>,
-}
-
 impl Drop for Work<'_> {
     fn drop(&mut self) {
         self.encoder.keep_long(std::mem::take(&mut self.long));
@@ -76,11 +58,7 @@ impl<'a> Work<'a> {
             encoder,
             long: encoder.take_long(),
             merger: Merger::default(),
-            turns: Turns::default(),
             symbols: Vec::new(),
-            new: Vec::new(),
-            fresh: Vec::new(),
-            tail: Vec::new(),
             spelled: Vec::new(),
             pattern: Bits::default(),
             cuts: Bits::default(),
@@ -161,9 +139,6 @@ impl<'a> Work<'a> {
             for ends in places.chunks(BATCH) {
                 start = self.batch(text, at, start, ends, ids);
             }
-            if !self.new.is_empty() {
-                self.insert_new(text, ids);
-            }
         }
         self.places = places;
     }
@@ -239,66 +214,17 @@ impl<'a> Work<'a> {
                 && let Some(known) = self.long.find(bytes, key & PART != 0)
             {
                 ids.extend_from_slice(known);
-            } else if self.encoder.model.pairs.is_far() {
-                self.new.push(New { piece, at: ids.len(), ids: 0..0 });
             } else {
-                self.made(text, piece, ids);
+                self.make(text, piece, ids);
             }
         }
         ids.extend_from_slice(&found[..filled]);
     }
 
-    /// Encodes the pieces that are new, and puts their ids where they belong.
-    #[cold]
-    fn insert_new(&mut self, text: &[u8], ids: &mut Vec<u32>) {
-        let (mut new, mut fresh) = (std::mem::take(&mut self.new), std::mem::take(&mut self.fresh));
-        let (cache, model) = (&self.encoder.cache, &self.encoder.model);
-        fresh.clear();
-        let mut begun = 0;
-        loop {
-            while self.turns.has_room()
-                && let Some(New { piece, ids, .. }) = new.get_mut(begun)
-            {
-                let start = fresh.len();
-                // One of those before may have been the same.
-                if !self.known(*piece, &mut fresh) && !self.made(text, *piece, &mut fresh) {
-                    self.turns.begin(begun, &self.symbols, &model.pairs, &model.certain);
-                }
-                *ids = start..fresh.len();
-                begun += 1;
-            }
-            let goes_on = self.turns.go_round(&model.pairs, |number, made| {
-                let New { piece, ids, .. } = &mut new[number];
-                *ids = fresh.len()..fresh.len() + made.len();
-                fresh.extend_from_slice(made);
-                remember(cache, &mut self.long, text, *piece, made);
-            });
-            if !goes_on && begun == new.len() {
-                break;
-            }
-        }
-        let first = new.first().map_or(0, |first| first.at);
-        self.tail.clear();
-        self.tail.extend_from_slice(&ids[first..]);
-        ids.truncate(first);
-        let mut taken = 0;
-        for New { at, ids: own, .. } in &new {
-            ids.extend_from_slice(&self.tail[taken..at - first]);
-            ids.extend_from_slice(&fresh[own.clone()]);
-            taken = at - first;
-        }
-        ids.extend_from_slice(&self.tail[taken..]);
-        new.clear();
-        fresh.shrink_to(KEEP);
-        self.tail.shrink_to(KEEP);
-        (self.new, self.fresh) = (new, fresh);
-    }
-
     /// Appends the ids of a short piece of few, if it is known.
-    fn known(&self, piece: Piece, ids: &mut Vec<u32>) -> bool {
+    fn known(&self, key: u128, hash: usize, ids: &mut Vec<u32>) -> bool {
         let mut four = [0; 4];
-        let short = piece.length <= SHORT;
-        let hit = if short { self.encoder.cache.short().find(piece.key, piece.hash, &mut four) } else { 0 };
+        let hit = self.encoder.cache.short().find(key, hash, &mut four);
         let known = (1..=4).contains(&hit);
         if known {
             ids.extend_from_slice(&four[..hit]);
@@ -306,28 +232,14 @@ impl<'a> Work<'a> {
         known
     }
 
-    /// Makes and remembers the ids of a new piece; or leaves its symbols to be merged in turns, and is false.
-    fn made(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) -> bool {
+    /// Makes and remembers the ids of a new piece.
+    fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         let (bytes, part) = (&text[piece.start..piece.start + piece.length], piece.key & PART != 0);
-        let model = &self.encoder.model;
         let before = ids.len();
         if piece.length > LONGEST || !self.by_parts(bytes, part, ids) {
-            let spelled = self.encoder.spell(bytes, &mut self.spelled);
-            if let Some(id) = model.whole(spelled, part) {
-                ids.push(id);
-            } else {
-                model.begin(&mut self.symbols, spelled);
-                if model.pairs.is_far() && (2..=turns::FEW).contains(&self.symbols.len()) {
-                    return false;
-                }
-                self.merger.merge(&model.pairs, &model.certain, &mut self.symbols);
-                ids.extend_from_slice(&self.symbols);
-                self.symbols.shrink_to(KEEP);
-                self.spelled.shrink_to(KEEP);
-            }
+            self.encode(bytes, part, ids);
         }
         remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
-        true
     }
 
     /// A piece by its parts, which are likely to be known; false if it has none.
@@ -356,7 +268,7 @@ impl<'a> Work<'a> {
         }
         let key = key_of(text, start, end - start) | self.encoder.part_mark();
         let hash = hash_of(key);
-        if self.known(Piece { key, hash, start, length: end - start }, ids) {
+        if self.known(key, hash, ids) {
             return;
         }
         let known = ids.len();
