@@ -73,8 +73,8 @@ fn place_of(groups: &[[u32; 2]], left: u32, right: u32) -> Place {
     let group = (left.max(right) >> GROUP_BITS) as usize;
     let [first, size] = groups.get(group).copied().unwrap_or_default();
     let hash = key_of(left, right).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let hash = (hash ^ hash >> 32).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-    Place(first * FINER + (hash * u64::from(size * FINER) >> 32) as u32)
+    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
+    Place(first * FINER + ((hash * u64::from(size * FINER)) >> 32) as u32)
 }
 
 /// One for every pair of tokens.
