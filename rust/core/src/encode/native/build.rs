@@ -9,8 +9,9 @@ use super::certain::Certain;
 use super::chars::{Formed, Outside};
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
-use super::json::{self, File, Merges};
+use super::json::{self, File};
 use super::merge::Merger;
+use super::merges::Merges;
 use super::model::{Chars, Model, Symbols};
 use super::normalize::normalize;
 use super::pairs::{MAX_ID, NONE, Pairs};
@@ -20,13 +21,17 @@ use super::{AddedTokens, NativeEncoder};
 use crate::encode::SpecialTokens;
 
 /// Tokens of the file as the bytes they match.
-struct Spelling {
+pub(super) struct Spelling {
     /// None: the text of a token is itself.
     alphabet: Option<Alphabet>,
 }
 
 impl Spelling {
-    fn bytes(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
+    pub(super) fn new(byte_level: bool) -> Self {
+        Self { alphabet: byte_level.then(Alphabet::new) }
+    }
+
+    pub(super) fn bytes(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
         bytes.clear();
         if let Some(alphabet) = &self.alphabet {
             alphabet.decode(token, bytes)
@@ -52,7 +57,7 @@ fn read(json: &[u8], special: SpecialTokens) -> Result<(Model, AddedTokens, Path
     let text = simdutf8::basic::from_utf8(json).map_err(|error| error.to_string())?;
     let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let plan = plan_of(&file)?;
-    let spelling = Spelling { alphabet: plan.byte_level.then(Alphabet::new) };
+    let spelling = Spelling::new(plan.byte_level);
     // Tokens outside the byte alphabet can be added tokens, never results of merging.
     let mut outside: HashMap<&str, u32> = HashMap::new();
     let vocab = vocab_of(&file.model, &spelling, &mut outside)?;
@@ -95,36 +100,35 @@ fn vocab_of<'f>(
 
 fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab) -> Result<Model, String> {
     let ignore_merges = model.ignore_merges == Some(true);
-    let chars = if plan.byte_level { None } else { Some(Box::new(char_symbols(model, &vocab)?)) };
+    let mut symbols = if plan.byte_level {
+        Symbols::Bytes(byte_symbols(&vocab)?, Formed::default())
+    } else {
+        Symbols::Chars(Box::new(char_symbols(model, &vocab)?))
+    };
+    let mut merges = Merges::read(&model.merges, spelling, &vocab, &symbols.stand_ins())?;
+    merges.keep_what_happens(&vocab, &symbols);
     let mut joins = Joins::new();
-    let (merges, first_use) = merges_of(model, spelling, &vocab, chars.as_deref())?;
     let pairs = std::thread::scope(|scope| {
-        let pairs = scope.spawn(|| Pairs::new(&merges));
-        let mut made = vec![false; first_use.len()];
-        for [_, _, result] in &merges {
-            made[*result as usize] = true;
-        }
+        let pairs = scope.spawn(|| Pairs::new(merges.all()));
+        let made = merges.made();
         let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
         results.for_each(|(token, _)| joins.add_token(token));
         pairs.join().ok().flatten()
     });
     let pairs = pairs.ok_or("more merges than fit")?;
+    let first_use = merges.first_use();
     let mut tokens: Vec<&[u8]> = vec![&[]; first_use.len()];
     for (token, id) in vocab.iter() {
         if let Some(place) = tokens.get_mut(id as usize) {
             *place = token;
         }
     }
-    let mut symbols = if let Some(chars) = chars {
-        Symbols::Chars(chars)
-    } else {
-        let bytes = byte_symbols(&vocab)?;
-        let outside = Outside::new(&merges, &tokens);
-        let formed = Formed::new(&bytes, &pairs, &first_use, &outside, joins.touched());
-        Symbols::Bytes(bytes, formed)
-    };
+    if let Symbols::Bytes(bytes, formed) = &mut symbols {
+        let outside = Outside::new(merges.all(), &tokens);
+        *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
+    }
     let letters = symbols.number_letters(&first_use);
-    let certain = Certain::new(&letters, &merges, &first_use, &tokens);
+    let certain = Certain::new(&letters, merges.all(), &first_use, &tokens);
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model = Model { vocab, pairs, certain, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
@@ -195,84 +199,6 @@ fn char_symbols(model: &json::Model, vocab: &Vocab) -> Result<Chars, String> {
         }
     }
     Ok(chars)
-}
-
-/// The two parts of every merge, in order.
-fn parts<'f>(merges: &'f Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
-    match merges {
-        Merges::Pairs(pairs) => Ok(pairs.iter().map(|(a, b)| (a.as_ref(), b.as_ref())).collect()),
-        Merges::Joined(joined) => joined
-            .iter()
-            .filter(|line| !line.starts_with("#version"))
-            .map(|line| match line.split_once(' ') {
-                Some((left, right)) if !right.contains(' ') => Ok((left, right)),
-                _ => Err(format!("the merge {line:?}")),
-            })
-            .collect(),
-    }
-}
-
-/// A merge: the two tokens, and what they become.
-type Merge = [u32; 3];
-
-/// Merges that a thread looks up at least, since it takes a while to start.
-const WORTH: usize = 1 << 14;
-
-/// The ids of some merges. `apart` are tokens that stand for an unknown character: merging one would join what no
-/// table of characters can tell.
-fn ids_of(
-    parts: &[(&str, &str)],
-    spelling: &Spelling,
-    vocab: &Vocab,
-    apart: &HashSet<u32>,
-) -> Result<Vec<Merge>, String> {
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    let merge = |&(a, b): &(&str, &str)| {
-        let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
-        let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
-        left.extend_from_slice(&right);
-        let (Some((Some(a_id), Some(b_id))), Some(result)) = (ids, vocab.id(&left)) else {
-            return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
-        };
-        if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
-            return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
-        }
-        Ok([a_id, b_id, result])
-    };
-    parts.iter().map(merge).collect()
-}
-
-/// All merges by rank, and by id the lowest rank of those that take the token, as far as ids occur in merges.
-fn merges_of(
-    model: &json::Model,
-    spelling: &Spelling,
-    vocab: &Vocab,
-    chars: Option<&Chars>,
-) -> Result<(Vec<Merge>, Vec<u32>), String> {
-    let parts = parts(&model.merges)?;
-    let apart: HashSet<u32> = chars.map(|chars| chars.stand_ins().collect()).unwrap_or_default();
-    // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = parts.len().div_ceil(threads).max(WORTH);
-    let merges: Vec<Merge> = std::thread::scope(|scope| {
-        let apart = &apart;
-        let look_up = |share| scope.spawn(move || ids_of(share, spelling, vocab, apart));
-        let shares: Vec<_> = parts.chunks(share).map(look_up).collect();
-        let panicked = |_| Err("a thread panicked".into());
-        shares
-            .into_iter()
-            .map(|share| share.join().unwrap_or_else(panicked))
-            .collect::<Result<Vec<_>, String>>()
-    })?
-    .concat();
-    let ids = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-    let mut first_use = vec![NONE; ids];
-    for (rank, [left, right, _]) in (0..).zip(&merges) {
-        for id in [left, right] {
-            first_use[*id as usize] = first_use[*id as usize].min(rank);
-        }
-    }
-    Ok((merges, first_use))
 }
 
 /// Numbers the added tokens as the reference does and prepares to find them.

@@ -19,6 +19,7 @@ const NOT_SPACED: u64 = 1 << 62;
 const BASIC: usize = 0x1_0000;
 
 /// The characters of the basic plane.
+#[derive(Default)]
 pub(super) struct Formed {
     packed: Vec<Packed>,
 }

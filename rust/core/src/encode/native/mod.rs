@@ -20,6 +20,7 @@ mod cut;
 mod joins;
 mod json;
 mod merge;
+mod merges;
 mod model;
 mod normalize;
 mod pairs;

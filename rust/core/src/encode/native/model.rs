@@ -1,5 +1,7 @@
 //! The merge model: the ids of one piece, from scratch.
 
+use std::collections::{HashMap, HashSet};
+
 use super::certain::{Certain, Letters};
 use super::chars::Formed;
 use super::joins::Joins;
@@ -17,6 +19,22 @@ pub(super) enum Symbols {
 }
 
 impl Symbols {
+    /// The ids of a text before any merge, in `ids`.
+    pub(super) fn of(&self, text: &[u8], ids: &mut Vec<u32>) {
+        ids.clear();
+        match self {
+            Self::Bytes(bytes, _) => ids.extend(text.iter().map(|&byte| bytes[usize::from(byte)])),
+            Self::Chars(chars) => chars.symbols(text, ids),
+        }
+    }
+
+    /// The ids that stand for characters the vocabulary lacks.
+    pub(super) fn stand_ins(&self) -> HashSet<u32> {
+        let Self::Chars(chars) = self else { return HashSet::new() };
+        let bytes = chars.bytes.iter().flat_map(|ids| ids.iter().copied());
+        bytes.chain(chars.unknown.map(|(id, _)| id)).collect()
+    }
+
     /// Numbers the letters; `first_use` is by id.
     pub(super) fn number_letters(&mut self, first_use: &[u32]) -> Letters {
         let all = match self {
@@ -43,7 +61,7 @@ pub(super) struct Chars {
     /// By code point in the basic plane.
     basic: Vec<u32>,
     /// The other planes.
-    others: std::collections::HashMap<u32, u32>,
+    others: HashMap<u32, u32>,
     /// The ids of `<0x00>` to `<0xFF>`, if unknown characters become bytes.
     bytes: Option<Box<[u32; 256]>>,
     /// The unknown token, and whether neighbours that are unknown become one.
@@ -52,7 +70,7 @@ pub(super) struct Chars {
 
 impl Chars {
     pub(super) fn new(bytes: Option<Box<[u32; 256]>>, unknown: Option<(u32, bool)>) -> Self {
-        Self { basic: vec![NONE; 0x1_0000], others: std::collections::HashMap::new(), bytes, unknown }
+        Self { basic: vec![NONE; 0x1_0000], others: HashMap::new(), bytes, unknown }
     }
 
     pub(super) fn insert(&mut self, code: u32, symbol: u32) {
@@ -84,12 +102,6 @@ impl Chars {
             && matches!(self.unknown, Some((_, true)))
             && self.symbol(left) == NONE
             && self.symbol(right) == NONE
-    }
-
-    /// The ids that stand for characters the vocabulary lacks.
-    pub(super) fn stand_ins(&self) -> impl Iterator<Item = u32> {
-        let bytes = self.bytes.iter().flat_map(|ids| ids.iter().copied());
-        bytes.chain(self.unknown.map(|(id, _)| id))
     }
 
     /// Whether unknown characters might fuse at all.

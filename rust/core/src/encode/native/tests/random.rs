@@ -154,6 +154,9 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
             merges.push((left, right));
         }
     }
+    if numbers.chance(30) {
+        merges = all_splits(&merges, &vocabulary.ids);
+    }
     // Ranks that do not follow the order in which tokens build up.
     for _ in 0..numbers.below(60) {
         if !merges.is_empty() {
@@ -181,6 +184,21 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
         "end_of_word_suffix": null, "fuse_unk": numbers.chance(60), "byte_fallback": fallback,
         "ignore_merges": numbers.chance(30), "vocab": vocabulary.ids, "merges": merges,
     })
+}
+
+/// Every way to put a token together from two, as converted files have them.
+fn all_splits(merges: &[(String, String)], ids: &HashMap<String, u32>) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (left, right) in merges {
+        let token = format!("{left}{right}");
+        for (at, _) in token.char_indices().skip(1) {
+            let split = (token[..at].to_owned(), token[at..].to_owned());
+            if ids.contains_key(&split.0) && ids.contains_key(&split.1) && !all.contains(&split) {
+                all.push(split);
+            }
+        }
+    }
+    all
 }
 
 fn normalizer(numbers: &mut Numbers) -> Value {

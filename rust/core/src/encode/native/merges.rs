@@ -1,0 +1,243 @@
+//! The merges of a file: read, and those left out that never happen.
+//!
+//! Files that were made from a vocabulary with scores, as those of Gemma and of Llama 2 and 3, list every pair of tokens
+//! that are some token when put together. Only one pair of each can ever stand side by side. For let a and b stand where
+//! they are about to become t: nothing has merged across the ends of t, so what has merged within is what merges when the
+//! text of t stands alone, in the same order, and there a and b are what is left before the last merge. That pair
+//! is found by merging the text of every token. The others are more than half: without them the table of pairs is
+//! smaller, and it is certain of more merges what they wait for.
+
+use std::collections::HashSet;
+
+use super::build::Spelling;
+use super::json;
+use super::model::Symbols;
+use super::pairs::{NONE, Pairs};
+use super::vocab::Vocab;
+
+/// A merge: the two tokens, and what they become.
+type Merge = [u32; 3];
+
+/// All merges by rank.
+pub(super) struct Merges {
+    all: Vec<Merge>,
+    /// One more than the greatest id that occurs.
+    ids: usize,
+}
+
+/// Merges or tokens that a thread goes through at least, since it takes a while to start.
+const WORTH: usize = 1 << 14;
+/// Tokens of more symbols keep all their pairs: to merge them would take time that grows with the square of their length.
+const LONGEST: usize = 64;
+
+impl Merges {
+    /// The merges of a file. `apart` are tokens that stand for an unknown character: merging one would join what no
+    /// table of characters can tell.
+    pub(super) fn read(
+        merges: &json::Merges,
+        spelling: &Spelling,
+        vocab: &Vocab,
+        apart: &HashSet<u32>,
+    ) -> Result<Self, String> {
+        let parts = parts(merges)?;
+        // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
+        let shares = on_all_threads(&parts, |share| ids_of(share, spelling, vocab, apart));
+        let all = shares.into_iter().collect::<Result<Vec<_>, String>>()?.concat();
+        let ids = all.iter().flatten().max().map_or(0, |id| *id as usize + 1);
+        Ok(Self { all, ids })
+    }
+
+    /// Both tokens and what they become, by rank.
+    pub(super) fn all(&self) -> &[Merge] {
+        &self.all
+    }
+
+    /// By id, whether a merge makes the token; as far as ids occur in merges.
+    pub(super) fn made(&self) -> Vec<bool> {
+        let mut made = vec![false; self.ids];
+        for [_, _, result] in &self.all {
+            made[*result as usize] = true;
+        }
+        made
+    }
+
+    /// By id, the lowest rank of the merges that take the token; as far as ids occur in merges.
+    pub(super) fn first_use(&self) -> Vec<u32> {
+        let mut first_use = vec![NONE; self.ids];
+        for (rank, [left, right, _]) in (0..).zip(&self.all) {
+            for id in [left, right] {
+                first_use[*id as usize] = first_use[*id as usize].min(rank);
+            }
+        }
+        first_use
+    }
+
+    /// Of the merges of tokens that have several, keeps those that happen.
+    pub(super) fn keep_what_happens(&mut self, vocab: &Vocab, symbols: &Symbols) {
+        let mut pairs_of = vec![0u32; self.ids];
+        for [_, _, result] in &self.all {
+            pairs_of[*result as usize] += 1;
+        }
+        if pairs_of.iter().all(|count| *count < 2) {
+            return;
+        }
+        let Some(pairs) = Pairs::new(&self.all) else { return };
+        let tokens: Vec<(&[u8], u32)> = vocab
+            .iter()
+            .filter(|(_, id)| pairs_of.get(*id as usize).is_some_and(|count| *count > 1))
+            .collect();
+        let mut happens: Vec<bool> =
+            self.all.iter().map(|[_, _, result]| pairs_of[*result as usize] < 2).collect();
+        let found = on_all_threads(&tokens, |tokens| {
+            let (mut text, mut found, mut long) = (Vec::new(), Vec::new(), Vec::new());
+            for &(token, id) in tokens {
+                symbols.of(token, &mut text);
+                if text.len() > LONGEST {
+                    long.push(id);
+                } else if let Some(rank) = last_merge(&pairs, &mut text, id) {
+                    found.push(rank);
+                }
+            }
+            (found, long)
+        });
+        for (found, long) in found {
+            for rank in found {
+                happens[rank as usize] = true;
+            }
+            let long: HashSet<u32> = long.into_iter().collect();
+            if !long.is_empty() {
+                let all = happens.iter_mut().zip(&self.all);
+                all.for_each(|(happens, [_, _, result])| *happens |= long.contains(result));
+            }
+        }
+        let mut happens = happens.into_iter();
+        self.all.retain(|_| happens.next() == Some(true));
+    }
+}
+
+/// The rank of the merge that makes a token of the symbols of its text, if merging them does.
+fn last_merge(pairs: &Pairs, symbols: &mut Vec<u32>, token: u32) -> Option<u32> {
+    let table = pairs.ranks();
+    let rank_at = |symbols: &[u32], at: usize| table.rank(symbols[at], symbols[at + 1]);
+    let mut ranks: Vec<u32> = (1..symbols.len()).map(|at| rank_at(symbols, at - 1)).collect();
+    loop {
+        let (at, rank) = ranks.iter().copied().enumerate().min_by_key(|(_, rank)| *rank)?;
+        if rank == NONE {
+            return None;
+        }
+        symbols[at] = pairs.result(rank);
+        symbols.remove(at + 1);
+        ranks.remove(at);
+        if ranks.is_empty() {
+            return (symbols[0] == token).then_some(rank);
+        }
+        for near in [at.checked_sub(1), Some(at)].into_iter().flatten() {
+            if near < ranks.len() {
+                ranks[near] = rank_at(symbols, near);
+            }
+        }
+    }
+}
+
+/// What threads make of a share each, in order.
+fn on_all_threads<I: Sync, O: Send>(all: &[I], work: impl Fn(&[I]) -> O + Sync) -> Vec<O> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = all.len().div_ceil(threads).max(WORTH);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let shares: Vec<_> = all.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
+        let done = shares
+            .into_iter()
+            .map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        done.collect()
+    })
+}
+
+/// The two parts of every merge, in order.
+fn parts<'f>(merges: &'f json::Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
+    match merges {
+        json::Merges::Pairs(pairs) => Ok(pairs.iter().map(|(a, b)| (a.as_ref(), b.as_ref())).collect()),
+        json::Merges::Joined(joined) => joined
+            .iter()
+            .filter(|line| !line.starts_with("#version"))
+            .map(|line| match line.split_once(' ') {
+                Some((left, right)) if !right.contains(' ') => Ok((left, right)),
+                _ => Err(format!("the merge {line:?}")),
+            })
+            .collect(),
+    }
+}
+
+/// The ids of some merges.
+fn ids_of(
+    parts: &[(&str, &str)],
+    spelling: &Spelling,
+    vocab: &Vocab,
+    apart: &HashSet<u32>,
+) -> Result<Vec<Merge>, String> {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    let merge = |&(a, b): &(&str, &str)| {
+        let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
+        let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
+        left.extend_from_slice(&right);
+        let (Some((Some(a_id), Some(b_id))), Some(result)) = (ids, vocab.id(&left)) else {
+            return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
+        };
+        if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
+            return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
+        }
+        Ok([a_id, b_id, result])
+    };
+    parts.iter().map(merge).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use super::*;
+    use crate::encode::native::chars::Formed;
+
+    /// What is left of merges of tokens that are written out, with a byte-level vocabulary of what they make.
+    fn left(merges: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut vocab = Vocab::with_capacity(0, 0);
+        let mut bytes = Box::new([0; 256]);
+        for byte in 0..=255u8 {
+            bytes[usize::from(byte)] = u32::from(byte);
+            vocab.insert(&[byte], u32::from(byte));
+        }
+        for (id, (a, b)) in (256..).zip(merges) {
+            vocab.insert(format!("{a}{b}").as_bytes(), id);
+        }
+        let symbols = Symbols::Bytes(bytes, Formed::default());
+        let list = json::Merges::Pairs(merges.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect());
+        let mut merges = Merges::read(&list, &Spelling::new(false), &vocab, &HashSet::new()).unwrap();
+        merges.keep_what_happens(&vocab, &symbols);
+        let text = |id: u32| vocab.iter().find(|(_, other)| *other == id).map(|(text, _)| text.to_vec());
+        let text = |id: u32| String::from_utf8(text(id).unwrap_or_default()).unwrap_or_default();
+        merges.all().iter().map(|[a, b, _]| (text(*a), text(*b))).collect()
+    }
+
+    #[test]
+    fn of_the_ways_to_a_token_the_one_that_merging_takes_is_left() {
+        let all = [("b", "c"), ("a", "b"), ("a", "bc"), ("ab", "c"), ("abc", "d"), ("a", "bcd"), ("bc", "d")];
+        // bc goes first, so ab never stands before c, and a is taken before bcd could be there.
+        let expected = [("b", "c"), ("a", "b"), ("a", "bc"), ("abc", "d"), ("bc", "d")];
+        assert_eq!(left(&all), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[test]
+    fn a_token_that_merging_never_makes_keeps_none_of_several() {
+        // bc goes first, so a is left alone whatever way there would be to abcd; one way alone is not looked at.
+        let all = [("b", "c"), ("c", "d"), ("a", "b"), ("ab", "c"), ("ab", "cd"), ("abc", "d")];
+        assert_eq!(left(&all), all[..4].iter().map(|(a, b)| ((*a).into(), (*b).into())).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_token_of_many_symbols_keeps_all() {
+        let half = |length: usize| "x".repeat(length);
+        let mut all: Vec<(String, String)> = (1..=LONGEST).map(|length| (half(length), half(1))).collect();
+        all.push((half(2), half(LONGEST - 1)));
+        let pairs: Vec<(&str, &str)> = all.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert_eq!(left(&pairs), all);
+    }
+}
