@@ -4,6 +4,8 @@ mod families;
 mod file;
 mod qwen;
 
+use std::panic::resume_unwind;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -104,8 +106,15 @@ impl Tokenizer {
     pub fn load(mut source: TokenizerSource, options: &TokenOptions) -> Result<Self> {
         let label = source.label.clone();
         let fail = |problem: String| Error::Tokenizer { tokenizer: label.clone(), problem };
-        let mut file = TokenizerFile::parse(&source.json).map_err(&fail)?;
-        let sha256 = sha256_hex(&source.json);
+        let read = || TokenizerFile::parse(&source.json).map(|file| (file, sha256_hex(&source.json)));
+        let encoder_of = |json: &[u8]| load_encoder(json, options.special_tokens);
+        // The encoder reads the same text, unless a token is added to it.
+        let (read, loaded) = std::thread::scope(|scope| {
+            let alone = options.add_pad.is_none();
+            let loaded = alone.then(|| scope.spawn(|| encoder_of(&source.json)));
+            (read(), loaded.map(|loaded| loaded.join().unwrap_or_else(|panic| resume_unwind(panic))))
+        });
+        let (mut file, sha256) = read.map_err(&fail)?;
         let added_pad = options.add_pad.clone().filter(|pad| !file.has(pad));
         if let Some(pad) = &added_pad {
             source.json = file.add_special(pad, &source.json).map_err(&fail)?;
@@ -145,8 +154,8 @@ impl Tokenizer {
             (BosMode::Auto, Some(id)) if options.bos_token.is_none() => Some(id),
             (BosMode::Always | BosMode::Auto, _) => Some(bos()?),
         };
-        let loaded =
-            load_encoder(&source.json, options.special_tokens).map_err(|error| fail(error.to_string()))?;
+        let loaded = loaded.unwrap_or_else(|| encoder_of(&source.json));
+        let loaded = loaded.map_err(|error| fail(error.to_string()))?;
         Ok(Self {
             encoder: loaded.encoder,
             why_not_native: loaded.why_not_native,
