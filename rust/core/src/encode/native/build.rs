@@ -31,8 +31,13 @@ impl Spelling {
         Self { alphabet: byte_level.then(Alphabet::new) }
     }
 
-    pub(super) fn bytes(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
+    fn bytes(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
         bytes.clear();
+        self.append(token, bytes)
+    }
+
+    /// Appends the bytes of a token; false if it has none.
+    pub(super) fn append(&self, token: &str, bytes: &mut Vec<u8>) -> bool {
         if let Some(alphabet) = &self.alphabet {
             alphabet.decode(token, bytes)
         } else {

@@ -7,8 +7,6 @@
 //! is found by merging the text of every token. The others are more than half: without them the table of pairs is
 //! smaller, and it is certain of more merges what they wait for.
 
-use std::collections::HashSet;
-
 use super::build::Spelling;
 use super::json;
 use super::model::Symbols;
@@ -27,17 +25,19 @@ pub(super) struct Merges {
 
 /// Merges or tokens that a thread goes through at least, since it takes a while to start.
 const WORTH: usize = 1 << 14;
-/// Tokens of more symbols keep all their pairs: to merge them would take time that grows with the square of their length.
+/// Merges of which the tokens are looked up together.
+const TOGETHER: usize = 64;
+/// Tokens of more bytes keep all their pairs: to merge them would take time that grows with the square of their length.
 const LONGEST: usize = 64;
 
 impl Merges {
-    /// The merges of a file. `apart` are tokens that stand for an unknown character: merging one would join what no
-    /// table of characters can tell.
+    /// The merges of a file. `apart`: by id, whether the token stands for an unknown character: merging one would join what
+    /// no table of characters can tell.
     pub(super) fn read(
         merges: &json::Merges,
         spelling: &Spelling,
         vocab: &Vocab,
-        apart: &HashSet<u32>,
+        apart: &[bool],
     ) -> Result<Self, String> {
         let parts = parts(merges)?;
         // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
@@ -82,44 +82,38 @@ impl Merges {
             return;
         }
         let Some(pairs) = Pairs::new(&self.all) else { return };
-        let tokens: Vec<(&[u8], u32)> = vocab
-            .iter()
-            .filter(|(_, id)| pairs_of.get(*id as usize).is_some_and(|count| *count > 1))
-            .collect();
-        let mut happens: Vec<bool> =
-            self.all.iter().map(|[_, _, result]| pairs_of[*result as usize] < 2).collect();
-        let found = on_all_threads(&tokens, |tokens| {
-            let (mut text, mut found, mut long) = (Vec::new(), Vec::new(), Vec::new());
-            for &(token, id) in tokens {
+        let is_in_question = |token: &[u8], id: u32| {
+            token.len() <= LONGEST && pairs_of.get(id as usize).is_some_and(|count| *count > 1)
+        };
+        let tokens: Vec<(&[u8], u32)> =
+            vocab.iter().filter(|(token, id)| is_in_question(token, *id)).collect();
+        let happening = on_all_threads(&tokens, |tokens| {
+            let (mut text, mut ranks) = (Vec::new(), Vec::new());
+            let last_merge = |&(token, id): &(&[u8], u32)| {
                 symbols.of(token, &mut text);
-                if text.len() > LONGEST {
-                    long.push(id);
-                } else if let Some(rank) = last_merge(&pairs, &mut text, id) {
-                    found.push(rank);
-                }
-            }
-            (found, long)
+                last_merge(&pairs, &mut text, &mut ranks, id)
+            };
+            tokens.iter().filter_map(last_merge).collect::<Vec<u32>>()
         });
-        for (found, long) in found {
-            for rank in found {
-                happens[rank as usize] = true;
-            }
-            let long: HashSet<u32> = long.into_iter().collect();
-            if !long.is_empty() {
-                let all = happens.iter_mut().zip(&self.all);
-                all.for_each(|(happens, [_, _, result])| *happens |= long.contains(result));
-            }
+        let mut in_question = vec![false; self.ids];
+        for (_, id) in tokens {
+            in_question[id as usize] = true;
         }
-        let mut happens = happens.into_iter();
-        self.all.retain(|_| happens.next() == Some(true));
+        let mut kept: Vec<bool> = self.all.iter().map(|[_, _, id]| !in_question[*id as usize]).collect();
+        for rank in happening.into_iter().flatten() {
+            kept[rank as usize] = true;
+        }
+        let mut kept = kept.into_iter();
+        self.all.retain(|_| kept.next() == Some(true));
     }
 }
 
-/// The rank of the merge that makes a token of the symbols of its text, if merging them does.
-fn last_merge(pairs: &Pairs, symbols: &mut Vec<u32>, token: u32) -> Option<u32> {
+/// The rank of the merge that makes a token of the symbols of its text, if merging them does. `ranks` is scratch space.
+fn last_merge(pairs: &Pairs, symbols: &mut Vec<u32>, ranks: &mut Vec<u32>, token: u32) -> Option<u32> {
     let table = pairs.ranks();
     let rank_at = |symbols: &[u32], at: usize| table.rank(symbols[at], symbols[at + 1]);
-    let mut ranks: Vec<u32> = (1..symbols.len()).map(|at| rank_at(symbols, at - 1)).collect();
+    ranks.clear();
+    ranks.extend((1..symbols.len()).map(|at| rank_at(symbols, at - 1)));
     loop {
         let (at, rank) = ranks.iter().copied().enumerate().min_by_key(|(_, rank)| *rank)?;
         if rank == NONE {
@@ -173,22 +167,37 @@ fn ids_of(
     parts: &[(&str, &str)],
     spelling: &Spelling,
     vocab: &Vocab,
-    apart: &HashSet<u32>,
+    apart: &[bool],
 ) -> Result<Vec<Merge>, String> {
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    let merge = |&(a, b): &(&str, &str)| {
-        let known = spelling.bytes(a, &mut left) && spelling.bytes(b, &mut right);
-        let ids = known.then(|| (vocab.id(&left), vocab.id(&right)));
-        left.extend_from_slice(&right);
-        let (Some((Some(a_id), Some(b_id))), Some(result)) = (ids, vocab.id(&left)) else {
-            return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
-        };
-        if !apart.is_empty() && (apart.contains(&a_id) || apart.contains(&b_id)) {
-            return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
+    let (mut text, mut ends, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let mut merges = Vec::with_capacity(parts.len());
+    for parts in parts.chunks(TOGETHER) {
+        text.clear();
+        ends.clear();
+        for &(a, b) in parts {
+            let start = text.len();
+            let known = spelling.append(a, &mut text);
+            let middle = text.len();
+            let known = spelling.append(b, &mut text) && known;
+            ends.push((known, [start, middle, text.len()]));
         }
-        Ok([a_id, b_id, result])
-    };
-    parts.iter().map(merge).collect()
+        let tokens: Vec<&[u8]> = ends
+            .iter()
+            .flat_map(|&(_, [start, middle, end])| [start..middle, middle..end, start..end])
+            .map(|range| &text[range])
+            .collect();
+        vocab.ids(&tokens, &mut ids);
+        for (((a, b), (known, _)), ids) in parts.iter().zip(&ends).zip(ids.chunks_exact(3)) {
+            let (true, &[Some(left), Some(right), Some(result)]) = (*known, ids) else {
+                return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
+            };
+            if [left, right].iter().any(|id| apart.get(*id as usize) == Some(&true)) {
+                return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
+            }
+            merges.push([left, right, result]);
+        }
+    }
+    Ok(merges)
 }
 
 #[cfg(test)]
@@ -210,7 +219,7 @@ mod tests {
         }
         let symbols = Symbols::Bytes(bytes, Formed::default());
         let list = json::Merges::Pairs(merges.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect());
-        let mut merges = Merges::read(&list, &Spelling::new(false), &vocab, &HashSet::new()).unwrap();
+        let mut merges = Merges::read(&list, &Spelling::new(false), &vocab, &[]).unwrap();
         merges.keep_what_happens(&vocab, &symbols);
         let text = |id: u32| vocab.iter().find(|(_, other)| *other == id).map(|(text, _)| text.to_vec());
         let text = |id: u32| String::from_utf8(text(id).unwrap_or_default()).unwrap_or_default();
@@ -233,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_many_symbols_keeps_all() {
+    fn a_token_of_many_bytes_keeps_all() {
         let half = |length: usize| "x".repeat(length);
         let mut all: Vec<(String, String)> = (1..=LONGEST).map(|length| (half(length), half(1))).collect();
         all.push((half(2), half(LONGEST - 1)));

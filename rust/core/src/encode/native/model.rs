@@ -1,6 +1,6 @@
 //! The merge model: the ids of one piece, from scratch.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::certain::{Certain, Letters};
 use super::chars::Formed;
@@ -28,11 +28,16 @@ impl Symbols {
         }
     }
 
-    /// The ids that stand for characters the vocabulary lacks.
-    pub(super) fn stand_ins(&self) -> HashSet<u32> {
-        let Self::Chars(chars) = self else { return HashSet::new() };
-        let bytes = chars.bytes.iter().flat_map(|ids| ids.iter().copied());
-        bytes.chain(chars.unknown.map(|(id, _)| id)).collect()
+    /// By id, whether the token stands for characters the vocabulary lacks; as far as there are such.
+    pub(super) fn stand_ins(&self) -> Vec<bool> {
+        let Self::Chars(chars) = self else { return Vec::new() };
+        let bytes = chars.bytes.iter().flat_map(|ids| ids.iter().copied().filter(|id| *id != NONE));
+        let all: Vec<u32> = bytes.chain(chars.unknown.map(|(id, _)| id)).collect();
+        let mut by_id = vec![false; all.iter().max().map_or(0, |id| *id as usize + 1)];
+        for id in all {
+            by_id[id as usize] = true;
+        }
+        by_id
     }
 
     /// Numbers the letters; `first_use` is by id.

@@ -1,5 +1,7 @@
 //! The vocabulary: bytes of a token to its id and back.
 
+use crate::memory::ask_for;
+
 /// Token bytes in one buffer, found through an open-addressing table.
 pub(super) struct Vocab {
     bytes: Vec<u8>,
@@ -8,6 +10,9 @@ pub(super) struct Vocab {
     /// 0, or the entry's number plus one.
     slots: Vec<u32>,
 }
+
+/// Tokens that are looked up at once.
+const TOGETHER: usize = 24;
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -56,10 +61,14 @@ impl Vocab {
     }
 
     #[allow(clippy::cast_possible_truncation)] // any part of a hash is a hash
-    fn slot_of(&self, token: &[u8]) -> (usize, Option<u32>) {
-        let hash = hash_bytes(token);
+    fn first_slot(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.slots.len() - 1)
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // any part of a hash is a hash
+    fn slot_of(&self, hash: u64, token: &[u8]) -> (usize, Option<u32>) {
         let mask = self.slots.len() - 1;
-        let mut slot = (hash >> 32) as usize & mask;
+        let mut slot = self.first_slot(hash);
         loop {
             let number = self.slots[slot];
             if number == 0 {
@@ -83,7 +92,8 @@ impl Vocab {
         if self.entries.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let (slot, found) = self.slot_of(token);
+        let hash = hash_bytes(token);
+        let (slot, found) = self.slot_of(hash, token);
         let (Ok(start), Ok(length), Ok(number)) = (
             u32::try_from(self.bytes.len()),
             u32::try_from(token.len()),
@@ -95,7 +105,7 @@ impl Vocab {
             return false;
         }
         self.bytes.extend_from_slice(token);
-        self.entries.push(Entry { start, length, hash: hash_bytes(token) as u32, id });
+        self.entries.push(Entry { start, length, hash: hash as u32, id });
         self.slots[slot] = number;
         true
     }
@@ -116,7 +126,31 @@ impl Vocab {
 
     #[inline]
     pub(super) fn id(&self, token: &[u8]) -> Option<u32> {
-        self.slot_of(token).1
+        self.slot_of(hash_bytes(token), token).1
+    }
+
+    /// The ids of many tokens, which are written to `ids`. Each takes three looks at memory that is far: here they wait for
+    /// some tokens at once.
+    pub(super) fn ids(&self, tokens: &[&[u8]], ids: &mut Vec<Option<u32>>) {
+        ids.clear();
+        for tokens in tokens.chunks(TOGETHER) {
+            let mut hashes = [0; TOGETHER];
+            for (hash, token) in hashes.iter_mut().zip(tokens) {
+                *hash = hash_bytes(token);
+                ask_for(&self.slots, self.first_slot(*hash));
+            }
+            let hashes = &hashes[..tokens.len()];
+            let first = |hash: u64| (self.slots[self.first_slot(hash)] as usize).wrapping_sub(1);
+            for &hash in hashes {
+                ask_for(&self.entries, first(hash));
+            }
+            for &hash in hashes {
+                if let Some(entry) = self.entries.get(first(hash)) {
+                    ask_for(&self.bytes, entry.start as usize);
+                }
+            }
+            ids.extend(hashes.iter().zip(tokens).map(|(&hash, token)| self.slot_of(hash, token).1));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
