@@ -195,6 +195,20 @@ impl FileWriter {
 }
 
 impl RowWriter<'_> {
+    /// The bytes of the ids of so many rows, which is most of what is written of them.
+    #[must_use]
+    pub fn token_bytes(&self, rows: usize) -> u64 {
+        (rows * self.seq_len() * size_of::<u32>()) as u64
+    }
+
+    /// Returns when what was written so far is on the disk.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn flush(&self) -> Result<()> {
+        self.file.sync()
+    }
+
     /// How many rows make a block.
     #[must_use]
     pub fn block_rows(&self) -> usize {

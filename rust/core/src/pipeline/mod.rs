@@ -11,6 +11,7 @@ mod document;
 mod duplicates;
 mod encode;
 mod exclude;
+mod flush;
 mod gather;
 mod monitor;
 mod order_file;

@@ -11,6 +11,7 @@ use super::checkpoint::Checkpointer;
 use super::collect::Encoded;
 use super::config::BuildConfig;
 use super::encode::join;
+use super::flush::flushing;
 use super::gather::{FileRows, Gathered, Gathering};
 use super::monitor::Stage;
 use super::publish::has_shards;
@@ -197,8 +198,16 @@ impl<'a> Output<'a> {
         for part in self.parts.iter_mut().filter(|part| part.rows.end > kept) {
             reporter.begin_file(part.writer.path().into());
             let rows = FileRows { start: part.rows.start, wanted: kept.max(part.rows.start)..part.rows.end };
-            let written = |block| reporter.add(block, |rows| part.hashes(rows));
-            let found = gathering.write(&rows, &part.writer.open()?, written)?;
+            let file = part.writer.open()?;
+            let found = flushing(
+                || file.flush(),
+                |flusher| {
+                    gathering.write(&rows, &file, |block| {
+                        flusher.wrote(file.token_bytes(block.len()));
+                        reporter.add(block, |rows| part.hashes(rows))
+                    })
+                },
+            )?;
             part.totals += found.totals;
             gathered.add(&found);
         }
