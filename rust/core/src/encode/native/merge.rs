@@ -4,16 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::certain::{Certain, id_of};
-use super::pairs::{NONE, Pairs, Ranks};
+use super::pairs::{NONE, Pairs};
 
 /// Up to this many symbols a scan for the lowest rank is faster than a heap.
 const FEW: usize = 64;
-/// Bits for a place among the few.
-const PLACE_BITS: u32 = 6;
 /// Places for which space is kept from piece to piece.
 const KEEP: usize = 1 << 16;
-/// The places that a scan goes over at once.
-const LANES: usize = 16;
+/// The places that a scan compares at once. (Scalars: vectors that are read where single places have just been written wait
+/// for these.)
+const LANES: usize = 4;
 
 /// Beyond the few: symbols in one list, linked to the neighbours that are left, and the places of every
 /// rank in a list of their own.
@@ -38,13 +37,11 @@ pub(super) struct Merger {
 impl Merger {
     /// Merges `symbols` until no neighbours merge any more; they become ids.
     pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain, symbols: &mut Vec<u32>) {
-        if (2..=LANES).contains(&symbols.len()) {
-            merge_few::<LANES>(pairs, certain, symbols);
-            return;
-        }
-        if (2..=FEW).contains(&symbols.len()) {
-            merge_few::<FEW>(pairs, certain, symbols);
-            return;
+        match symbols.len() {
+            2..=8 => return merge_few::<8>(pairs, certain, symbols),
+            9..=16 => return merge_few::<16>(pairs, certain, symbols),
+            17..=FEW => return merge_few::<FEW>(pairs, certain, symbols),
+            _ => {}
         }
         for symbol in symbols.iter_mut() {
             *symbol = id_of(*symbol);
@@ -159,16 +156,8 @@ impl Merger {
 
 /// The rank of a pair and its place in one number: the lowest is the one to merge.
 #[inline]
-fn ordered(ranks: Ranks, left: u32, right: u32, place: usize) -> u32 {
-    placed(ranks.rank(left, right), place)
-}
-
-#[inline]
-fn placed(rank: u32, place: usize) -> u32 {
-    #[allow(clippy::cast_possible_truncation)] // a place among the few
-    let place = place as u32;
-    // No rank has its top bits set but NONE, which stays the greatest.
-    if rank == NONE { NONE } else { rank << PLACE_BITS | place }
+fn ordered(rank: u32, place: usize) -> u64 {
+    u64::from(rank) << 32 | place as u64
 }
 
 /// With a scan for the lowest rank after every merge.
@@ -177,7 +166,7 @@ fn merge_few<const MOST: usize>(pairs: &Pairs, certain: &Certain, symbols: &mut 
     let ranks = pairs.ranks();
     let length = symbols.len().min(MOST);
     let mut ids = [0u32; MOST];
-    let mut order = [NONE; MOST];
+    let mut order = [u64::MAX; MOST];
     // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
     let mut next = [0u8; MOST];
     let mut previous = [0u8; MOST];
@@ -188,35 +177,36 @@ fn merge_few<const MOST: usize>(pairs: &Pairs, certain: &Certain, symbols: &mut 
     }
     for at in 0..length - 1 {
         let known = certain.rank(symbols[at], symbols[at + 1]);
-        order[at] = placed(known.unwrap_or_else(|| ranks.rank(ids[at], ids[at + 1])), at);
+        order[at] = ordered(known.unwrap_or_else(|| ranks.rank(ids[at], ids[at + 1])), at);
     }
     let lanes = length.div_ceil(LANES) * LANES;
     loop {
-        let mut least = [NONE; LANES];
+        let mut least = [u64::MAX; LANES];
         for chunk in order[..lanes].chunks_exact(LANES) {
             for (least, &value) in least.iter_mut().zip(chunk) {
                 *least = (*least).min(value);
             }
         }
-        let lowest = least.iter().fold(NONE, |a, &b| a.min(b));
-        if lowest == NONE {
+        let lowest = least[0].min(least[1]).min(least[2].min(least[3]));
+        let rank = (lowest >> 32) as u32;
+        if rank == NONE {
             break;
         }
-        let at = lowest as usize % FEW % MOST;
+        let at = lowest as usize % MOST;
         let right = usize::from(next[at]) % MOST;
         let after = usize::from(next[right]);
-        ids[at] = pairs.result(lowest >> PLACE_BITS);
-        order[right] = NONE;
+        ids[at] = pairs.result(rank);
+        order[right] = u64::MAX;
         next[at] = after as u8;
         order[at] = if after < length {
             previous[after] = at as u8;
-            ordered(ranks, ids[at], ids[after], at)
+            ordered(ranks.rank(ids[at], ids[after]), at)
         } else {
-            NONE
+            u64::MAX
         };
         if at > 0 {
             let before = usize::from(previous[at]) % MOST;
-            order[before] = ordered(ranks, ids[before], ids[at], before);
+            order[before] = ordered(ranks.rank(ids[before], ids[at]), before);
         }
     }
     symbols.clear();
