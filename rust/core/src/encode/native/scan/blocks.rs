@@ -8,9 +8,10 @@ use wide::u8x16;
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{
-    BLOCK, beyond_ascii, block_at, following, inside, leads, letters, mask, preceding, within,
+    BLOCK, beyond_ascii, block_at, devanagari, following, inside, leads, letters, mask, preceding,
+    third_byte, within,
 };
-use super::super::unicode::{Classes, NUMBER, SPACE, previous};
+use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
 use super::super::work::STRETCH;
 use super::plain::Shape;
 use super::runs::contraction;
@@ -318,9 +319,13 @@ struct Beyond {
 impl Beyond {
     #[inline]
     fn of<S: Shape>(classes: &Classes, text: &[u8], at: usize, block: &[u8; BLOCK], leads: u64) -> Self {
-        let letters = leads & certain_letters(block);
+        let (indic, marks) = devanagari_letters(block);
+        let mut letters = leads & certain_letters(block) | indic;
+        let mut unknown = leads & !letters & !marks;
+        if S::LETTERS & MARK != 0 {
+            letters |= marks;
+        }
         let mut beyond = Self { letters, numbers: 0, spaces: 0 };
-        let mut unknown = leads & !letters;
         while unknown != 0 {
             let place = unknown.trailing_zeros();
             unknown &= unknown - 1;
@@ -341,4 +346,40 @@ fn certain_letters(block: &[u8; BLOCK]) -> u64 {
     mask(block, |bytes| within(bytes, 0xE5, 0xE8))
         | first(0xE4) & second(0xB8, 0xBF)
         | first(0xE9) & second(0x80, 0xBE)
+}
+
+/// Devanagari letters, and marks.
+#[inline]
+fn devanagari_letters(block: &[u8; BLOCK]) -> (u64, u64) {
+    let [low, high] = devanagari(block);
+    if low | high == 0 {
+        return (0, 0);
+    }
+    let third = |first, last| third_byte(block, first, last);
+    let letters = low & (third(0x84, 0xB9) | third(0xBD, 0xBD))
+        | high & (third(0x90, 0x90) | third(0x98, 0xA1) | third(0xB1, 0xBF));
+    // The rest are marks, but for digits and punctuation.
+    (letters, (low | high & !third(0xA4, 0xB0)) & !letters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::unicode::{CLASSES, LETTER};
+    use super::*;
+
+    #[test]
+    fn devanagari_is_what_the_table_says() {
+        for code in 0x8C0..0x9C0 {
+            let text = char::from_u32(code).map_or_else(String::new, String::from);
+            for at in 0..BLOCK {
+                let block = block_at(format!("{}{text}", "x".repeat(at)).as_bytes(), 0);
+                let (letters, marks) = devanagari_letters(&block);
+                let flags = CLASSES.of(code);
+                let known =
+                    (0x900..0x980).contains(&code) && !(0x964..=0x970).contains(&code) && at + 2 < BLOCK;
+                assert_eq!(letters, u64::from(known && flags & LETTER != 0) << at, "{code:X} at {at}");
+                assert_eq!(marks, u64::from(known && flags & MARK != 0) << at, "{code:X} at {at}");
+            }
+        }
+    }
 }
