@@ -338,14 +338,25 @@ impl Beyond {
     }
 }
 
-/// Most Chinese characters, U+4E00 to U+9FBF, which are letters without a look.
+/// Letters without a look: most Chinese characters, U+4E00 to U+9FBF; Latin ones, U+00C0 to U+00FF; and those of Arabic,
+/// U+0620 to U+064A.
 #[inline]
 fn certain_letters(block: &[u8; BLOCK]) -> u64 {
-    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
     let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
-    mask(block, |bytes| within(bytes, 0xE5, 0xE8))
-        | first(0xE4) & second(0xB8, 0xBF)
-        | first(0xE9) & second(0x80, 0xBE)
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    let mut found = 0;
+    if mask(block, |bytes| within(bytes, 0xE4, 0xE9)) != 0 {
+        found |= mask(block, |bytes| within(bytes, 0xE5, 0xE8))
+            | first(0xE4) & second(0xB8, 0xBF)
+            | first(0xE9) & second(0x80, 0xBE);
+    }
+    if mask(block, |bytes| within(bytes, 0xC3, 0xD9)) != 0 {
+        // Among the Latin ones stand two signs.
+        found |= first(0xC3) & second(0x80, 0xBF) & !(second(0x97, 0x97) | second(0xB7, 0xB7))
+            | first(0xD8) & second(0xA0, 0xBF)
+            | first(0xD9) & second(0x80, 0x8A);
+    }
+    found
 }
 
 /// Devanagari letters, and marks.
@@ -366,6 +377,22 @@ fn devanagari_letters(block: &[u8; BLOCK]) -> (u64, u64) {
 mod tests {
     use super::super::super::unicode::{CLASSES, LETTER};
     use super::*;
+
+    #[test]
+    fn letters_without_a_look_are_letters() {
+        let known = |code: u32| {
+            matches!(code, 0xC0..=0xFF | 0x620..=0x64A | 0x4E00..=0x9FBF) && code != 0xD7 && code != 0xF7
+        };
+        for code in (0x80..0x800).chain(0x3FC0..0xA040) {
+            let text = char::from_u32(code).map_or_else(String::new, String::from);
+            for at in [0, 1, 30, BLOCK - text.len(), BLOCK - text.len() + 1, BLOCK - 1] {
+                let block = block_at(format!("{}{text}", "x".repeat(at)).as_bytes(), 0);
+                let (found, whole) = (certain_letters(&block), at + text.len() <= BLOCK);
+                assert!(found == 0 || found == 1 << at && CLASSES.of(code) & LETTER != 0, "{code:X} at {at}");
+                assert!(!whole || (found != 0) == known(code), "{code:X} at {at}");
+            }
+        }
+    }
 
     #[test]
     fn devanagari_is_what_the_table_says() {
