@@ -75,6 +75,14 @@ pub(super) fn unspaced(block: &[u8; BLOCK]) -> u64 {
     found
 }
 
+/// First bytes of the letters of Arabic, U+0620 to U+064A, that lie whole in the block.
+#[inline]
+pub(super) fn arabic_letters(block: &[u8; BLOCK]) -> u64 {
+    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
+    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+    first(0xD8) & second(0xA0, 0xBF) | first(0xD9) & second(0x80, 0x8A)
+}
+
 /// First bytes of Devanagari characters that lie whole in the block: of U+0900 to U+093F, and of U+0940 to U+097F. (In Hindi
 /// they are all but spaces, and what [`third_byte`] says of them is cheaper than a look at each.)
 #[inline]

@@ -7,7 +7,7 @@ use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
 use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
 
-use super::block::{BLOCK, block_at, devanagari, leads, mask, third_byte, within};
+use super::block::{BLOCK, arabic_letters, block_at, devanagari, leads, mask, third_byte, within};
 use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
 
@@ -185,7 +185,11 @@ impl Sure {
             let block = block_at(bytes, at);
             // U+4000 to U+9FFF are sure in every form.
             let mut leads = leads(&block) & !mask(&block, |bytes| within(bytes, 0xE4, 0xE9));
-            // And Devanagari but for the dot below, and but for U+094D to U+095F, marks and letters with the dot.
+            // So are the letters of Arabic,
+            if mask(&block, |bytes| within(bytes, 0xD8, 0xD9)) != 0 {
+                leads &= !arabic_letters(&block);
+            }
+            // and Devanagari but for the dot below, and but for U+094D to U+095F, marks and letters with the dot.
             let [low, high] = devanagari(&block);
             if low | high != 0 {
                 leads &= !(low & !third_byte(&block, 0xBC, 0xBC) | high & !third_byte(&block, 0x8D, 0x9F));

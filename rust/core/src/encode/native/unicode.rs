@@ -201,6 +201,7 @@ mod tests {
         let unsure = unsure | NFKC_UNSURE;
         assert!((0x4000..0xA000).all(|code| CLASSES.of(code) & unsure == 0));
         assert!((0x5000..0x9000).all(|code| CLASSES.of(code) & LETTER != 0));
+        assert!((0x620..=0x64A).all(|code| CLASSES.of(code) & unsure == 0));
         let is_sure =
             |code: u32| code == 0x93C || (0x94D..0x960).contains(&code) || CLASSES.of(code) & unsure == 0;
         assert!((0x900..0x980).all(is_sure));

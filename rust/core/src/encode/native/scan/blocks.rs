@@ -8,8 +8,8 @@ use wide::u8x16;
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{
-    BLOCK, beyond_ascii, block_at, devanagari, following, inside, leads, letters, mask, preceding,
-    third_byte, within,
+    BLOCK, arabic_letters, beyond_ascii, block_at, devanagari, following, inside, leads, letters, mask,
+    preceding, third_byte, within,
 };
 use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
 use super::super::work::STRETCH;
@@ -353,8 +353,7 @@ fn certain_letters(block: &[u8; BLOCK]) -> u64 {
     if mask(block, |bytes| within(bytes, 0xC3, 0xD9)) != 0 {
         // Among the Latin ones stand two signs.
         found |= first(0xC3) & second(0x80, 0xBF) & !(second(0x97, 0x97) | second(0xB7, 0xB7))
-            | first(0xD8) & second(0xA0, 0xBF)
-            | first(0xD9) & second(0x80, 0x8A);
+            | arabic_letters(block);
     }
     found
 }
