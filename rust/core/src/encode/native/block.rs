@@ -1,7 +1,8 @@
 //! What the bytes of a text are, sixty-four at a time: one bit a byte for every class.
 //!
 //! Sixteen bytes are compared at once with the vector instructions that every x86-64 and every aarch64
-//! has. Wider ones, which some have, do not pay: this is a few percent of the time of encoding.
+//! has. Wider ones, which some have, do not pay: with all of the encoder compiled for them it was one to three percent
+//! faster.
 
 use wide::u8x16;
 

@@ -3,7 +3,7 @@
 //!
 //! Text is split at added tokens, normalized where that changes anything, cut into pieces by a
 //! hand-written scanner of the tokenizer's pattern, cut further wherever no merge can cross
-//! ([`joins`]), and each piece is looked up in the session's bounded cache. Only pieces that are new
+//! ([`joins`]), and each piece is looked up in a bounded cache. Only pieces that are new
 //! are merged. Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
 //! [`cache::LONG_BOUND`], and the scratch space of the longest piece of the text at hand.
 
