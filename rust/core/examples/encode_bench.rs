@@ -14,10 +14,9 @@
 mod encode_support;
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use apollo_pack_core::encode::{Encoder, NativeEncoder, Session, SpecialTokens};
+use apollo_pack_core::encode::{Encoder, NativeEncoder, SpecialTokens, encode_batch};
 
 /// Two halves of different text.
 type Halves = (Vec<String>, Vec<String>);
@@ -41,28 +40,14 @@ fn halves(texts: Vec<String>, cap: usize) -> Halves {
     (a, b)
 }
 
-fn pass(sessions: &mut [Box<dyn Session + '_>], texts: &[String]) -> f64 {
-    let next = AtomicUsize::new(0);
+fn pass(encoder: &dyn Encoder, texts: &[String], threads: usize) -> f64 {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let start = Instant::now();
-    std::thread::scope(|scope| {
-        for session in sessions.iter_mut() {
-            let next = &next;
-            scope.spawn(move || {
-                let mut ids = Vec::new();
-                loop {
-                    let at = next.fetch_add(16, Ordering::Relaxed);
-                    if at >= texts.len() {
-                        return ids.len();
-                    }
-                    for text in &texts[at..texts.len().min(at + 16)] {
-                        session.encode(text, &[], &mut ids).expect("it encodes");
-                    }
-                }
-            });
-        }
-    });
-    let bytes: usize = texts.iter().map(String::len).sum();
-    bytes as f64 / start.elapsed().as_secs_f64() / 1e6
+    let encoded = encode_batch(encoder, &texts, threads).expect("it encodes");
+    let seconds = start.elapsed().as_secs_f64();
+    drop(encoded);
+    let bytes: usize = texts.iter().map(|text| text.len()).sum();
+    bytes as f64 / seconds / 1e6
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -141,12 +126,11 @@ fn main() {
             for ((_, (a, b)), times) in cells.iter().zip(&mut times) {
                 // Anew, since an encoder keeps the caches of sessions for those to come.
                 let encoder = NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
-                let mut sessions: Vec<_> = (0..threads).map(|_| encoder.session()).collect();
                 for (which, texts) in [a, b, b].into_iter().enumerate() {
-                    times[which].push(pass(&mut sessions, texts));
+                    times[which].push(pass(&encoder, texts, threads));
                 }
                 for _ in 0..number("--hot", 0) {
-                    times[2].push(pass(&mut sessions, b)); // for a profile of the hot path alone
+                    times[2].push(pass(&encoder, b, threads)); // for a profile of the hot path alone
                 }
             }
         }

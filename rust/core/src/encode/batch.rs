@@ -4,10 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{EncodeError, Encoder};
+use crate::memory::ask_for;
 
 /// Texts that a thread takes at a time hold about this many bytes: enough to make the taking cheap, few
 /// enough to share the end of the work evenly.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes of the next text that are asked for: then the processor sees by itself what comes.
+const AHEAD: usize = 1024;
 
 /// Bytes a token, on the low side of what is usual: to reserve space once.
 const BYTES_A_TOKEN: usize = 3;
@@ -91,6 +95,13 @@ fn chunks_of(texts: &[&str]) -> Vec<(usize, usize)> {
     chunks
 }
 
+/// Texts lie all over memory: the beginning of the next is asked for while one is encoded.
+fn ask_for_text(text: &str) {
+    for at in (0..text.len().min(AHEAD)).step_by(64) {
+        ask_for(text.as_bytes(), at);
+    }
+}
+
 fn encode_chunk(
     session: &mut dyn super::Session,
     texts: &[&str],
@@ -99,7 +110,10 @@ fn encode_chunk(
 ) -> Result<(), BatchError> {
     encoded.ids.reserve(texts.iter().map(|text| text.len()).sum::<usize>() / BYTES_A_TOKEN);
     encoded.offsets.reserve(texts.len());
-    for (text, number) in texts.iter().zip(first..) {
+    for (index, (text, number)) in texts.iter().zip(first..).enumerate() {
+        if let Some(next) = texts.get(index + 1) {
+            ask_for_text(next);
+        }
         session.encode(text, &[], &mut encoded.ids).map_err(|error| BatchError { text: number, error })?;
         encoded.offsets.push(encoded.ids.len() as u64);
     }

@@ -150,13 +150,30 @@ impl Cutter<'_> {
 
     /// The cuts among the places, from `at` on, that stand between two characters of three bytes.
     #[inline]
-    fn between_neighbours(self, text: &[u8], at: usize, mut places: u64) -> u64 {
+    fn between_neighbours(self, text: &[u8], at: usize, places: u64) -> u64 {
+        if places == 0 {
+            return 0;
+        }
+        // Each place with three bytes before it, and eight from there on.
+        let mut around = [0; BLOCK + 8];
+        let before = at.min(3);
+        let some = &text[at - before..text.len().min(at + BLOCK + 5)];
+        around[3 - before..3 - before + some.len()].copy_from_slice(some);
+        if self.joins.three_may_join_inside() {
+            Self::cuts_among(&around, places, |six| self.joins.can_join_three(six))
+        } else {
+            Self::cuts_among(&around, places, |six| self.joins.pair_of_three(six))
+        }
+    }
+
+    #[inline]
+    fn cuts_among(around: &[u8; BLOCK + 8], mut places: u64, can_join: impl Fn(u64) -> bool) -> u64 {
         let mut cut = 0;
         while places != 0 {
-            let place = places.trailing_zeros();
+            let place = places.trailing_zeros() as usize % BLOCK;
             places &= places - 1;
-            let pair = six_at(text, at + place as usize - 3);
-            cut |= u64::from(!self.joins.can_join_three(pair)) << place;
+            let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+            cut |= u64::from(!can_join(eight & 0xFFFF_FFFF_FFFF)) << place;
         }
         cut
     }
@@ -175,18 +192,4 @@ impl Cutter<'_> {
         }
         text.len()
     }
-}
-
-/// Six bytes of the text in one number, the first of them lowest.
-#[inline]
-fn six_at(text: &[u8], at: usize) -> u64 {
-    let eight = if let Some(Ok(eight)) = text.get(at..at + 8).map(<[u8; 8]>::try_from) {
-        eight
-    } else {
-        let mut eight = [0; 8];
-        let rest = &text[at..];
-        eight[..rest.len()].copy_from_slice(rest);
-        eight
-    };
-    u64::from_le_bytes(eight) & 0xFFFF_FFFF_FFFF
 }

@@ -17,6 +17,8 @@ pub(super) struct Joins {
     /// the first byte of the other.
     inside_both: [u64; 64],
     has_both: bool,
+    /// There are such of which the next character may be of three bytes.
+    has_both_three: bool,
     /// Some token begins or ends inside a character of four bytes: those are never cut off.
     four_bytes_join: bool,
     /// Of each of [`SPACES`]: some token holds something else before it.
@@ -36,6 +38,7 @@ impl Joins {
             touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
+            has_both_three: false,
             four_bytes_join: false,
             joined: [false; 2],
         }
@@ -80,6 +83,7 @@ impl Joins {
                     self.add_beginning(None, &token[at..]);
                     self.add_ending(&token[start..at], None);
                     self.has_both = true;
+                    self.has_both_three |= matches!(token[at], 0xE0..=0xEF);
                     self.four_bytes_join = true;
                     let left_end = usize::from(token[at - 1] & 0x3F);
                     self.inside_both[left_end] |= 1 << (token[at] & 0x3F);
@@ -163,6 +167,18 @@ impl View<'_> {
     #[allow(clippy::cast_possible_truncation)] // single bytes
     pub(super) fn can_join_three(self, six: u64) -> bool {
         self.bit(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
+    }
+
+    /// The same where no token ends inside the one and begins inside the other.
+    #[inline]
+    pub(super) fn pair_of_three(self, six: u64) -> bool {
+        self.bit(six)
+    }
+
+    /// Whether there are tokens that end inside a character and begin inside one of three bytes.
+    #[inline]
+    pub(super) fn three_may_join_inside(self) -> bool {
+        self.joins.has_both_three
     }
 
     /// Whether some token holds the two characters side by side.

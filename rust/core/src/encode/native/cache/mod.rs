@@ -19,10 +19,11 @@ pub(super) const SHORT: usize = 15;
 pub(super) const MIDDLE: usize = 31;
 
 /// Lines of the first table, 16 MiB, and of the second, 8 MiB. Tests, which encode little, take less.
-const LINES: [usize; 2] = if cfg!(test) { [1 << 12, 1 << 11] } else { [1 << 18, 1 << 17] };
+const SHORT_LINES: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
+const MIDDLE_LINES: usize = SHORT_LINES / 2;
 
 /// The bytes of the tables.
-pub(super) const BOUND: usize = (LINES[0] + LINES[1]) * 64;
+pub(super) const BOUND: usize = (SHORT_LINES + MIDDLE_LINES) * 64;
 
 /// Marks a piece that is part of a larger one, where that makes a difference.
 pub(super) const PART: u128 = 1 << 127;
@@ -39,35 +40,31 @@ static MASKS: [u128; SHORT + 1] = {
     masks
 };
 
-/// The key of a piece of at most [`SHORT`] bytes: its bytes and its length.
+/// The key of the piece of at most [`SHORT`] bytes with which a text begins: its bytes and its length.
 #[inline]
-pub(super) fn key_of(text: &[u8], start: usize, length: usize) -> u128 {
+pub(super) fn key_of(text: &[u8], length: usize) -> u128 {
     let length = length.min(SHORT);
-    sixteen(text, start) & MASKS[length] | (length as u128) << 120
+    sixteen(text) & MASKS[length] | (length as u128) << 120
 }
 
-/// The keys of a piece of 16 to [`MIDDLE`] bytes.
+/// The keys of the piece of 16 to [`MIDDLE`] bytes with which a text begins.
 #[inline]
-pub(super) fn keys_of(text: &[u8], start: usize, length: usize) -> (u128, u128) {
-    (sixteen(text, start), key_of(text, start + 16, length.saturating_sub(16)) | SECOND)
+pub(super) fn keys_of(text: &[u8], length: usize) -> (u128, u128) {
+    let rest = text.get(16..).unwrap_or_default();
+    (sixteen(text), key_of(rest, length.saturating_sub(16)) | SECOND)
 }
 
-/// Sixteen bytes of the text, zeros beyond its end.
+/// The first sixteen bytes of a text, zeros beyond its end.
 #[inline]
-fn sixteen(text: &[u8], start: usize) -> u128 {
-    if let Some(Ok(bytes)) = text.get(start..start + 16).map(<[u8; 16]>::try_from) {
-        u128::from_le_bytes(bytes)
-    } else {
-        near_end(text, start)
-    }
+fn sixteen(text: &[u8]) -> u128 {
+    if let Some(bytes) = text.first_chunk() { u128::from_le_bytes(*bytes) } else { near_end(text) }
 }
 
 #[cold]
-fn near_end(text: &[u8], start: usize) -> u128 {
+fn near_end(text: &[u8]) -> u128 {
     let mut bytes = [0; 16];
-    let rest = text.get(start..).unwrap_or_default();
-    let length = rest.len().min(16);
-    bytes[..length].copy_from_slice(&rest[..length]);
+    let length = text.len().min(16);
+    bytes[..length].copy_from_slice(&text[..length]);
     u128::from_le_bytes(bytes)
 }
 
@@ -108,6 +105,8 @@ const COUNT_SHIFT: u32 = 28;
 pub(super) const MANY: u32 = 15;
 /// The greatest id that leaves those bits alone.
 const MAX_ID: u32 = (1 << 24) - 1;
+/// What of a state are ids.
+const IDS: u64 = (MAX_ID as u64) << 32 | MAX_ID as u64;
 
 /// The ids of an entry that has room for so many; the number of ids stands in the first.
 #[allow(clippy::cast_possible_truncation)] // a few
@@ -141,30 +140,25 @@ fn word(line: &Line, at: usize) -> u64 {
     line[at].load(Relaxed)
 }
 
-pub(super) struct Cache {
-    short: Table,
-    middle: Table,
+pub(super) struct Cache<const SHORTS: usize = SHORT_LINES, const MIDDLES: usize = MIDDLE_LINES> {
+    short: Table<SHORTS>,
+    middle: Table<MIDDLES>,
 }
 
-impl Cache {
+impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
     pub(super) fn new() -> Self {
-        Self::of(LINES)
-    }
-
-    fn of(lines: [usize; 2]) -> Self {
-        let [short, middle] = lines.map(Table::new);
-        Self { short, middle }
+        Self { short: Table::new(), middle: Table::new() }
     }
 
     /// The first table, ready for look-ups.
     #[inline]
-    pub(super) fn short(&self) -> Short<'_> {
+    pub(super) fn short(&self) -> Short<'_, SHORTS> {
         Short(self.short.view())
     }
 
     /// The second table, ready for look-ups.
     #[inline]
-    pub(super) fn middle(&self) -> Middle<'_> {
+    pub(super) fn middle(&self) -> Middle<'_, MIDDLES> {
         Middle(self.middle.view())
     }
 
@@ -195,9 +189,57 @@ impl Cache {
 
 /// The first table, borrowed.
 #[derive(Clone, Copy)]
-pub(super) struct Short<'a>(View<'a>);
+pub(super) struct Short<'a, const LINES: usize = SHORT_LINES>(View<'a, LINES>);
 
-impl Short<'_> {
+/// A short piece that is looked for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    low: u64,
+    high: u64,
+    pub(super) hash: usize,
+}
+
+impl Wanted {
+    #[inline]
+    pub(super) fn new(key: u128, hash: usize) -> Self {
+        let [low, high] = halves(key);
+        Self { low, high, hash }
+    }
+
+    #[inline]
+    pub(super) fn key(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
+
+impl<const LINES: usize> Short<'_, LINES> {
+    /// Looks pieces up one after the other, as long as each is where it is looked for first: how many those are, and how
+    /// many ids they have, which are written to `out`.
+    #[inline]
+    pub(super) fn run(self, wanted: &[Wanted], out: &mut [u32]) -> (usize, usize) {
+        let mut filled = 0;
+        for (index, &Wanted { low, high, hash }) in wanted.iter().enumerate() {
+            let Some(room) = out.get_mut(filled..).and_then(<[u32]>::first_chunk_mut::<4>) else {
+                return (index, filled);
+            };
+            let line = self.0.line(hash);
+            // Which of the two it is cannot be guessed, so it is computed.
+            let entry = usize::from(word(line, 0) != low) * 4;
+            let state = line[entry + 2].load(Acquire);
+            let different = (word(line, entry) ^ low) | (word(line, entry + 1) ^ high);
+            let rest = word(line, entry + 3);
+            fence(Acquire);
+            let meanwhile = word(line, entry + 2) ^ state;
+            let count = (state >> COUNT_SHIFT) as usize & 15;
+            if different | meanwhile != 0 || count.wrapping_sub(1) >= 4 {
+                return (index, filled);
+            }
+            *room = bytemuck::cast([state & IDS, rest]);
+            filled += count;
+        }
+        (wanted.len(), filled)
+    }
+
     /// Asks for the memory of a line that will be looked at.
     #[inline]
     pub(super) fn ask_for(self, hash: usize) {
@@ -218,9 +260,7 @@ impl Short<'_> {
     #[allow(clippy::needless_bitwise_bool)] // which of them it is cannot be foreseen
     fn find_in(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         let [low, high] = halves(key);
-        let Some(line) = self.0.line(hash) else {
-            return 0;
-        };
+        let line = self.0.line(hash);
         // Which of the two it is cannot be guessed, so both are asked, without a branch.
         let states = [line[2].load(Acquire), line[6].load(Acquire)];
         let first = ((word(line, 0) ^ low) | (word(line, 1) ^ high)) == 0;
@@ -242,9 +282,9 @@ impl Short<'_> {
 
 /// The second table, borrowed.
 #[derive(Clone, Copy)]
-pub(super) struct Middle<'a>(View<'a>);
+pub(super) struct Middle<'a, const LINES: usize = MIDDLE_LINES>(View<'a, LINES>);
 
-impl Middle<'_> {
+impl<const LINES: usize> Middle<'_, LINES> {
     /// Asks for the memory of a line that will be looked at.
     #[inline]
     pub(super) fn ask_for(self, hash: usize) {
@@ -263,9 +303,7 @@ impl Middle<'_> {
 
     #[inline]
     fn find_in(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
-        let Some(line) = self.0.line(hash) else {
-            return 0;
-        };
+        let line = self.0.line(hash);
         let ([low, high], [second_low, second_high]) = (halves(keys.0), halves(keys.1));
         let state = line[4].load(Acquire);
         let different = (word(line, 0) ^ low)
@@ -290,30 +328,30 @@ mod tests {
     use super::*;
 
     /// The ids that a table gives for the piece that is the whole of `text`.
-    fn short(cache: &Cache, text: &[u8]) -> Vec<u32> {
-        let (key, mut out) = (key_of(text, 0, text.len()), [0; 4]);
+    fn short<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
+        let (key, mut out) = (key_of(text, text.len()), [0; 4]);
         let count = cache.short().find(key, hash_of(key), &mut out);
         out[..count].to_vec()
     }
 
-    fn middle(cache: &Cache, text: &[u8]) -> Vec<u32> {
-        let (keys, mut out) = (keys_of(text, 0, text.len()), [0; 8]);
+    fn middle<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
+        let (keys, mut out) = (keys_of(text, text.len()), [0; 8]);
         let count = cache.middle().find(keys, middle_hash_of(keys), &mut out);
         out[..count].to_vec()
     }
 
     #[test]
     fn tables_keep_nearly_all_and_never_mistake_one_for_another() {
-        let cache = Cache::of([1 << 18, 1 << 17]);
+        let cache = Cache::<{ 1 << 18 }, { 1 << 17 }>::new();
         let pieces = 300_000u32;
         let text = |length: usize, number: u32| format!("{number:0length$}").into_bytes();
         for number in 0..pieces {
             let (piece, ids) = (text(9, number), [number, 7, 8]);
-            let key = key_of(&piece, 0, piece.len());
+            let key = key_of(&piece, piece.len());
             cache.remember_short(key, hash_of(key), &ids[..=number as usize % 3]);
             if number < 60_000 {
                 let piece = text(16 + number as usize % 16, number);
-                let keys = keys_of(&piece, 0, piece.len());
+                let keys = keys_of(&piece, piece.len());
                 cache.remember_middle(keys, middle_hash_of(keys), &[number; 8][..=number as usize % 8]);
             }
         }
@@ -340,7 +378,7 @@ mod tests {
     #[test]
     fn what_other_threads_write_is_found_whole_or_not() {
         // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
-        let cache = Cache::of([2, 2]);
+        let cache = Cache::<2, 2>::new();
         let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
         std::thread::scope(|scope| {
             for thread in 0..4u32 {
@@ -353,13 +391,13 @@ mod tests {
                         for (of, length) in [(0, 9), (1, 20)] {
                             let text = format!("{number:0length$}").into_bytes();
                             if of == 0 {
-                                let key = key_of(&text, 0, length);
+                                let key = key_of(&text, length);
                                 let known = short(cache, &text);
                                 assert!(known.is_empty() || known == ids(number)[..4], "{number} {known:?}");
                                 found[of] += known.len();
                                 cache.remember_short(key, hash_of(key), &ids(number)[..4]);
                             } else {
-                                let keys = keys_of(&text, 0, length);
+                                let keys = keys_of(&text, length);
                                 let known = middle(cache, &text);
                                 assert!(known.is_empty() || known == ids(number), "{number} {known:?}");
                                 found[of] += known.len();
@@ -375,11 +413,11 @@ mod tests {
 
     #[test]
     fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
-        let cache = Cache::new();
-        let key = key_of(b"abcde", 0, 5);
+        let cache = Cache::<64, 64>::new();
+        let key = key_of(b"abcde", 5);
         let sixteen = key.to_le_bytes();
         assert_eq!(sixteen[15], 5, "the key holds the bytes and the length");
-        for hash in [hash_of(key), middle_hash_of(keys_of(&sixteen, 0, 16))] {
+        for hash in [hash_of(key), middle_hash_of(keys_of(&sixteen, 16))] {
             cache.remember_middle((key, 0), hash, &[1, 2, 3, 4, 5]);
         }
         assert_eq!(middle(&cache, &sixteen), [0; 0]);

@@ -25,7 +25,8 @@ pub(super) const VERSION: u64 = 0xFF00_0000_0F00_0000;
 /// Somebody is writing: one id, none in number.
 const BUSY: u64 = 1;
 
-pub(super) struct Table {
+/// So many lines, a power of two.
+pub(super) struct Table<const LINES: usize> {
     words: SharedWords,
 }
 
@@ -35,18 +36,18 @@ fn next_version(state: u64) -> u64 {
     (state | !VERSION).wrapping_add(1 << 24) & VERSION
 }
 
-impl Table {
-    /// So many lines, a power of two.
-    pub(super) fn new(lines: usize) -> Self {
-        let words = SharedWords::zeroed(lines * 8);
+impl<const LINES: usize> Table<LINES> {
+    pub(super) fn new() -> Self {
+        let words = SharedWords::zeroed(LINES * 8);
         words.take();
         Self { words }
     }
 
     /// The table, ready for look-ups.
     #[inline]
-    pub(super) fn view(&self) -> View<'_> {
-        View { words: self.words.get() }
+    pub(super) fn view(&self) -> View<'_, LINES> {
+        let lines = self.words.get().as_chunks().0.first_chunk();
+        View { lines: lines.unwrap_or_else(|| unreachable!("a table has its lines")) }
     }
 }
 
@@ -65,41 +66,34 @@ fn write<const WIDTH: usize>(place: &[AtomicU64], state: u64, entry: &[u64; WIDT
     true
 }
 
-/// Where the line of a hash begins among so many words, a power of two.
-#[inline]
-fn place_of(hash: usize, words: usize) -> usize {
-    hash << 3 & words.wrapping_sub(1)
-}
-
 /// A table, borrowed.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    words: &'a [AtomicU64],
+pub(super) struct View<'a, const LINES: usize> {
+    lines: &'a [Line; LINES],
 }
 
-impl<'a> View<'a> {
+impl<'a, const LINES: usize> View<'a, LINES> {
     /// Asks for the memory of a line that will be looked at.
     #[inline]
     pub(super) fn ask_for(self, hash: usize) {
-        ask_for(self.words, place_of(hash, self.words.len()));
+        ask_for(self.lines, hash % LINES);
     }
 
     #[inline]
-    pub(super) fn line(self, hash: usize) -> Option<&'a Line> {
-        let at = place_of(hash, self.words.len());
-        self.words.get(at..at + 8)?.try_into().ok()
+    pub(super) fn line(self, hash: usize) -> &'a Line {
+        &self.lines[hash % LINES]
     }
 
     /// Whether the last place of a line is empty, so that no entry has gone to its neighbour, which is rarely near.
     #[inline]
     pub(super) fn has_room<const WIDTH: usize>(self, hash: usize) -> bool {
-        self.line(hash).is_some_and(|line| line[8 - WIDTH / 2].load(Relaxed) & !VERSION == 0)
+        self.line(hash)[8 - WIDTH / 2].load(Relaxed) & !VERSION == 0
     }
 
     /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
     /// those in its own line goes.
     pub(super) fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
-        for line in [hash, hash ^ 1].into_iter().filter_map(|near| self.line(near)) {
+        for line in [hash, hash ^ 1].map(|near| self.line(near)) {
             for place in line.chunks_exact(WIDTH) {
                 let state = place[WIDTH / 2].load(Relaxed);
                 if state & !VERSION == 0 && write(place, state, entry) {
@@ -107,7 +101,7 @@ impl<'a> View<'a> {
                 }
             }
         }
-        let Some(line) = self.line(hash) else { return };
+        let line = self.line(hash);
         // Written less often is longer ago: they take turns.
         let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & VERSION;
         if let Some(place) = line.chunks_exact(WIDTH).min_by_key(age) {
@@ -157,12 +151,13 @@ mod tests {
     #[test]
     fn what_many_threads_read_while_they_write_is_whole() {
         // Few lines and few ids, so that entries come and go and states look alike.
-        for lines in [2, 64] {
-            let table = Table::new(lines);
+        read_while_written(&Table::<2>::new());
+        read_while_written(&Table::<64>::new());
+
+        fn read_while_written<const LINES: usize>(table: &Table<LINES>) {
             let found: usize = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4u64)
                     .map(|thread| {
-                        let table = &table;
                         scope.spawn(move || {
                             let (mut numbers, mut found) = (thread + 1, 0);
                             for _ in 0..200_000 {
@@ -170,9 +165,8 @@ mod tests {
                                 numbers ^= numbers >> 7;
                                 numbers ^= numbers << 17;
                                 let piece = numbers % 97 + 1;
-                                let places =
-                                    table.view().line(hash_of(piece)).map(|line| line.chunks_exact(4));
-                                for (state, known) in places.into_iter().flatten().filter_map(read::<4>) {
+                                let places = table.view().line(hash_of(piece)).chunks_exact(4);
+                                for (state, known) in places.filter_map(read::<4>) {
                                     let mut expected = entry(known[0]);
                                     expected[2] |= state & VERSION;
                                     assert_eq!(known, expected);

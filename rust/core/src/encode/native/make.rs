@@ -1,0 +1,155 @@
+//! The ids of pieces that are new, and where they are remembered.
+
+use super::NativeEncoder;
+use super::cache::{Cache, LONGEST, Long, MIDDLE, PART, SHORT, hash_of, key_of, keys_of};
+use super::merge::Merger;
+use super::work::KEEP;
+
+/// A piece on its way through the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) key: u128,
+    pub(super) hash: usize,
+    pub(super) start: usize,
+    pub(super) length: usize,
+}
+
+impl Piece {
+    /// Its bytes.
+    fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.start + self.length]
+    }
+
+    /// Whether a cut made it, where that makes a difference.
+    fn is_part(self) -> bool {
+        self.key & PART != 0
+    }
+}
+
+/// Makes ids of what the cache does not have.
+pub(super) struct Maker<'a> {
+    encoder: &'a NativeEncoder,
+    /// What is too long for the cache.
+    long: Long,
+    merger: Merger,
+    symbols: Vec<u32>,
+    spelled: Vec<u8>,
+    /// New pieces with bytes from this on are cut further.
+    cut_further: u8,
+}
+
+impl Drop for Maker<'_> {
+    fn drop(&mut self) {
+        self.encoder.keep_long(std::mem::take(&mut self.long));
+    }
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
+        Self {
+            encoder,
+            long: encoder.take_long(),
+            merger: Merger::default(),
+            symbols: Vec::new(),
+            spelled: Vec::new(),
+            cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
+        }
+    }
+
+    /// The ids of a piece that is too long for the cache, or has too many of them, if they are known.
+    pub(super) fn find_long(&self, text: &[u8], piece: Piece) -> Option<&[u32]> {
+        self.long.find(piece.of(text), piece.is_part())
+    }
+
+    /// Appends and remembers the ids of a new piece.
+    pub(super) fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        let (bytes, part) = (piece.of(text), piece.is_part());
+        let before = ids.len();
+        if piece.length > LONGEST || !self.by_parts(bytes, part, ids) {
+            self.encode(bytes, part, ids);
+        }
+        remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
+    }
+
+    /// A piece by its parts, which are likely to be known; false if it has none.
+    fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
+        let encoder = self.encoder;
+        if part || !piece.iter().any(|&byte| byte >= self.cut_further) {
+            return false;
+        }
+        let cutter = encoder.cutter();
+        let mut start = 0;
+        while start < piece.len() {
+            let end = cutter.next(piece, start);
+            if start == 0 && end == piece.len() {
+                return false;
+            }
+            self.part(piece, start, end, ids);
+            start = end;
+        }
+        true
+    }
+
+    fn part(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
+        if end - start > SHORT {
+            self.encode(&text[start..end], true, ids);
+            return;
+        }
+        let key = key_of(&text[start..], end - start) | self.encoder.part_mark();
+        let hash = hash_of(key);
+        let mut four = [0; 4];
+        let hit = self.encoder.cache.short().find(key, hash, &mut four);
+        if let Some(known) = four.get(..hit)
+            && hit != 0
+        {
+            ids.extend_from_slice(known);
+            return;
+        }
+        let known = ids.len();
+        self.encode(&text[start..end], true, ids);
+        self.encoder.cache.remember_short(key, hash, &ids[known..]);
+    }
+
+    /// The ids of a piece from scratch.
+    fn encode(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
+        let spelled = self.encoder.spell(piece, &mut self.spelled);
+        let model = &self.encoder.model;
+        model.encode(&mut self.merger, &mut self.symbols, spelled, part, ids);
+        self.symbols.shrink_to(KEEP);
+        self.spelled.shrink_to(KEEP);
+    }
+}
+
+impl NativeEncoder {
+    /// A piece with its spaces made visible, where that is wanted.
+    fn spell<'p>(&self, piece: &'p [u8], spelled: &'p mut Vec<u8>) -> &'p [u8] {
+        let Some(space) = self.path.space.filter(|_| piece.contains(&b' ')) else { return piece };
+        let mut buffer = [0; 4];
+        let visible = space.encode_utf8(&mut buffer).as_bytes();
+        spelled.clear();
+        for &byte in piece {
+            if byte == b' ' {
+                spelled.extend_from_slice(visible);
+            } else {
+                spelled.push(byte);
+            }
+        }
+        spelled
+    }
+}
+
+/// Remembers the ids of a piece where pieces of its length are looked for.
+fn remember(cache: &Cache, long: &mut Long, text: &[u8], piece: Piece, ids: &[u32]) {
+    let Piece { key, hash, start, length } = piece;
+    if length <= SHORT {
+        cache.remember_short(key, hash, ids);
+        if ids.len() > 4 {
+            cache.remember_middle((key, 0), hash, ids);
+        }
+    } else if length <= MIDDLE {
+        cache.remember_middle((keys_of(&text[start..], length).0, key), hash, ids);
+    }
+    if length > MIDDLE || ids.len() > 8 {
+        long.remember(piece.of(text), piece.is_part(), ids);
+    }
+}
