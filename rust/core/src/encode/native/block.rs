@@ -1,30 +1,72 @@
 //! What the bytes of a text are, sixty-four at a time: one bit a byte for every class.
-//!
-//! Sixteen bytes are compared at once with the vector instructions that every x86-64 and every aarch64
-//! has. Wider ones, which some have, do not pay: with all of the encoder compiled for them it was one to three percent
-//! faster.
 
 use wide::u8x16;
 
 /// Bytes in a block.
 pub(super) const BLOCK: usize = 64;
 
-/// The bytes of the block that begins at `at`, zeros beyond the text.
+/// The bytes of the block that begins at `at`; beyond the text, zeros.
 #[inline]
-pub(super) fn block_at(text: &[u8], at: usize) -> [u8; BLOCK] {
-    if let Some(Ok(block)) = text.get(at..at + BLOCK).map(<[u8; BLOCK]>::try_from) {
+pub(super) fn block_at<'t>(text: &'t [u8], at: usize, rest: &'t mut [u8; BLOCK]) -> &'t [u8; BLOCK] {
+    let some = text.get(at..).unwrap_or_default();
+    if let Some(block) = some.first_chunk() {
         return block;
     }
-    let mut block = [0; BLOCK];
-    let rest = text.get(at..).unwrap_or_default();
-    let length = rest.len().min(BLOCK);
-    block[..length].copy_from_slice(&rest[..length]);
-    block
+    rest[..some.len()].copy_from_slice(some);
+    rest[some.len()..].fill(0);
+    rest
+}
+
+/// Sixty-four bytes that can be compared at once.
+pub(super) trait Compare: Copy {
+    /// Which of them are this byte.
+    fn equal(self, byte: u8) -> u64;
+
+    /// Which of them are from `low` to `high`.
+    fn within(self, low: u8, high: u8) -> u64;
+
+    /// ASCII letters.
+    #[inline(always)]
+    fn letters(self) -> u64 {
+        self.within(b'a', b'z') | self.within(b'A', b'Z')
+    }
+
+    /// Bytes of characters beyond ASCII.
+    #[inline(always)]
+    fn high(self) -> u64 {
+        self.within(0x80, 0xFF)
+    }
+}
+
+/// Compares sixteen at a time, with the vectors that every x86-64 and every aarch64 has.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'b>(pub(super) &'b [u8; BLOCK]);
+
+impl Compare for Plain<'_> {
+    #[inline(always)]
+    fn equal(self, byte: u8) -> u64 {
+        mask(self.0, |bytes| bytes.simd_eq(u8x16::splat(byte)))
+    }
+
+    #[inline(always)]
+    fn within(self, low: u8, high: u8) -> u64 {
+        mask(self.0, |bytes| within(bytes, low, high))
+    }
+
+    #[inline(always)]
+    fn letters(self) -> u64 {
+        mask(self.0, |bytes| within(bytes | u8x16::splat(0x20), b'a', b'z'))
+    }
+
+    #[inline(always)]
+    fn high(self) -> u64 {
+        mask(self.0, |bytes| bytes)
+    }
 }
 
 /// A bit for every byte of the block that passes the test.
 #[inline]
-pub(super) fn mask(block: &[u8; BLOCK], test: impl Fn(u8x16) -> u8x16) -> u64 {
+fn mask(block: &[u8; BLOCK], test: impl Fn(u8x16) -> u8x16) -> u64 {
     let mut mask = 0;
     for (index, sixteen) in block.as_chunks::<16>().0.iter().enumerate() {
         mask |= u64::from(test(u8x16::new(*sixteen)).to_bitmask()) << (16 * index);
@@ -32,73 +74,57 @@ pub(super) fn mask(block: &[u8; BLOCK], test: impl Fn(u8x16) -> u8x16) -> u64 {
     mask
 }
 
-/// Bytes from `low` to `high`.
 #[inline]
-pub(super) fn within(bytes: u8x16, low: u8, high: u8) -> u8x16 {
+fn within(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     (bytes - u8x16::splat(low)).simd_le(u8x16::splat(high - low))
 }
 
-/// ASCII letters.
-#[inline]
-pub(super) fn letters(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| within(bytes | u8x16::splat(0x20), b'a', b'z'))
-}
-
 /// Bytes that do not begin a character.
-#[inline]
-pub(super) fn inside(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| within(bytes, 0x80, 0xBF))
-}
-
-/// All bytes of characters beyond ASCII.
-#[inline]
-pub(super) fn beyond_ascii(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| bytes)
+#[inline(always)]
+pub(super) fn inside(bytes: impl Compare) -> u64 {
+    bytes.within(0x80, 0xBF)
 }
 
 /// Bytes that begin a character beyond ASCII.
-#[inline]
-pub(super) fn leads(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| bytes.simd_ge(u8x16::splat(0xC0)))
+#[inline(always)]
+pub(super) fn leads(bytes: impl Compare) -> u64 {
+    bytes.within(0xC0, 0xFF)
 }
 
 /// First bytes of characters of scripts without spaces between words, all of three bytes: Chinese and
 /// Japanese (U+3000 to U+9FFF, and full-width forms), Thai and Lao, Burmese and Khmer.
-#[inline]
-pub(super) fn unspaced(block: &[u8; BLOCK]) -> u64 {
-    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
-    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
-    let mut found = mask(block, |bytes| within(bytes, 0xE3, 0xE9)) | first(0xEF);
-    let others = mask(block, |bytes| within(bytes, 0xE0, 0xE1));
-    if others != 0 {
-        found |= first(0xE0) & second(0xB8, 0xBB) | first(0xE1) & second(0x80, 0x9F);
+#[inline(always)]
+pub(super) fn unspaced(bytes: impl Compare) -> u64 {
+    let second = |low, high| bytes.within(low, high) >> 1;
+    let mut found = bytes.within(0xE3, 0xE9) | bytes.equal(0xEF);
+    if bytes.within(0xE0, 0xE1) != 0 {
+        found |= bytes.equal(0xE0) & second(0xB8, 0xBB) | bytes.equal(0xE1) & second(0x80, 0x9F);
     }
     found
 }
 
 /// First bytes of the letters of Arabic, U+0620 to U+064A, that lie whole in the block.
-#[inline]
-pub(super) fn arabic_letters(block: &[u8; BLOCK]) -> u64 {
-    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
-    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
-    first(0xD8) & second(0xA0, 0xBF) | first(0xD9) & second(0x80, 0x8A)
+#[inline(always)]
+pub(super) fn arabic_letters(bytes: impl Compare) -> u64 {
+    let second = |low, high| bytes.within(low, high) >> 1;
+    bytes.equal(0xD8) & second(0xA0, 0xBF) | bytes.equal(0xD9) & second(0x80, 0x8A)
 }
 
 /// First bytes of Devanagari characters that lie whole in the block: of U+0900 to U+093F, and of U+0940 to U+097F. (In Hindi
 /// they are all but spaces, and what [`third_byte`] says of them is cheaper than a look at each.)
-#[inline]
-pub(super) fn devanagari(block: &[u8; BLOCK]) -> [u64; 2] {
-    let whole = mask(block, |bytes| bytes.simd_eq(u8x16::splat(0xE0))) & (!0 >> 2);
+#[inline(always)]
+pub(super) fn devanagari(bytes: impl Compare) -> [u64; 2] {
+    let whole = bytes.equal(0xE0) & (!0 >> 2);
     if whole == 0 {
         return [0; 2];
     }
-    [0xA4, 0xA5].map(|second| whole & (mask(block, |bytes| bytes.simd_eq(u8x16::splat(second))) >> 1))
+    [0xA4, 0xA5].map(|second| whole & (bytes.equal(second) >> 1))
 }
 
 /// Bytes of which the second after them is from `low` to `high`.
-#[inline]
-pub(super) fn third_byte(block: &[u8; BLOCK], low: u8, high: u8) -> u64 {
-    mask(block, |bytes| within(bytes, low, high)) >> 2
+#[inline(always)]
+pub(super) fn third_byte(bytes: impl Compare, low: u8, high: u8) -> u64 {
+    bytes.within(low, high) >> 2
 }
 
 /// The bits of the ones that follow, the last of them from the next word.

@@ -1,12 +1,11 @@
 //! Cuts wherever no merge can cross.
 
 use super::bits::Bits;
-use wide::u8x16;
-
-use super::block::{BLOCK, beyond_ascii, block_at, inside, letters, mask, preceding, unspaced};
-use super::joins::{self, Spelling, last_byte, spelling_at};
+use super::block::{BLOCK, Compare, block_at, inside, preceding, unspaced};
+use super::joins::{self, Apart, Spelling, last_byte, spelling_at};
 use super::model;
 use super::unicode::{decode, previous};
+use super::vectors::{Look, look};
 
 /// Decides where pieces may be cut.
 #[derive(Clone, Copy)]
@@ -18,6 +17,58 @@ pub(super) struct Cutter<'a> {
     pub(super) space_begins_words: bool,
     /// Unknown neighbours become one token.
     pub(super) fusing: Option<&'a model::Chars>,
+}
+
+/// Asks for what says where words end.
+struct InWords {
+    last_of_space: u8,
+    apart: Apart,
+}
+
+struct FoundInWords {
+    letters: u64,
+    beyond: u64,
+    /// First bytes of the characters of three bytes that are looked at one by one, and of those of two bytes.
+    unspaced: u64,
+    arabic: u64,
+    inside: u64,
+    spaces: u64,
+    /// Spaces, and what may be the end of what they are read as.
+    joining: u64,
+}
+
+impl Look for InWords {
+    type Found = FoundInWords;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> FoundInWords {
+        let (beyond, spaces) = (bytes.high(), bytes.equal(b' '));
+        FoundInWords {
+            letters: bytes.letters(),
+            beyond,
+            unspaced: match (beyond, self.apart.indic) {
+                (0, _) => 0,
+                (_, false) => unspaced(bytes),
+                (_, true) => unspaced(bytes) | bytes.equal(0xE0),
+            },
+            arabic: if self.apart.arabic { bytes.within(0xD8, 0xDB) } else { 0 },
+            inside: if beyond == 0 { 0 } else { inside(bytes) },
+            spaces,
+            joining: spaces | bytes.equal(self.last_of_space),
+        }
+    }
+}
+
+/// Asks for the first bytes of characters of scripts without spaces.
+struct Unspaced;
+
+impl Look for Unspaced {
+    type Found = u64;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> u64 {
+        if bytes.high() == 0 { 0 } else { unspaced(bytes) }
+    }
 }
 
 impl Cutter<'_> {
@@ -76,44 +127,53 @@ impl Cutter<'_> {
         cuts: &mut Bits,
         can_join: impl Fn(Spelling, Spelling) -> bool,
     ) {
-        // Bytes that belong to words, and first bytes of unspaced characters, in the block before.
-        let (mut words_before, mut unspaced_before) = (0, 0);
+        // Bytes that belong to words, and first bytes of characters that are looked at one by one, in the block before.
+        let (mut words_before, mut unspaced_before, mut arabic_before) = (0, 0, 0);
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
         let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
+        let question = InWords { last_of_space, apart: self.joins.apart() };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
-            let block = block_at(text, at);
+            let mut rest = [0; BLOCK];
+            let found = look(&question, block_at(text, at, &mut rest));
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
-            let ascii = letters(&block);
-            let (mut words, mut neighbours) = (ascii, 0);
-            let beyond = beyond_ascii(&block);
+            let ascii = found.letters;
+            let (mut words, mut neighbours, mut neighbours_of_two) = (ascii, 0, 0);
+            let beyond = found.beyond;
             let mut begins = !0;
-            if beyond | unspaced_before != 0 {
-                let unspaced = unspaced(&block);
-                // They have three bytes each, so neighbours are three places apart. Where unknown ones fuse,
-                // more than the pair is to be asked.
+            if beyond | unspaced_before | arabic_before != 0 {
+                let (unspaced, arabic) = (found.unspaced, found.arabic);
+                // They have three bytes each, or two, so neighbours are so many places apart. Where unknown ones
+                // fuse, more than the pair is to be asked.
                 if self.fusing.is_none() {
                     neighbours = unspaced & (unspaced << 3 | unspaced_before >> (BLOCK - 3));
+                    neighbours_of_two = arabic & (arabic << 2 | arabic_before >> (BLOCK - 2));
                 }
                 let bytes = unspaced
                     | unspaced << 1
                     | unspaced << 2
                     | unspaced_before >> (BLOCK - 1)
-                    | unspaced_before >> (BLOCK - 2);
-                unspaced_before = unspaced;
+                    | unspaced_before >> (BLOCK - 2)
+                    | arabic
+                    | arabic << 1
+                    | arabic_before >> (BLOCK - 1);
+                (unspaced_before, arabic_before) = (unspaced, arabic);
                 words |= beyond & !bytes;
-                begins = !inside(&block);
+                begins = !found.inside;
             }
-            let mut asked = begins & !neighbours & !(words & preceding(words, words_before)) & within;
+            let mut asked = begins
+                & !(neighbours | neighbours_of_two)
+                & !(words & preceding(words, words_before))
+                & within;
             words_before = words;
             if at == start {
                 asked &= !1;
             }
-            let mut cut = self.between_neighbours(text, at, neighbours & within);
+            let mut cut = self.between_neighbours(text, at, neighbours & within)
+                | self.between_neighbours_of_two(text, at, neighbours_of_two & within);
             if known_spaces {
-                let spaces = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b' ')));
-                let joining = spaces | mask(&block, |bytes| bytes.simd_eq(u8x16::splat(last_of_space)));
+                let (spaces, joining) = (found.spaces, found.joining);
                 let begin_words = asked & spaces & !preceding(joining, joining_before);
                 cut |= begin_words;
                 asked &= !(begin_words | ascii & preceding(spaces, spaces_before));
@@ -136,11 +196,11 @@ impl Cutter<'_> {
     pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
         let mut before = 0;
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
-            let block = block_at(text, at);
-            if before == 0 && beyond_ascii(&block) == 0 {
+            let mut rest = [0; BLOCK];
+            let unspaced = look(&Unspaced, block_at(text, at, &mut rest));
+            if before | unspaced == 0 {
                 continue;
             }
-            let unspaced = unspaced(&block);
             let neighbours = unspaced & (unspaced << 3 | before >> (BLOCK - 3));
             before = unspaced;
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
@@ -154,16 +214,25 @@ impl Cutter<'_> {
         if places == 0 {
             return 0;
         }
-        // Each place with three bytes before it, and eight from there on.
-        let mut around = [0; BLOCK + 8];
-        let before = at.min(3);
-        let some = &text[at - before..text.len().min(at + BLOCK + 5)];
-        around[3 - before..3 - before + some.len()].copy_from_slice(some);
+        let around = around::<3>(text, at);
         if self.joins.three_may_join_inside() {
-            Self::cuts_among(&around, places, |six| self.joins.can_join_three(six))
+            Self::cuts_among(&around, places, |six| self.joins.can_join_three(six & 0xFFFF_FFFF_FFFF))
         } else {
-            Self::cuts_among(&around, places, |six| self.joins.pair_of_three(six))
+            Self::cuts_among(&around, places, |six| self.joins.pair_of_three(six & 0xFFFF_FFFF_FFFF))
         }
+    }
+
+    /// The same between two characters of two bytes.
+    #[inline]
+    fn between_neighbours_of_two(self, text: &[u8], at: usize, places: u64) -> u64 {
+        if places == 0 {
+            return 0;
+        }
+        Self::cuts_among(&around::<2>(text, at), places, |four| {
+            let [left, right] = [four & 0xFFFF, four >> 16 & 0xFFFF];
+            #[allow(clippy::cast_possible_truncation)] // two bytes each
+            self.joins.can_join(left as Spelling, right as Spelling)
+        })
     }
 
     #[inline]
@@ -173,7 +242,7 @@ impl Cutter<'_> {
             let place = places.trailing_zeros() as usize % BLOCK;
             places &= places - 1;
             let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            cut |= u64::from(!can_join(eight & 0xFFFF_FFFF_FFFF)) << place;
+            cut |= u64::from(!can_join(eight)) << place;
         }
         cut
     }
@@ -192,4 +261,14 @@ impl Cutter<'_> {
         }
         text.len()
     }
+}
+
+/// The bytes of a block with so many before it, so that there are eight from each place minus that on.
+#[inline]
+fn around<const BEFORE: usize>(text: &[u8], at: usize) -> [u8; BLOCK + 8] {
+    let mut around = [0; BLOCK + 8];
+    let before = at.min(BEFORE);
+    let some = &text[at - before..text.len().min(at + BLOCK + 8 - BEFORE)];
+    around[BEFORE - before..BEFORE - before + some.len()].copy_from_slice(some);
+    around
 }

@@ -21,9 +21,25 @@ pub(super) struct Joins {
     has_both_three: bool,
     /// Some token begins or ends inside a character of four bytes: those are never cut off.
     four_bytes_join: bool,
+    /// How often characters of three bytes that begin with E0 stand side by side, and letters of Arabic.
+    indic: usize,
+    arabic: usize,
     /// Of each of [`SPACES`]: some token holds something else before it.
     joined: [bool; 2],
 }
+
+/// Scripts with spaces between words of which hardly any token holds two letters side by side: a word is as many tokens as
+/// it has letters, so it is not worth to know.
+#[derive(Clone, Copy)]
+pub(super) struct Apart {
+    /// All characters of three bytes that begin with E0: those of India, Thai, Lao.
+    pub(super) indic: bool,
+    /// U+0600 to U+06FF.
+    pub(super) arabic: bool,
+}
+
+/// So often is hardly ever: vocabularies have some hundreds of pairs or next to none.
+const HARDLY_EVER: usize = 16;
 
 /// What a space may be read as, so that it is worth to know what stands before it.
 const SPACES: [char; 2] = [' ', '▁'];
@@ -40,6 +56,8 @@ impl Joins {
             has_both: false,
             has_both_three: false,
             four_bytes_join: false,
+            indic: 0,
+            arabic: 0,
             joined: [false; 2],
         }
     }
@@ -52,6 +70,9 @@ impl Joins {
         for (space, joined) in SPACES.iter().zip(&mut self.joined) {
             *joined |= right == *space && left != *space;
         }
+        let both_within = |low, high| usize::from([left, right].iter().all(|c| (low..=high).contains(c)));
+        self.indic += both_within('\u{800}', '\u{FFF}');
+        self.arabic += both_within('\u{600}', '\u{6FF}');
         let bit = bit(pair(spelling(left), spelling(right)));
         self.pairs.get_mut()[bit / 64] |= 1 << (bit % 64);
     }
@@ -179,6 +200,12 @@ impl View<'_> {
     #[inline]
     pub(super) fn three_may_join_inside(self) -> bool {
         self.joins.has_both_three
+    }
+
+    /// Which scripts fall into letters.
+    #[inline]
+    pub(super) fn apart(self) -> Apart {
+        Apart { indic: self.joins.indic <= HARDLY_EVER, arabic: self.joins.arabic <= HARDLY_EVER }
     }
 
     /// Whether some token holds the two characters side by side.

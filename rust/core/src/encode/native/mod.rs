@@ -36,6 +36,7 @@ mod tests;
 mod texts;
 mod unicode;
 mod unicode_data;
+mod vectors;
 mod vocab;
 mod work;
 

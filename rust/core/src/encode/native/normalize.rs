@@ -7,9 +7,10 @@ use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
 use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
 
-use super::block::{BLOCK, arabic_letters, block_at, devanagari, leads, mask, third_byte, within};
+use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
 use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
+use super::vectors::{Look, look};
 
 /// Applies the steps one after the other.
 pub(super) fn normalize<'a>(steps: &[Step], text: &'a str) -> Cow<'a, str> {
@@ -182,18 +183,8 @@ impl Sure {
             if mark.end == start { mark.start } else { start }
         };
         while at < bytes.len() {
-            let block = block_at(bytes, at);
-            // U+4000 to U+9FFF are sure in every form.
-            let mut leads = leads(&block) & !mask(&block, |bytes| within(bytes, 0xE4, 0xE9));
-            // So are the letters of Arabic,
-            if mask(&block, |bytes| within(bytes, 0xD8, 0xD9)) != 0 {
-                leads &= !arabic_letters(&block);
-            }
-            // and Devanagari but for the dot below, and but for U+094D to U+095F, marks and letters with the dot.
-            let [low, high] = devanagari(&block);
-            if low | high != 0 {
-                leads &= !(low & !third_byte(&block, 0xBC, 0xBC) | high & !third_byte(&block, 0x8D, 0x9F));
-            }
+            let mut rest = [0; BLOCK];
+            let mut leads = look(&Unsure, block_at(bytes, at, &mut rest));
             while leads != 0 {
                 let place = at + leads.trailing_zeros() as usize;
                 leads &= leads - 1;
@@ -212,6 +203,32 @@ impl Sure {
             at += BLOCK;
         }
         from(at, mark)
+    }
+}
+
+/// Asks for the first bytes of characters that may not be sure in every form.
+struct Unsure;
+
+impl Look for Unsure {
+    type Found = u64;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> u64 {
+        if bytes.high() == 0 {
+            return 0;
+        }
+        // U+4000 to U+9FFF are sure,
+        let mut unsure = leads(bytes) & !bytes.within(0xE4, 0xE9);
+        // the letters of Arabic,
+        if bytes.within(0xD8, 0xD9) != 0 {
+            unsure &= !arabic_letters(bytes);
+        }
+        // and Devanagari but for the dot below, and but for U+094D to U+095F, marks and letters with the dot.
+        let [low, high] = devanagari(bytes);
+        if low | high != 0 {
+            unsure &= !(low & !third_byte(bytes, 0xBC, 0xBC) | high & !third_byte(bytes, 0x8D, 0x9F));
+        }
+        unsure
     }
 }
 

@@ -4,14 +4,12 @@
 //! All bytes of a character have its class. A rule speaks of the first byte of a character, and of the
 //! byte before it, which is of the character before.
 
-use wide::u8x16;
-
 use super::super::bits::{Bits, WORD};
 use super::super::block::{
-    BLOCK, arabic_letters, beyond_ascii, block_at, devanagari, following, inside, leads, letters, mask,
-    preceding, third_byte, within,
+    BLOCK, Compare, arabic_letters, block_at, devanagari, following, leads, preceding, third_byte,
 };
 use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
+use super::super::vectors::{Look, look};
 use super::super::work::STRETCH;
 use super::plain::Shape;
 use super::runs::contraction;
@@ -100,19 +98,21 @@ impl Stretch {
         };
         for index in 1..=blocks {
             let at = start + (index - 1) * BLOCK;
-            let block = block_at(text, at);
-            stretch.letters[index] = letters(&block);
-            stretch.numbers[index] = mask(&block, |bytes| within(bytes, b'0', b'9'));
-            stretch.blanks[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b' ')));
-            stretch.spaces[index] = stretch.blanks[index] | mask(&block, |bytes| within(bytes, 9, 13));
-            stretch.breaks[index] =
-                mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\n')) | bytes.simd_eq(u8x16::splat(b'\r')));
-            stretch.quotes[index] = mask(&block, |bytes| bytes.simd_eq(u8x16::splat(b'\'')));
+            let mut rest = [0; BLOCK];
+            let block = block_at(text, at, &mut rest);
+            let ascii = look(&InAscii, block);
+            stretch.letters[index] = ascii.letters;
+            stretch.numbers[index] = ascii.numbers;
+            stretch.blanks[index] = ascii.blanks;
+            stretch.spaces[index] = ascii.spaces;
+            stretch.breaks[index] = ascii.breaks;
+            stretch.quotes[index] = ascii.quotes;
             stretch.begins[index] = !0;
-            if beyond_ascii(&block) != 0 {
-                let (lead, inside) = (leads(&block), inside(&block));
+            if ascii.beyond != 0 {
+                let known = look(&BeyondAscii, block);
+                let inside = ascii.beyond & !known.leads;
                 stretch.begins[index] = !inside;
-                let beyond = Beyond::of::<S>(classes, text, at, &block, lead);
+                let beyond = Beyond::of::<S>(classes, text, at, &known);
                 for (class, firsts) in [
                     (&mut stretch.letters, beyond.letters),
                     (&mut stretch.numbers, beyond.numbers),
@@ -308,6 +308,56 @@ impl Before {
     }
 }
 
+/// Asks for all bytes of ASCII in one block, by class, and where others are.
+struct InAscii;
+
+struct FoundInAscii {
+    letters: u64,
+    numbers: u64,
+    blanks: u64,
+    spaces: u64,
+    breaks: u64,
+    quotes: u64,
+    beyond: u64,
+}
+
+impl Look for InAscii {
+    type Found = FoundInAscii;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> FoundInAscii {
+        let blanks = bytes.equal(b' ');
+        FoundInAscii {
+            letters: bytes.letters(),
+            numbers: bytes.within(b'0', b'9'),
+            blanks,
+            spaces: blanks | bytes.within(9, 13),
+            breaks: bytes.equal(b'\n') | bytes.equal(b'\r'),
+            quotes: bytes.equal(b'\''),
+            beyond: bytes.high(),
+        }
+    }
+}
+
+/// Asks for the first bytes of characters beyond ASCII, and which of them bytes alone say what they are.
+struct BeyondAscii;
+
+struct FoundBeyond {
+    leads: u64,
+    letters: u64,
+    marks: u64,
+}
+
+impl Look for BeyondAscii {
+    type Found = FoundBeyond;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> FoundBeyond {
+        let (indic, marks) = devanagari_letters(bytes);
+        FoundBeyond { leads: leads(bytes), letters: certain_letters(bytes) | indic, marks }
+    }
+}
+
 /// The first bytes of the characters beyond ASCII in one block, by class.
 #[derive(Default)]
 struct Beyond {
@@ -318,12 +368,11 @@ struct Beyond {
 
 impl Beyond {
     #[inline]
-    fn of<S: Shape>(classes: &Classes, text: &[u8], at: usize, block: &[u8; BLOCK], leads: u64) -> Self {
-        let (indic, marks) = devanagari_letters(block);
-        let mut letters = leads & certain_letters(block) | indic;
-        let mut unknown = leads & !letters & !marks;
+    fn of<S: Shape>(classes: &Classes, text: &[u8], at: usize, known: &FoundBeyond) -> Self {
+        let mut letters = known.letters;
+        let mut unknown = known.leads & !letters & !known.marks;
         if S::LETTERS & MARK != 0 {
-            letters |= marks;
+            letters |= known.marks;
         }
         let mut beyond = Self { letters, numbers: 0, spaces: 0 };
         while unknown != 0 {
@@ -340,32 +389,31 @@ impl Beyond {
 
 /// Letters without a look: most Chinese characters, U+4E00 to U+9FBF; Latin ones, U+00C0 to U+00FF; and those of Arabic,
 /// U+0620 to U+064A.
-#[inline]
-fn certain_letters(block: &[u8; BLOCK]) -> u64 {
-    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
-    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
+#[inline(always)]
+fn certain_letters(bytes: impl Compare) -> u64 {
+    let second = |low, high| bytes.within(low, high) >> 1;
     let mut found = 0;
-    if mask(block, |bytes| within(bytes, 0xE4, 0xE9)) != 0 {
-        found |= mask(block, |bytes| within(bytes, 0xE5, 0xE8))
-            | first(0xE4) & second(0xB8, 0xBF)
-            | first(0xE9) & second(0x80, 0xBE);
+    if bytes.within(0xE4, 0xE9) != 0 {
+        found |= bytes.within(0xE5, 0xE8)
+            | bytes.equal(0xE4) & second(0xB8, 0xBF)
+            | bytes.equal(0xE9) & second(0x80, 0xBE);
     }
-    if mask(block, |bytes| within(bytes, 0xC3, 0xD9)) != 0 {
+    if bytes.within(0xC3, 0xD9) != 0 {
         // Among the Latin ones stand two signs.
-        found |= first(0xC3) & second(0x80, 0xBF) & !(second(0x97, 0x97) | second(0xB7, 0xB7))
-            | arabic_letters(block);
+        found |= bytes.equal(0xC3) & second(0x80, 0xBF) & !(second(0x97, 0x97) | second(0xB7, 0xB7))
+            | arabic_letters(bytes);
     }
     found
 }
 
 /// Devanagari letters, and marks.
-#[inline]
-fn devanagari_letters(block: &[u8; BLOCK]) -> (u64, u64) {
-    let [low, high] = devanagari(block);
+#[inline(always)]
+fn devanagari_letters(bytes: impl Compare) -> (u64, u64) {
+    let [low, high] = devanagari(bytes);
     if low | high == 0 {
         return (0, 0);
     }
-    let third = |first, last| third_byte(block, first, last);
+    let third = |first, last| third_byte(bytes, first, last);
     let letters = low & (third(0x84, 0xB9) | third(0xBD, 0xBD))
         | high & (third(0x90, 0x90) | third(0x98, 0xA1) | third(0xB1, 0xBF));
     // The rest are marks, but for digits and punctuation.
@@ -374,8 +422,14 @@ fn devanagari_letters(block: &[u8; BLOCK]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::block::Plain;
     use super::super::super::unicode::{CLASSES, LETTER};
     use super::*;
+
+    /// The first block of a text.
+    fn block_of(text: &str) -> [u8; BLOCK] {
+        *block_at(text.as_bytes(), 0, &mut [0; BLOCK])
+    }
 
     #[test]
     fn letters_without_a_look_are_letters() {
@@ -385,8 +439,8 @@ mod tests {
         for code in (0x80..0x800).chain(0x3FC0..0xA040) {
             let text = char::from_u32(code).map_or_else(String::new, String::from);
             for at in [0, 1, 30, BLOCK - text.len(), BLOCK - text.len() + 1, BLOCK - 1] {
-                let block = block_at(format!("{}{text}", "x".repeat(at)).as_bytes(), 0);
-                let (found, whole) = (certain_letters(&block), at + text.len() <= BLOCK);
+                let block = block_of(&format!("{}{text}", "x".repeat(at)));
+                let (found, whole) = (certain_letters(Plain(&block)), at + text.len() <= BLOCK);
                 assert!(found == 0 || found == 1 << at && CLASSES.of(code) & LETTER != 0, "{code:X} at {at}");
                 assert!(!whole || (found != 0) == known(code), "{code:X} at {at}");
             }
@@ -398,8 +452,8 @@ mod tests {
         for code in 0x8C0..0x9C0 {
             let text = char::from_u32(code).map_or_else(String::new, String::from);
             for at in 0..BLOCK {
-                let block = block_at(format!("{}{text}", "x".repeat(at)).as_bytes(), 0);
-                let (letters, marks) = devanagari_letters(&block);
+                let block = block_of(&format!("{}{text}", "x".repeat(at)));
+                let (letters, marks) = devanagari_letters(Plain(&block));
                 let flags = CLASSES.of(code);
                 let known =
                     (0x900..0x980).contains(&code) && !(0x964..=0x970).contains(&code) && at + 2 < BLOCK;

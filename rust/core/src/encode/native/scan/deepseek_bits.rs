@@ -3,11 +3,10 @@
 //! The first two patterns make segments, numbers and Chinese or kana, and the last one sees nothing beyond the
 //! segment it is in. So where a segment begins, nothing stands before, and to white space that is an end.
 
-use wide::u8x16;
-
 use super::super::bits::Bits;
-use super::super::block::{BLOCK, block_at, following, letters, mask, preceding, within};
+use super::super::block::{BLOCK, Compare, block_at, following, preceding};
 use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
+use super::super::vectors::{Look, look};
 use super::blocks::{Before, Stretch, WORDS, mark_by};
 use super::plain::Shape;
 
@@ -51,15 +50,16 @@ impl Segments {
         let mut before = 0;
         for index in 1..=stretch.blocks {
             let at = start + (index - 1) * BLOCK;
-            let block = block_at(text, at);
+            let mut rest = [0; BLOCK];
+            let bytes = look(&InSegments, block_at(text, at, &mut rest));
             let begins = stretch.begins[index];
-            found.ascii_letters[index] = letters(&block);
-            found.ascii_marks[index] = ascii_marks(&block);
-            let mut marks = found.ascii_marks[index];
+            found.ascii_letters[index] = bytes.ascii_letters;
+            found.ascii_marks[index] = bytes.ascii_marks;
+            let mut marks = bytes.ascii_marks;
             let mut chinese = 0;
-            let leads = begins & mask(&block, |bytes| bytes);
-            if leads | !begins != 0 {
-                chinese = leads & chinese_or_kana(&block, text, at);
+            let leads = begins & bytes.beyond;
+            if bytes.beyond != 0 {
+                chinese = leads & (bytes.chinese_or_kana | chinese_or_kana(bytes.unsure, text, at));
                 let mut unknown =
                     leads & !(stretch.letters[index] | stretch.numbers[index] | stretch.spaces[index]);
                 while unknown != 0 {
@@ -163,26 +163,50 @@ fn rules(stretch: &Stretch, segments: &Segments, classes: &Classes, text: &[u8],
     }
 }
 
-fn ascii_marks(block: &[u8; BLOCK]) -> u64 {
-    mask(block, |bytes| {
-        within(bytes, b'!', b'/')
-            | within(bytes, b':', b'@')
-            | within(bytes, b'[', b'`')
-            | within(bytes, b'{', b'~')
-    })
+/// Asks for what the patterns tell apart beside the classes of a stretch.
+struct InSegments;
+
+struct FoundInSegments {
+    ascii_letters: u64,
+    ascii_marks: u64,
+    beyond: u64,
+    /// First bytes of `[一-龥぀-ゟ゠-ヿ]`, U+4E00 to U+9FA5 and U+3040 to U+30FF.
+    chinese_or_kana: u64,
+    /// First bytes of others that may be: the last character of a block, and the end of the range, E9 BE A5.
+    unsure: u64,
 }
 
-/// First bytes of `[一-龥぀-ゟ゠-ヿ]`, U+4E00 to U+9FA5 and U+3040 to U+30FF.
-fn chinese_or_kana(block: &[u8; BLOCK], text: &[u8], at: usize) -> u64 {
-    let second = |low, high| mask(block, |bytes| within(bytes, low, high)) >> 1;
-    let first = |byte| mask(block, |bytes| bytes.simd_eq(u8x16::splat(byte)));
-    let (e3, e4, e9) = (first(0xE3), first(0xE4), first(0xE9));
-    let mut found = mask(block, |bytes| within(bytes, 0xE5, 0xE8))
-        | e3 & second(0x81, 0x83)
-        | e4 & second(0xB8, 0xBF)
-        | e9 & second(0x80, 0xBD);
-    // What a block does not show: its last character, and the end of the range, E9 BE A5.
-    let mut unsure = (e3 | e4 | e9) & 1 << 63 | e9 & second(0xBE, 0xBE);
+impl Look for InSegments {
+    type Found = FoundInSegments;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> FoundInSegments {
+        let mut found = FoundInSegments {
+            ascii_letters: bytes.letters(),
+            ascii_marks: bytes.within(b'!', b'/')
+                | bytes.within(b':', b'@')
+                | bytes.within(b'[', b'`')
+                | bytes.within(b'{', b'~'),
+            beyond: bytes.high(),
+            chinese_or_kana: 0,
+            unsure: 0,
+        };
+        if found.beyond != 0 {
+            let second = |low, high| bytes.within(low, high) >> 1;
+            let [e3, e4, e9] = [0xE3, 0xE4, 0xE9].map(|first| bytes.equal(first));
+            found.chinese_or_kana = bytes.within(0xE5, 0xE8)
+                | e3 & second(0x81, 0x83)
+                | e4 & second(0xB8, 0xBF)
+                | e9 & second(0x80, 0xBD);
+            found.unsure = (e3 | e4 | e9) & 1 << 63 | e9 & second(0xBE, 0xBE);
+        }
+        found
+    }
+}
+
+/// Which of the places, from `at` on, are Chinese or kana.
+fn chinese_or_kana(mut unsure: u64, text: &[u8], at: usize) -> u64 {
+    let mut found = 0;
     while unsure != 0 {
         let place = unsure.trailing_zeros();
         unsure &= unsure - 1;
