@@ -63,7 +63,14 @@ pub(super) fn id_of(symbol: u32) -> u32 {
 #[inline]
 fn place_of(left: u32, right: u32) -> usize {
     let number = |symbol: u32| (symbol >> LETTER_SHIFT) as usize % LETTERS;
-    number(left) * LETTERS + number(right)
+    place_of_numbers(number(left), number(right))
+}
+
+/// Letters are numbered by how early they merge, so those of one text are near each other. Sixteen by sixteen they share a
+/// page of memory: what is asked for of pages that are far is waited for twice, for where they are and for what they hold.
+#[inline]
+fn place_of_numbers(left: usize, right: usize) -> usize {
+    (left / 16 * (LETTERS / 16) + right / 16) * 256 + left % 16 * 16 + right % 16
 }
 
 impl Certain {
@@ -74,7 +81,7 @@ impl Certain {
         let table: &mut [Two] = bytemuck::cast_slice_mut(certain.words.get_mut());
         // Beside what is no letter nothing is certain.
         for other in 0..LETTERS {
-            for place in [other, other * LETTERS] {
+            for place in [place_of_numbers(0, other), place_of_numbers(other, 0)] {
                 table[place] = Two { before: 1, behind: 1, ..Two::default() };
             }
         }
