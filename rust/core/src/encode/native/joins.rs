@@ -46,11 +46,12 @@ const SPACES: [char; 2] = [' ', '▁'];
 
 /// 2^20 bits: 128 KiB, of which real vocabularies set three in a hundred.
 const BITS: u32 = 20;
+const WORDS: usize = 1 << (BITS - 6);
 
 impl Joins {
     pub(super) fn new() -> Self {
         Self {
-            pairs: Words::zeroed(1 << (BITS - 6)),
+            pairs: Words::zeroed(WORDS),
             touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
@@ -163,14 +164,15 @@ impl Joins {
     /// The table, ready for look-ups.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
-        View { pairs: self.pairs.get(), joins: self }
+        let pairs = self.pairs.get().first_chunk().unwrap_or_else(|| unreachable!("a table has its words"));
+        View { pairs, joins: self }
     }
 }
 
 /// The table, borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    pairs: &'a [u64],
+    pairs: &'a [u64; WORDS],
     joins: &'a Joins,
 }
 

@@ -74,7 +74,9 @@ impl<'a> Maker<'a> {
     /// A piece by its parts, which are likely to be known; false if it has none.
     fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
         let encoder = self.encoder;
-        if part || !piece.iter().any(|&byte| byte >= self.cut_further) {
+        // What begins with a Chinese character has been cut wherever two of those stand side by side.
+        let cut_already = piece.first().is_none_or(|first| matches!(first, 0xE3..=0xE9));
+        if part || cut_already || !piece.iter().any(|&byte| byte >= self.cut_further) {
             return false;
         }
         let cutter = encoder.cutter();
