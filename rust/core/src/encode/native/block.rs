@@ -118,7 +118,7 @@ pub(super) fn devanagari(bytes: impl Compare) -> [u64; 2] {
     if whole == 0 {
         return [0; 2];
     }
-    [0xA4, 0xA5].map(|second| whole & (bytes.equal(second) >> 1))
+    [whole & (bytes.equal(0xA4) >> 1), whole & (bytes.equal(0xA5) >> 1)]
 }
 
 /// Bytes of which the second after them is from `low` to `high`.

@@ -376,6 +376,46 @@ mod tests {
     }
 
     #[test]
+    fn a_run_ends_at_the_first_piece_that_is_not_where_it_is_looked_for() {
+        let cache = Cache::<64, 64>::new();
+        let wanted: Vec<Wanted> = (0..40u32)
+            .map(|number| {
+                let text = format!("piece {number}").into_bytes();
+                let key = key_of(&text, text.len());
+                // One that is not there, and one that has more ids than fit.
+                if number != 20 {
+                    let count = if number == 30 { 5 } else { number as usize % 4 + 1 };
+                    cache.remember_short(key, hash_of(key), &[number, 1, 2, 3, 4][..count]);
+                }
+                Wanted::new(key, hash_of(key))
+            })
+            .collect();
+        let (mut at, mut ids, mut stops) = (0, Vec::new(), Vec::new());
+        while at < wanted.len() {
+            // Little room, so that a run ends for want of it too.
+            let mut out = [0; 13];
+            let (pieces, count) = cache.short().run(&wanted[at..], &mut out);
+            ids.extend_from_slice(&out[..count]);
+            at += pieces;
+            if pieces == 0 {
+                let mut room = [0; 4];
+                let found = cache.short().find(wanted[at].key(), wanted[at].hash, &mut room);
+                if (1..=4).contains(&found) {
+                    ids.extend_from_slice(&room[..found]); // beside its place
+                } else {
+                    stops.push((at, found));
+                }
+                at += 1;
+            }
+        }
+        assert_eq!(stops, [(20, 0), (30, MANY as usize)]);
+        let expected = (0..40u32).filter(|number| ![20, 30].contains(number));
+        let expected: Vec<u32> =
+            expected.flat_map(|number| [number, 1, 2, 3][..=number as usize % 4].to_vec()).collect();
+        assert_eq!(ids, expected);
+    }
+
+    #[test]
     fn what_other_threads_write_is_found_whole_or_not() {
         // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
         let cache = Cache::<2, 2>::new();
@@ -394,6 +434,10 @@ mod tests {
                                 let key = key_of(&text, length);
                                 let known = short(cache, &text);
                                 assert!(known.is_empty() || known == ids(number)[..4], "{number} {known:?}");
+                                let mut room = [0; 4];
+                                let (_, count) =
+                                    cache.short().run(&[Wanted::new(key, hash_of(key))], &mut room);
+                                assert!(count == 0 || room == ids(number)[..4], "{number} {room:?}");
                                 found[of] += known.len();
                                 cache.remember_short(key, hash_of(key), &ids(number)[..4]);
                             } else {

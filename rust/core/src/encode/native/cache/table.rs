@@ -153,34 +153,34 @@ mod tests {
         // Few lines and few ids, so that entries come and go and states look alike.
         read_while_written(&Table::<2>::new());
         read_while_written(&Table::<64>::new());
+    }
 
-        fn read_while_written<const LINES: usize>(table: &Table<LINES>) {
-            let found: usize = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..4u64)
-                    .map(|thread| {
-                        scope.spawn(move || {
-                            let (mut numbers, mut found) = (thread + 1, 0);
-                            for _ in 0..200_000 {
-                                numbers ^= numbers << 13;
-                                numbers ^= numbers >> 7;
-                                numbers ^= numbers << 17;
-                                let piece = numbers % 97 + 1;
-                                let places = table.view().line(hash_of(piece)).chunks_exact(4);
-                                for (state, known) in places.filter_map(read::<4>) {
-                                    let mut expected = entry(known[0]);
-                                    expected[2] |= state & VERSION;
-                                    assert_eq!(known, expected);
-                                    found += usize::from(known[0] == piece);
-                                }
-                                table.view().put(hash_of(piece), &entry(piece));
+    fn read_while_written<const LINES: usize>(table: &Table<LINES>) {
+        let found: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4u64)
+                .map(|thread| {
+                    scope.spawn(move || {
+                        let (mut numbers, mut found) = (thread + 1, 0);
+                        for _ in 0..200_000 {
+                            numbers ^= numbers << 13;
+                            numbers ^= numbers >> 7;
+                            numbers ^= numbers << 17;
+                            let piece = numbers % 97 + 1;
+                            let places = table.view().line(hash_of(piece)).chunks_exact(4);
+                            for (state, known) in places.filter_map(read::<4>) {
+                                let mut expected = entry(known[0]);
+                                expected[2] |= state & VERSION;
+                                assert_eq!(known, expected);
+                                found += usize::from(known[0] == piece);
                             }
-                            found
-                        })
+                            table.view().put(hash_of(piece), &entry(piece));
+                        }
+                        found
                     })
-                    .collect();
-                threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
-            });
-            assert!(found > 1000, "{found}");
-        }
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
+        });
+        assert!(found > 1000, "{found}");
     }
 }

@@ -193,7 +193,7 @@ impl Look for InSegments {
         };
         if found.beyond != 0 {
             let second = |low, high| bytes.within(low, high) >> 1;
-            let [e3, e4, e9] = [0xE3, 0xE4, 0xE9].map(|first| bytes.equal(first));
+            let (e3, e4, e9) = (bytes.equal(0xE3), bytes.equal(0xE4), bytes.equal(0xE9));
             found.chinese_or_kana = bytes.within(0xE5, 0xE8)
                 | e3 & second(0x81, 0x83)
                 | e4 & second(0xB8, 0xBF)
