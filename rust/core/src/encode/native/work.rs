@@ -132,29 +132,28 @@ impl<'a> Work<'a> {
     /// Asks for the memory of some pieces: the first begins at `start`, each ends at `at` plus one of `ends`.
     #[inline]
     fn ask<const PARTS: bool>(&mut self, text: &[u8], at: usize, mut start: usize, ends: &[u32]) {
-        let (short, middle) = (self.encoder.cache.short(), self.encoder.cache.middle());
-        let mut rest = text.get(start..).unwrap_or_default();
+        let short = self.encoder.cache.short();
+        let mut rest = &text[start..];
         for (wanted, &end) in self.wanted.iter_mut().zip(ends) {
             let end = at + end as usize;
             let length = end - start;
             let whole = !PARTS || self.pattern.has(start - at) && self.pattern.has(end - at);
             let part = if whole { 0 } else { PART };
+            let (key, hash);
             if length <= SHORT {
-                let key = key_of(rest, length) | part;
-                let hash = hash_of(key);
+                key = key_of(rest, length) | part;
+                hash = hash_of(key);
                 short.ask_for(hash);
-                *wanted = Wanted::new(key, hash);
             } else {
-                let keys = keys_of(rest, length.min(MIDDLE));
-                let key = keys.1 | part;
-                middle.ask_for(middle_hash_of((keys.0, key)));
-                // Not in the first table, and no memory is to be waited for to see that.
-                *wanted = Wanted::new(key, 0);
+                // It is not in the first table, and no memory is to be waited for to see that.
+                (key, hash) = (self.encoder.ask_for_long(rest, length, part), 0);
             }
-            rest = rest.get(length..).unwrap_or_default();
+            *wanted = Wanted::new(key, hash);
+            rest = &rest[length..];
             start = end;
         }
         if std::mem::take(&mut self.many) {
+            let middle = self.encoder.cache.middle();
             self.wanted.iter().take(ends.len()).for_each(|wanted| middle.ask_for(wanted.hash));
         }
     }
@@ -215,5 +214,18 @@ impl<'a> Work<'a> {
         self.maker.make(text, piece, &mut self.made);
         self.gathered.take(&self.made, ids);
         self.made.shrink_to(KEEP);
+    }
+}
+
+impl NativeEncoder {
+    /// Asks for the memory of the longer piece with which a text begins, and gives its key. (Not inlined, so that the loop
+    /// over short ones has the registers for itself.)
+    #[cold]
+    #[inline(never)]
+    fn ask_for_long(&self, text: &[u8], length: usize, part: u128) -> u128 {
+        let keys = keys_of(text, length.min(MIDDLE));
+        let key = keys.1 | part;
+        self.cache.middle().ask_for(middle_hash_of((keys.0, key)));
+        key
     }
 }

@@ -61,6 +61,7 @@ fn sixteen(text: &[u8]) -> u128 {
 }
 
 #[cold]
+#[inline(never)]
 fn near_end(text: &[u8]) -> u128 {
     let mut bytes = [0; 16];
     let length = text.len().min(16);
