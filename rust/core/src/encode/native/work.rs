@@ -95,10 +95,12 @@ impl<'a> Work<'a> {
                 look *= 2;
                 continue;
             };
+            // Where no cut was made besides, every piece is one of the pattern.
+            let all_whole = begins_piece && self.cuts.words() == self.pattern.words();
             if begins_piece {
                 self.pattern.set(0);
             }
-            if self.encoder.model.unmerged.is_empty() {
+            if all_whole || self.encoder.model.unmerged.is_empty() {
                 self.take::<false>(text, at, ids);
             } else {
                 self.take::<true>(text, at, ids);
