@@ -1,0 +1,142 @@
+//! What is put into the tables comes out of them, or nothing does.
+
+use super::*;
+
+/// The ids that a table gives for the piece that is the whole of `text`.
+fn short<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
+    let (key, mut out) = (key_of(text, text.len()), [0; 4]);
+    let count = cache.short().find(key, hash_of(key), &mut out);
+    out[..count].to_vec()
+}
+
+fn middle<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
+    let (keys, mut out) = (keys_of(text, text.len()), [0; 8]);
+    let count = cache.middle().find(keys, middle_hash_of(keys), &mut out);
+    out[..count].to_vec()
+}
+
+#[test]
+fn tables_keep_nearly_all_and_never_mistake_one_for_another() {
+    let cache = Cache::<{ 1 << 18 }, { 1 << 17 }>::new();
+    let pieces = 300_000u32;
+    let text = |length: usize, number: u32| format!("{number:0length$}").into_bytes();
+    for number in 0..pieces {
+        let (piece, ids) = (text(9, number), [number, 7, 8]);
+        let key = key_of(&piece, piece.len());
+        cache.remember_short(key, hash_of(key), &ids[..=number as usize % 3]);
+        if number < 60_000 {
+            let piece = text(16 + number as usize % 16, number);
+            let keys = keys_of(&piece, piece.len());
+            cache.remember_middle(keys, middle_hash_of(keys), &[number; 8][..=number as usize % 8]);
+        }
+    }
+    let mut lost = [0; 2];
+    for number in 0..pieces + 1000 {
+        let found = short(&cache, &text(9, number));
+        if found.is_empty() {
+            lost[0] += 1;
+        } else {
+            assert_eq!(found, [number, 7, 8][..=number as usize % 3]);
+        }
+        let found = middle(&cache, &text(16 + number as usize % 16, number));
+        if found.is_empty() {
+            lost[1] += 1;
+        } else {
+            assert_eq!(found, [number; 8][..=number as usize % 8]);
+        }
+    }
+    let unknown = [1000, pieces + 1000 - 60_000];
+    assert!(lost[0] < unknown[0] + pieces * 8 / 100, "{lost:?}");
+    assert!(lost[1] < unknown[1] + 60_000 * 15 / 100, "{lost:?}");
+}
+
+#[test]
+fn a_run_ends_at_the_first_piece_that_is_not_where_it_is_looked_for() {
+    let cache = Cache::<64, 64>::new();
+    let wanted: Vec<Wanted> = (0..40u32)
+        .map(|number| {
+            let text = format!("piece {number}").into_bytes();
+            let key = key_of(&text, text.len());
+            // One that is not there, and one that has more ids than fit.
+            if number != 20 {
+                let count = if number == 30 { 5 } else { number as usize % 4 + 1 };
+                cache.remember_short(key, hash_of(key), &[number, 1, 2, 3, 4][..count]);
+            }
+            Wanted::new(key, hash_of(key))
+        })
+        .collect();
+    let (mut at, mut ids, mut stops) = (0, Vec::new(), Vec::new());
+    while at < wanted.len() {
+        // Little room, so that a run ends for want of it too.
+        let mut out = [0; 13];
+        let (pieces, count) = cache.short().run(&wanted[at..], &mut out);
+        ids.extend_from_slice(&out[..count]);
+        at += pieces;
+        if pieces == 0 {
+            let mut room = [0; 4];
+            let found = cache.short().find(wanted[at].key(), wanted[at].hash, &mut room);
+            if (1..=4).contains(&found) {
+                ids.extend_from_slice(&room[..found]); // beside its place
+            } else {
+                stops.push((at, found));
+            }
+            at += 1;
+        }
+    }
+    assert_eq!(stops, [(20, 0), (30, MANY as usize)]);
+    let expected = (0..40u32).filter(|number| ![20, 30].contains(number));
+    let expected: Vec<u32> =
+        expected.flat_map(|number| [number, 1, 2, 3][..=number as usize % 4].to_vec()).collect();
+    assert_eq!(ids, expected);
+}
+
+#[test]
+fn what_other_threads_write_is_found_whole_or_not() {
+    // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
+    let cache = Cache::<2, 2>::new();
+    let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let (mut numbers, mut found) = (thread + 1, [0; 2]);
+                for _ in 0..200_000 {
+                    numbers = numbers.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let number = numbers >> 26;
+                    for (of, length) in [(0, 9), (1, 20)] {
+                        let text = format!("{number:0length$}").into_bytes();
+                        if of == 0 {
+                            let key = key_of(&text, length);
+                            let known = short(cache, &text);
+                            assert!(known.is_empty() || known == ids(number)[..4], "{number} {known:?}");
+                            let mut room = [0; 4];
+                            let (_, count) = cache.short().run(&[Wanted::new(key, hash_of(key))], &mut room);
+                            assert!(count == 0 || room == ids(number)[..4], "{number} {room:?}");
+                            found[of] += known.len();
+                            cache.remember_short(key, hash_of(key), &ids(number)[..4]);
+                        } else {
+                            let keys = keys_of(&text, length);
+                            let known = middle(cache, &text);
+                            assert!(known.is_empty() || known == ids(number), "{number} {known:?}");
+                            found[of] += known.len();
+                            cache.remember_middle(keys, middle_hash_of(keys), &ids(number));
+                        }
+                    }
+                }
+                assert!(found.iter().all(|found| *found > 1000), "{found:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
+    let cache = Cache::<64, 64>::new();
+    let key = key_of(b"abcde", 5);
+    let sixteen = key.to_le_bytes();
+    assert_eq!(sixteen[15], 5, "the key holds the bytes and the length");
+    for hash in [hash_of(key), middle_hash_of(keys_of(&sixteen, 16))] {
+        cache.remember_middle((key, 0), hash, &[1, 2, 3, 4, 5]);
+    }
+    assert_eq!(middle(&cache, &sixteen), [0; 0]);
+}
