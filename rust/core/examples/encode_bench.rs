@@ -62,8 +62,15 @@ fn best(values: &mut [f64]) -> f64 {
 
 /// Text without a single cut, and other text that tempts an encoder to quadratic time.
 fn long_texts(encoder: &NativeEncoder) {
-    for unit in ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀"] {
-        let mut line = format!("  {unit:?}:");
+    let mut random = 1u64;
+    let letters: String = std::iter::repeat_with(|| {
+        random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        char::from(b'a' + (random >> 59) as u8 % 26)
+    })
+    .take(1_000_000)
+    .collect();
+    for unit in ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", &letters] {
+        let mut line = format!("  {:?}:", if unit.len() < 10 { unit } else { "letters at random" });
         for size in [1_000_000, 10_000_000] {
             let text = unit.repeat(size / unit.len());
             let mut session = encoder.session();

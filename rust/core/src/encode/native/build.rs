@@ -153,7 +153,8 @@ fn unmerged(model: &Model) -> Vocab {
     for (token, id) in model.vocab.iter() {
         // Only tokens that are text can be whole pieces.
         if std::str::from_utf8(token).is_ok() {
-            model.merge(&mut merger, &mut made, token);
+            made.clear();
+            model.merge(&mut merger, token, &mut made);
             if made != [id] {
                 unmerged.insert(token, id);
             }

@@ -32,7 +32,6 @@ pub(super) struct Maker<'a> {
     /// What is too long for the cache.
     long: Long,
     merger: Merger,
-    symbols: Vec<u32>,
     spelled: Vec<u8>,
     /// New pieces with bytes from this on are cut further.
     cut_further: u8,
@@ -50,7 +49,6 @@ impl<'a> Maker<'a> {
             encoder,
             long: encoder.take_long(),
             merger: Merger::default(),
-            symbols: Vec::new(),
             spelled: Vec::new(),
             cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
         }
@@ -116,8 +114,8 @@ impl<'a> Maker<'a> {
     fn encode(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
         let spelled = self.encoder.spell(piece, &mut self.spelled);
         let model = &self.encoder.model;
-        model.encode(&mut self.merger, &mut self.symbols, spelled, part, ids);
-        self.symbols.shrink_to(KEEP);
+        model.encode(&mut self.merger, spelled, part, ids);
+        self.merger.shrink_to(KEEP);
         self.spelled.shrink_to(KEEP);
     }
 }

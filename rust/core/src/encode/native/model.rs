@@ -153,20 +153,11 @@ pub(super) struct Model {
 
 impl Model {
     /// Appends the ids of one piece to `ids`. `part`: a cut made it, the pre-tokenizer did not.
-    pub(super) fn encode(
-        &self,
-        merger: &mut Merger,
-        symbols: &mut Vec<u32>,
-        piece: &[u8],
-        part: bool,
-        ids: &mut Vec<u32>,
-    ) {
-        if let Some(id) = self.whole(piece, part) {
-            ids.push(id);
-            return;
+    pub(super) fn encode(&self, merger: &mut Merger, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
+        match self.whole(piece, part) {
+            Some(id) => ids.push(id),
+            None => self.merge(merger, piece, ids),
         }
-        self.merge(merger, symbols, piece);
-        ids.extend_from_slice(symbols);
     }
 
     /// The token that a piece is whatever merging makes of it, if there is one.
@@ -175,14 +166,14 @@ impl Model {
         if part || self.unmerged.is_empty() { None } else { self.unmerged.id(piece) }
     }
 
-    /// What merging alone makes of a piece, in `symbols`.
-    pub(super) fn merge(&self, merger: &mut Merger, symbols: &mut Vec<u32>, piece: &[u8]) {
-        self.begin(symbols, piece);
-        merger.merge(&self.pairs, &self.certain, symbols);
+    /// Appends what merging alone makes of a piece.
+    pub(super) fn merge(&self, merger: &mut Merger, piece: &[u8], ids: &mut Vec<u32>) {
+        self.begin(&mut merger.symbols, piece);
+        merger.merge(&self.pairs, &self.certain, ids);
     }
 
     /// The symbols of a piece after the merges that are certain.
-    pub(super) fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
+    fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
         symbols.clear();
         match &self.symbols {
             Symbols::Bytes(bytes, formed) => {

@@ -1,29 +1,21 @@
-//! The merges themselves: the lowest rank first, the leftmost of equals first.
+//! The merges of many symbols at once.
+//!
+//! The lowest rank is taken with all its places, from left to right. That is a sweep over memory where a heap of places
+//! would jump, and linear in the symbols as long as the ranks that occur are few beside them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::certain::{Certain, id_of};
-use super::pairs::{NONE, Pairs};
+use super::super::pairs::{NONE, Pairs};
 
-/// Up to this many symbols a scan for the lowest rank is faster than a heap.
-const FEW: usize = 64;
 /// Places for which space is kept from piece to piece.
 const KEEP: usize = 1 << 16;
-/// The places that a scan compares at once. (Scalars: vectors that are read where single places have just been written wait
-/// for these.)
-const LANES: usize = 4;
 
-/// Beyond the few: symbols in one list, linked to the neighbours that are left, and the places of every
-/// rank in a list of their own.
-///
-/// The lowest rank is taken with all its places, from left to right. That is a sweep over memory where a
-/// heap of places would jump, and linear in the symbols as long as the ranks that occur are few beside
-/// them, as they are in the runs and repetitions that make long pieces.
+/// Symbols in one list, linked to the neighbours that are left, and the places of every rank in a list of their own.
 ///
 /// Kept from piece to piece; the lists by rank are empty in between.
 #[derive(Default)]
-pub(super) struct Merger {
+pub(super) struct Sweep {
     ranks: Vec<u32>,
     previous: Vec<u32>,
     next: Vec<u32>,
@@ -34,21 +26,10 @@ pub(super) struct Merger {
     waiting: BinaryHeap<Reverse<u32>>,
 }
 
-impl Merger {
-    /// Merges `symbols` until no neighbours merge any more; they become ids.
-    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain, symbols: &mut Vec<u32>) {
-        match symbols.len() {
-            2..=8 => return merge_few::<8>(pairs, certain, symbols),
-            9..=16 => return merge_few::<16>(pairs, certain, symbols),
-            17..=FEW => return merge_few::<FEW>(pairs, certain, symbols),
-            _ => {}
-        }
-        for symbol in symbols.iter_mut() {
-            *symbol = id_of(*symbol);
-        }
-        if symbols.len() < 2 {
-            return;
-        }
+impl Sweep {
+    /// Merges `symbols` until no neighbours merge any more. Each that is left stands where it begins, and [`NONE`] where
+    /// others were.
+    pub(super) fn merge(&mut self, pairs: &Pairs, symbols: &mut [u32]) {
         if let Ok(count) = u32::try_from(symbols.len()) {
             // More than four billion symbols do not fit memory beside their text.
             self.begin(pairs, count);
@@ -96,7 +77,7 @@ impl Merger {
         self.places[list as usize - 1].push(place);
     }
 
-    fn sweep(&mut self, pairs: &Pairs, symbols: &mut Vec<u32>) {
+    fn sweep(&mut self, pairs: &Pairs, symbols: &mut [u32]) {
         let ranks = pairs.ranks();
         for (place, two) in (0..).zip(symbols.windows(2)) {
             self.note(ranks.rank(two[0], two[1]), place);
@@ -124,7 +105,6 @@ impl Merger {
             self.places[list as usize - 1] = places;
             self.unused.push(list);
         }
-        symbols.retain(|&symbol| symbol != NONE);
     }
 
     /// Merges the pair at a place; the lower rank of the two pairs that come of it.
@@ -151,68 +131,5 @@ impl Merger {
             self.note(rank, before);
         }
         lowest
-    }
-}
-
-/// The rank of a pair and its place in one number: the lowest is the one to merge.
-#[inline]
-fn ordered(rank: u32, place: usize) -> u64 {
-    u64::from(rank) << 32 | place as u64
-}
-
-/// With a scan for the lowest rank after every merge.
-#[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
-fn merge_few<const MOST: usize>(pairs: &Pairs, certain: &Certain, symbols: &mut Vec<u32>) {
-    let ranks = pairs.ranks();
-    let length = symbols.len().min(MOST);
-    let mut ids = [0u32; MOST];
-    let mut order = [u64::MAX; MOST];
-    // Neighbours that are left; place 0 has none before it, and `length` ends the chain.
-    let mut next = [0u8; MOST];
-    let mut previous = [0u8; MOST];
-    for at in 0..length {
-        ids[at] = id_of(symbols[at]);
-        next[at] = at as u8 + 1;
-        previous[at] = (at as u8).wrapping_sub(1);
-    }
-    for at in 0..length - 1 {
-        let known = certain.rank(symbols[at], symbols[at + 1]);
-        order[at] = ordered(known.unwrap_or_else(|| ranks.rank(ids[at], ids[at + 1])), at);
-    }
-    let lanes = length.div_ceil(LANES) * LANES;
-    loop {
-        let mut least = [u64::MAX; LANES];
-        for chunk in order[..lanes].chunks_exact(LANES) {
-            for (least, &value) in least.iter_mut().zip(chunk) {
-                *least = (*least).min(value);
-            }
-        }
-        let lowest = least[0].min(least[1]).min(least[2].min(least[3]));
-        let rank = (lowest >> 32) as u32;
-        if rank == NONE {
-            break;
-        }
-        let at = lowest as usize % MOST;
-        let right = usize::from(next[at]) % MOST;
-        let after = usize::from(next[right]);
-        ids[at] = pairs.result(rank);
-        order[right] = u64::MAX;
-        next[at] = after as u8;
-        order[at] = if after < length {
-            previous[after] = at as u8;
-            ordered(ranks.rank(ids[at], ids[after]), at)
-        } else {
-            u64::MAX
-        };
-        if at > 0 {
-            let before = usize::from(previous[at]) % MOST;
-            order[before] = ordered(ranks.rank(ids[before], ids[at]), before);
-        }
-    }
-    symbols.clear();
-    let mut at = 0;
-    while at < length {
-        symbols.push(ids[at]);
-        at = usize::from(next[at]);
     }
 }
