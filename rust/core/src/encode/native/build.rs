@@ -16,6 +16,7 @@ use super::model::{Chars, Model, Symbols};
 use super::normalize::normalize;
 use super::pairs::{MAX_ID, NONE, Pairs};
 use super::path::Path;
+use super::shares::on_all_threads;
 use super::vocab::Vocab;
 use super::{AddedTokens, NativeEncoder};
 use crate::encode::SpecialTokens;
@@ -54,7 +55,9 @@ pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder
         let cache = scope.spawn(Cache::new);
         let (model, added, path) = read(json, special)?;
         let cache = cache.join().unwrap_or_else(|_| Cache::new());
-        Ok(NativeEncoder::new(model, added, path, special, cache))
+        let encoder = NativeEncoder::new(model, added, path, special, cache);
+        encoder.learn_words();
+        Ok(encoder)
     })
 }
 
@@ -148,17 +151,21 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
 
 /// The tokens that merging does not make of their own text.
 fn unmerged(model: &Model) -> Vocab {
-    let (mut merger, mut made) = (Merger::default(), Vec::new());
-    let mut unmerged = Vocab::with_capacity(0, 0);
-    for (token, id) in model.vocab.iter() {
-        // Only tokens that are text can be whole pieces.
-        if std::str::from_utf8(token).is_ok() {
+    // Only tokens that are text can be whole pieces.
+    let texts = model.vocab.iter().filter(|(token, _)| std::str::from_utf8(token).is_ok());
+    let others = on_all_threads(&texts.collect::<Vec<_>>(), |texts| {
+        let (mut merger, mut made) = (Merger::default(), Vec::new());
+        let mut others = texts.to_vec();
+        others.retain(|(token, id)| {
             made.clear();
             model.merge(&mut merger, token, &mut made);
-            if made != [id] {
-                unmerged.insert(token, id);
-            }
-        }
+            made != [*id]
+        });
+        others
+    });
+    let mut unmerged = Vocab::with_capacity(0, 0);
+    for (token, id) in others.into_iter().flatten() {
+        unmerged.insert(token, id);
     }
     unmerged
 }

@@ -11,6 +11,7 @@ use super::build::Spelling;
 use super::json;
 use super::model::Symbols;
 use super::pairs::{NONE, Pairs};
+use super::shares::on_all_threads;
 use super::vocab::Vocab;
 
 /// A merge: the two tokens, and what they become.
@@ -23,8 +24,6 @@ pub(super) struct Merges {
     ids: usize,
 }
 
-/// Merges or tokens that a thread goes through at least, since it takes a while to start.
-const WORTH: usize = 1 << 14;
 /// Merges of which the tokens are looked up together.
 const TOGETHER: usize = 64;
 /// Tokens of more bytes keep all their pairs: to merge them would take time that grows with the square of their length.
@@ -131,20 +130,6 @@ fn last_merge(pairs: &Pairs, symbols: &mut Vec<u32>, ranks: &mut Vec<u32>, token
             }
         }
     }
-}
-
-/// What threads make of a share each, in order.
-fn on_all_threads<I: Sync, O: Send>(all: &[I], work: impl Fn(&[I]) -> O + Sync) -> Vec<O> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = all.len().div_ceil(threads).max(WORTH);
-    std::thread::scope(|scope| {
-        let work = &work;
-        let shares: Vec<_> = all.chunks(share).map(|share| scope.spawn(move || work(share))).collect();
-        let done = shares
-            .into_iter()
-            .map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        done.collect()
-    })
 }
 
 /// The two parts of every merge, in order.

@@ -28,7 +28,9 @@ mod normalize;
 mod pairs;
 mod path;
 mod scan;
+mod seed;
 mod session;
+mod shares;
 mod stages;
 #[cfg(test)]
 mod tests;

@@ -106,6 +106,8 @@ fn halves(key: u128) -> [u64; 2] {
 const COUNT_SHIFT: u32 = 28;
 /// Stands for more ids than an entry has room for.
 pub(super) const MANY: u32 = 15;
+/// Stands for one id that no text has asked for yet.
+const SEED: u32 = 9;
 /// The greatest id that leaves those bits alone.
 const MAX_ID: u32 = (1 << 24) - 1;
 /// What of a state are ids.
@@ -135,6 +137,14 @@ fn taken_from(first: &mut u32) -> usize {
 /// Whether ids can stand in an entry.
 fn fit(ids: &[u32]) -> bool {
     !ids.is_empty() && ids.iter().all(|&id| id <= MAX_ID)
+}
+
+/// An entry of the first table.
+fn short_entry(key: u128, ids: &[u32]) -> [u64; 4] {
+    let mut entry = [0; 4];
+    entry[..2].copy_from_slice(&halves(key));
+    entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
+    entry
 }
 
 /// A word of a line.
@@ -167,13 +177,18 @@ impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
 
     /// Remembers the ids of a short piece; of more than four only that they are in the second table.
     pub(super) fn remember_short(&self, key: u128, hash: usize, ids: &[u32]) {
-        if !fit(ids) {
-            return;
+        if fit(ids) {
+            self.short.view().put(hash, &short_entry(key, ids));
         }
-        let mut entry = [0; 4];
-        entry[..2].copy_from_slice(&halves(key));
-        entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
-        self.short.view().put(hash, &entry);
+    }
+
+    /// Remembers the one id of a short piece that no text has asked for yet. It is the first to go, as long as none does.
+    pub(super) fn seed_short(&self, key: u128, hash: usize, id: u32) {
+        if fit(&[id]) {
+            let mut entry = short_entry(key, &[id]);
+            entry[2] ^= u64::from(1 ^ SEED) << COUNT_SHIFT;
+            self.short.view().seed(hash, &entry);
+        }
     }
 
     /// Remembers the ids of a piece of middle length, or of a short one of more than four ids, whose second
@@ -253,6 +268,10 @@ impl<const LINES: usize> Short<'_, LINES> {
     #[inline]
     pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
         match self.find_in(key, hash, out) {
+            found if found == SEED as usize => {
+                self.0.put(hash, &short_entry(key, &out[..1])); // now it is wanted
+                1
+            }
             0 if self.0.has_room::<4>(hash) => 0,
             0 => self.find_in(key, hash ^ 1, out),
             found => found,

@@ -24,6 +24,9 @@ pub(super) type Line = [AtomicU64; 8];
 pub(super) const VERSION: u64 = 0xFF00_0000_0F00_0000;
 /// Somebody is writing: one id, none in number.
 const BUSY: u64 = 1;
+/// The bits of a state that say how many ids there are, and what they are for one id that no text has asked for yet.
+const COUNT: u64 = 15 << super::COUNT_SHIFT;
+const SEED: u64 = (super::SEED as u64) << super::COUNT_SHIFT;
 
 /// So many lines, a power of two.
 pub(super) struct Table<const LINES: usize> {
@@ -49,6 +52,12 @@ impl<const LINES: usize> Table<LINES> {
         let lines = self.words.get().as_chunks().0.first_chunk();
         View { lines: lines.unwrap_or_else(|| unreachable!("a table has its lines")) }
     }
+}
+
+/// Whether a place with this state may be taken.
+#[inline]
+fn is_free(state: u64) -> bool {
+    state & !VERSION == 0 || state & COUNT == SEED
 }
 
 /// Writes an entry over what has a state, unless another has been quicker.
@@ -84,10 +93,10 @@ impl<'a, const LINES: usize> View<'a, LINES> {
         &self.lines[hash % LINES]
     }
 
-    /// Whether the last place of a line is empty, so that no entry has gone to its neighbour, which is rarely near.
+    /// Whether the last place of a line is free, so that no entry has gone to its neighbour, which is rarely near.
     #[inline]
     pub(super) fn has_room<const WIDTH: usize>(self, hash: usize) -> bool {
-        self.line(hash)[8 - WIDTH / 2].load(Relaxed) & !VERSION == 0
+        is_free(self.line(hash)[8 - WIDTH / 2].load(Relaxed))
     }
 
     /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
@@ -96,7 +105,7 @@ impl<'a, const LINES: usize> View<'a, LINES> {
         for line in [hash, hash ^ 1].map(|near| self.line(near)) {
             for place in line.chunks_exact(WIDTH) {
                 let state = place[WIDTH / 2].load(Relaxed);
-                if state & !VERSION == 0 && write(place, state, entry) {
+                if is_free(state) && write(place, state, entry) {
                     return;
                 }
             }
@@ -110,6 +119,11 @@ impl<'a, const LINES: usize> View<'a, LINES> {
                 write(place, state, entry);
             }
         }
+    }
+
+    /// Adds an entry, its version bits 0, that is the first to go, if the last place of its line is empty.
+    pub(super) fn seed<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
+        write(&self.line(hash)[8 - WIDTH..], 0, entry);
     }
 }
 

@@ -13,8 +13,8 @@
 //! at every turn, which are encoded from their beginning at most as often as a window can be doubled.
 
 use super::super::certain::{Certain, id_of};
-use super::few::{FEW, merge_few};
 use super::super::pairs::{NONE, Pairs};
+use super::few::{FEW, merge_few};
 use super::sweep::Sweep;
 
 /// A token of a window.
