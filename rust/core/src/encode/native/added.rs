@@ -3,8 +3,11 @@
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, Anchored, Input, MatchKind, StartKind};
+use memchr::memchr_iter;
 
+use super::block::{BLOCK, Compare, block_at};
 use super::unicode::{CLASSES, WORD, decode, previous};
+use super::vectors::{Look, look};
 
 /// One added token.
 #[derive(Clone, Debug)]
@@ -25,23 +28,39 @@ pub(super) enum Split {
     Token(u32),
 }
 
-/// The bytes that a token may begin with, if they are few.
-enum Few {
+/// The bytes that a token may begin with.
+enum Firsts {
     One(u8),
-    Two(u8, u8),
-    Three(u8, u8, u8),
-    Four([u8; 4]),
+    Few(FirstBytes),
     Many,
+}
+
+/// Asks for four of them, which may be the same.
+struct FirstBytes([u8; 4]);
+
+impl Look for FirstBytes {
+    type Found = u64;
+
+    #[inline(always)]
+    fn look(&self, bytes: impl Compare) -> u64 {
+        let [a, b, c, d] = self.0;
+        bytes.equal(a) | bytes.equal(b) | bytes.equal(c) | bytes.equal(d)
+    }
 }
 
 /// Finds the longest token at the leftmost place, as the reference does.
 pub(super) struct Matcher {
     automaton: AhoCorasick,
     tokens: Vec<Token>,
-    /// By first byte: some token begins with it.
-    begins: [bool; 256],
-    /// The same as bytes to look for, if there are at most four.
-    few: Few,
+    firsts: Firsts,
+    /// A bit for every two bytes: some token begins with them.
+    begins: Box<[u64; 1 << 10]>,
+}
+
+/// Where [`Matcher::begins`] has two bytes: its word and the bit in it.
+#[inline]
+fn place_of(first: u8, second: u8) -> (usize, u64) {
+    (usize::from(first) << 2 | usize::from(second) >> 6, 1 << (second & 63))
 }
 
 impl Matcher {
@@ -50,27 +69,35 @@ impl Matcher {
         if tokens.is_empty() {
             return Ok(None);
         }
-        let mut begins = [false; 256];
+        let mut begins = Box::new([0; 1 << 10]);
+        let mut firsts = Vec::new();
         for pattern in patterns {
-            match pattern.as_bytes().first() {
-                Some(&first) => begins[usize::from(first)] = true,
-                None => return Err("an added token that normalizes to nothing".into()),
+            let (first, seconds) = match *pattern.as_bytes() {
+                [] => return Err("an added token that normalizes to nothing".into()),
+                [first] => (first, 0..=255),
+                [first, second, ..] => (first, second..=second),
+            };
+            for second in seconds {
+                let (word, bit) = place_of(first, second);
+                begins[word] |= bit;
+            }
+            if !firsts.contains(&first) {
+                firsts.push(first);
             }
         }
-        let firsts: Vec<u8> = (0..=255u8).filter(|b| begins[usize::from(*b)]).collect();
-        let few = match firsts[..] {
-            [a] => Few::One(a),
-            [a, b] => Few::Two(a, b),
-            [a, b, c] => Few::Three(a, b, c),
-            [a, b, c, d] => Few::Four([a, b, c, d]),
-            _ => Few::Many,
+        let firsts = match firsts[..] {
+            [a] => Firsts::One(a),
+            [a, b] => Firsts::Few(FirstBytes([a, b, b, b])),
+            [a, b, c] => Firsts::Few(FirstBytes([a, b, c, c])),
+            [a, b, c, d] => Firsts::Few(FirstBytes([a, b, c, d])),
+            _ => Firsts::Many,
         };
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .start_kind(StartKind::Anchored)
             .build(patterns)
             .map_err(|error| error.to_string())?;
-        Ok(Some(Self { automaton, tokens, begins, few }))
+        Ok(Some(Self { automaton, tokens, firsts, begins }))
     }
 
     /// The number of the special token with this content.
@@ -78,47 +105,39 @@ impl Matcher {
         self.tokens.iter().position(|token| token.special && token.content == content)
     }
 
-    /// The next place from `at` on where a token may begin.
-    fn candidate(&self, text: &[u8], mut at: usize) -> Option<usize> {
-        let bytes = text.get(at..)?;
-        match self.few {
-            Few::One(a) => return memchr::memchr(a, bytes).map(|found| at + found),
-            Few::Two(a, b) => return memchr::memchr2(a, b, bytes).map(|found| at + found),
-            Few::Three(a, b, c) => return memchr::memchr3(a, b, c, bytes).map(|found| at + found),
-            Few::Four([a, b, c, d]) => {
-                // Blocks without any of the bytes are passed with vector compares.
-                while let Some(block) = text.get(at..at + 64) {
-                    let any = block.iter().fold(0u8, |any, &x| {
-                        let two = u8::from(x == a) | u8::from(x == b);
-                        any | two | u8::from(x == c) | u8::from(x == d)
-                    });
-                    if any != 0 {
-                        break;
+    /// The token that begins at a place.
+    fn token_at(&self, text: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+        // A token of one byte may stand before anything, so behind the last byte may stand anything.
+        let (word, bit) = place_of(text[at], text.get(at + 1).copied().unwrap_or(0));
+        if self.begins[word] & bit == 0 {
+            return None;
+        }
+        let input = Input::new(text).span(at..text.len()).anchored(Anchored::Yes);
+        let found = self.automaton.try_find(input).ok().flatten()?;
+        Some((found.range(), found.pattern().as_usize()))
+    }
+
+    /// The first token from `start` on, and where it stands.
+    fn next_match(&self, text: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
+        match &self.firsts {
+            Firsts::One(first) => {
+                memchr_iter(*first, &text[start..]).find_map(|at| self.token_at(text, start + at))
+            }
+            Firsts::Few(firsts) => (start..text.len()).step_by(BLOCK).find_map(|block| {
+                let mut places = look(firsts, block_at(text, block, &mut [0; BLOCK]));
+                // Beyond the text stand zeros, with which a token may begin.
+                places &= !0 >> (BLOCK - (text.len() - block).min(BLOCK));
+                while places != 0 {
+                    let found = self.token_at(text, block + places.trailing_zeros() as usize);
+                    if found.is_some() {
+                        return found;
                     }
-                    at += 64;
+                    places &= places - 1;
                 }
-            }
-            Few::Many => {}
+                None
+            }),
+            Firsts::Many => (start..text.len()).find_map(|at| self.token_at(text, at)),
         }
-        let rest = text.get(at..)?;
-        let found = rest.iter().position(|&byte| self.begins[usize::from(byte)])?;
-        Some(at + found)
-    }
-
-    fn next_match(&self, text: &[u8], mut at: usize) -> Option<(Range<usize>, usize)> {
-        loop {
-            let start = self.candidate(text, at)?;
-            let input = Input::new(text).span(start..text.len()).anchored(Anchored::Yes);
-            if let Ok(Some(found)) = self.automaton.try_find(input) {
-                return Some((found.range(), found.pattern().as_usize()));
-            }
-            at = start + 1;
-        }
-    }
-
-    /// Whether there is nothing to split out.
-    pub(super) fn finds_nothing(&self, text: &str) -> bool {
-        self.next_match(text.as_bytes(), 0).is_none()
     }
 
     /// Splits a text. `marks` are places with the number of a token that is meant there, or none if it is

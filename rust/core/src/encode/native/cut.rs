@@ -214,11 +214,12 @@ impl Cutter<'_> {
         if places == 0 {
             return 0;
         }
-        let around = around::<3>(text, at);
+        let mut near_ends = [0; BLOCK + 8];
+        let around = around::<3>(text, at, &mut near_ends);
         if self.joins.three_may_join_inside() {
-            Self::cuts_among(&around, places, |six| self.joins.can_join_three(six & 0xFFFF_FFFF_FFFF))
+            Self::cuts_among(around, places, |six| self.joins.can_join_three(six & 0xFFFF_FFFF_FFFF))
         } else {
-            Self::cuts_among(&around, places, |six| self.joins.pair_of_three(six & 0xFFFF_FFFF_FFFF))
+            Self::cuts_among(around, places, |six| self.joins.pair_of_three(six & 0xFFFF_FFFF_FFFF))
         }
     }
 
@@ -228,7 +229,8 @@ impl Cutter<'_> {
         if places == 0 {
             return 0;
         }
-        Self::cuts_among(&around::<2>(text, at), places, |four| {
+        let mut near_ends = [0; BLOCK + 8];
+        Self::cuts_among(around::<2>(text, at, &mut near_ends), places, |four| {
             let [left, right] = [four & 0xFFFF, four >> 16 & 0xFFFF];
             #[allow(clippy::cast_possible_truncation)] // two bytes each
             self.joins.can_join(left as Spelling, right as Spelling)
@@ -263,12 +265,19 @@ impl Cutter<'_> {
     }
 }
 
-/// The bytes of a block with so many before it, so that there are eight from each place minus that on.
+/// The bytes of a block with so many before it, so that there are eight from each place minus that on. Where the text does
+/// not reach so far, they are put together in `near_ends`.
 #[inline]
-fn around<const BEFORE: usize>(text: &[u8], at: usize) -> [u8; BLOCK + 8] {
-    let mut around = [0; BLOCK + 8];
+fn around<'t, const BEFORE: usize>(
+    text: &'t [u8],
+    at: usize,
+    near_ends: &'t mut [u8; BLOCK + 8],
+) -> &'t [u8; BLOCK + 8] {
+    if let Some(around) = at.checked_sub(BEFORE).and_then(|start| text[start..].first_chunk()) {
+        return around;
+    }
     let before = at.min(BEFORE);
     let some = &text[at - before..text.len().min(at + BLOCK + 8 - BEFORE)];
-    around[BEFORE - before..BEFORE - before + some.len()].copy_from_slice(some);
-    around
+    near_ends[BEFORE - before..BEFORE - before + some.len()].copy_from_slice(some);
+    near_ends
 }

@@ -87,10 +87,8 @@ impl<'a> NativeSession<'a> {
         let mut splits = std::mem::take(&mut self.splits);
         splits.clear();
         match plain {
-            Some(plain) if !(plain_marks.is_empty() && plain.finds_nothing(text)) => {
-                plain.split(text, &plain_marks, as_text, &mut splits);
-            }
-            _ => splits.push(Split::Text(0..text.len())),
+            Some(plain) => plain.split(text, &plain_marks, as_text, &mut splits),
+            None => splits.push(Split::Text(0..text.len())),
         }
         let mut inner = Vec::new();
         for split in &splits {
