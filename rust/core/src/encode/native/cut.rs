@@ -17,6 +17,35 @@ pub(super) struct Cutter<'a> {
     pub(super) space_begins_words: bool,
     /// Unknown neighbours become one token.
     pub(super) fusing: Option<&'a model::Chars>,
+    pub(super) ascii: &'a AsciiPairs,
+}
+
+/// By two ASCII characters: whether a merge might span the boundary between them. What [`Cutter::can_join`] says of them,
+/// in memory that is near.
+pub(super) struct AsciiPairs(Box<[u128; 128]>);
+
+impl AsciiPairs {
+    /// Nothing joins.
+    pub(super) fn none() -> Self {
+        Self(Box::new([0; 128]))
+    }
+
+    /// Asks all pairs.
+    pub(super) fn of(cutter: Cutter<'_>) -> Self {
+        let mut pairs = Self::none();
+        for (left, row) in (0..128u8).zip(pairs.0.iter_mut()) {
+            for right in 0..128u8 {
+                let (left, right) = (cutter.read(&[left], 0).0, cutter.read(&[right], 0).0);
+                *row = *row >> 1 | u128::from(cutter.can_join(left, right)) << 127;
+            }
+        }
+        pairs
+    }
+
+    #[inline]
+    fn can_join(&self, left: u8, right: u8) -> bool {
+        self.0[usize::from(left) % 128] >> (right % 128) & 1 != 0
+    }
 }
 
 /// Asks for what says where words end.
@@ -183,9 +212,13 @@ impl Cutter<'_> {
                 let place = asked.trailing_zeros();
                 asked &= asked - 1;
                 let here = at + place as usize;
-                let left = self.read_before(text, here);
-                let (right, _) = self.read(text, here);
-                cut |= u64::from(!can_join(left, right)) << place;
+                let (left, right) = (text[here - 1], text[here]);
+                let joins = if (left | right).is_ascii() {
+                    self.ascii.can_join(left, right)
+                } else {
+                    can_join(self.read_before(text, here), self.read(text, here).0)
+                };
+                cut |= u64::from(!joins) << place;
             }
             *cuts |= cut;
         }

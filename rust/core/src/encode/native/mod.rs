@@ -67,6 +67,7 @@ pub struct NativeEncoder {
     /// What a space is read as, and whether no merge joins it to what stands before it.
     space: joins::Spelling,
     space_begins_words: bool,
+    ascii: cut::AsciiPairs,
     /// What all sessions remember.
     cache: cache::Cache,
     /// What sessions that have ended remember besides.
@@ -99,7 +100,21 @@ impl NativeEncoder {
         let read_as = path.space.unwrap_or(' ');
         let (space, space_begins_words) = (joins::spelling(read_as), model.joins.begins_words(read_as));
         let longs = Mutex::default();
-        Self { model, added, path, special, cuts_words: chars, space, space_begins_words, cache, longs }
+        let ascii = cut::AsciiPairs::none();
+        let mut encoder = Self {
+            model,
+            added,
+            path,
+            special,
+            cuts_words: chars,
+            space,
+            space_begins_words,
+            ascii,
+            cache,
+            longs,
+        };
+        encoder.ascii = cut::AsciiPairs::of(encoder.cutter());
+        encoder
     }
 
     /// What a session that has ended remembers, or nothing.
@@ -129,6 +144,7 @@ impl NativeEncoder {
                 Symbols::Chars(chars) if chars.may_fuse() => Some(chars),
                 _ => None,
             },
+            ascii: &self.ascii,
         }
     }
 }
