@@ -140,3 +140,39 @@ fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
     }
     assert_eq!(middle(&cache, &sixteen), [0; 0]);
 }
+
+#[test]
+fn what_is_there_from_the_beginning_gives_way_until_it_is_asked_for() {
+    let cache = Cache::<1, 1>::new();
+    let piece = |text: &[u8]| {
+        let key = key_of(text, text.len());
+        (key, hash_of(key))
+    };
+    let run = |text: &[u8]| {
+        let (key, hash) = piece(text);
+        cache.short().run(&[Wanted::new(key, hash)], &mut [0; 4])
+    };
+    let seed = |text: &[u8], id| cache.seed_short(piece(text).0, piece(text).1, id);
+    let remember = |text: &[u8], id| cache.remember_short(piece(text).0, piece(text).1, &[id]);
+    seed(b"first", 1);
+    seed(b"no room", 2);
+    assert!(short(&cache, b"no room").is_empty());
+    // Once it has been asked for it is like all others.
+    assert_eq!(run(b"first"), (0, 0));
+    assert_eq!(short(&cache, b"first"), [1]);
+    assert_eq!(run(b"first"), (1, 1));
+    assert_eq!(short(&cache, b"first"), [1]);
+    // What is left of it gives way.
+    remember(b"second", 3);
+    assert_eq!((short(&cache, b"first"), short(&cache, b"second")), (vec![1], vec![3]));
+
+    let cache = Cache::<1, 1>::new();
+    cache.seed_short(piece(b"first").0, piece(b"first").1, 1);
+    for (text, id) in [(b"second", 2), (b"third.", 3)] {
+        cache.remember_short(piece(text).0, piece(text).1, &[id]);
+    }
+    assert_eq!(
+        [b"first ".as_slice(), b"first", b"second", b"third."].map(|text| short(&cache, text)),
+        [vec![], vec![], vec![2], vec![3]]
+    );
+}

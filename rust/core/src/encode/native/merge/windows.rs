@@ -123,3 +123,96 @@ impl Windows {
 fn window(symbols: &[u32], size: usize) -> &[u32] {
     symbols.get(..size).unwrap_or(symbols)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use super::*;
+    use crate::encode::native::certain::Letters;
+
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 16).unwrap() % bound
+        }
+    }
+
+    /// The lowest rank first, the leftmost first, one after the other.
+    fn one_by_one(merges: &[[u32; 3]], symbols: &[u32]) -> Vec<u32> {
+        let mut ids = symbols.to_vec();
+        loop {
+            let rank = |two: &[u32]| merges.iter().position(|[left, right, _]| two == [*left, *right]);
+            let ranks = ids.windows(2).enumerate().filter_map(|(at, two)| Some((rank(two)?, at)));
+            let Some((rank, at)) = ranks.min() else { return ids };
+            ids[at] = merges[rank][2];
+            ids.remove(at + 1);
+        }
+    }
+
+    /// Merges in windows, and whether the smallest were too small.
+    fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
+        let pairs = Pairs::new(merges).unwrap();
+        let certain = Certain::new(&Letters::choose(Vec::new(), &[]), &[], &[], &[]);
+        let mut ids = vec![7];
+        let began_again = !windows.merges(&pairs, &certain, symbols, FEW, &mut ids);
+        ids.truncate(1);
+        windows.merge(&pairs, &certain, symbols, &mut ids);
+        assert_eq!(ids.remove(0), 7); // what was there stays
+        (ids, began_again)
+    }
+
+    #[test]
+    fn windows_give_what_merging_one_by_one_gives() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut windows = Windows::default();
+        for _ in 0..1500 {
+            // Few letters, and tokens made of any two others, in any order of ranks: long tokens, and merges that wait for
+            // what stands far to the right.
+            let letters = 1 + numbers.below(4);
+            let mut merges: Vec<[u32; 3]> = Vec::new();
+            for id in letters..letters + 1 + numbers.below(24) {
+                let [left, right] = [0; 2].map(|_| u32::try_from(numbers.below(id)).unwrap());
+                if !merges.iter().any(|[a, b, _]| [*a, *b] == [left, right]) {
+                    merges.insert(numbers.below(merges.len() + 1), [left, right, u32::try_from(id).unwrap()]);
+                }
+            }
+            let mut symbols: Vec<u32> = Vec::new();
+            let length = 1 + numbers.below(700);
+            while symbols.len() < length {
+                let repeated = numbers.below(3) == 0;
+                let unit: Vec<u32> =
+                    (0..=numbers.below(6)).map(|_| u32::try_from(numbers.below(letters)).unwrap()).collect();
+                let times = if repeated { 1 + numbers.below(300 / unit.len()) } else { 1 };
+                symbols.extend(unit.repeat(times));
+            }
+            let (ids, _) = in_windows(&mut windows, &merges, &symbols);
+            assert_eq!(ids, one_by_one(&merges, &symbols), "{merges:?} {symbols:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_longer_than_a_window_is_found() {
+        // a, aa, aaaa, ... up to 1024 of them.
+        let merges: Vec<[u32; 3]> = (0..10).map(|id| [id, id, id + 1]).collect();
+        let (ids, _) = in_windows(&mut Windows::default(), &merges, &vec![0; 5000]);
+        assert_eq!(ids, one_by_one(&merges, &vec![0; 5000]));
+        assert_eq!(ids[..4], [10; 4]);
+    }
+
+    #[test]
+    fn what_waits_for_the_end_of_the_piece_is_merged_from_there() {
+        // Every symbol merges with the next, the later the earlier: 0 1 2 ... 299, an even number of them or an odd one.
+        let count = 300;
+        let merges: Vec<[u32; 3]> = (0..count - 1).rev().map(|id| [id, id + 1, count + id]).collect();
+        for length in [200, 201, 299, 300] {
+            let symbols: Vec<u32> = (0..length).collect();
+            let (ids, began_again) = in_windows(&mut Windows::default(), &merges, &symbols);
+            assert_eq!(ids, one_by_one(&merges, &symbols));
+            assert_eq!(began_again, length % 2 == 1);
+        }
+    }
+}
