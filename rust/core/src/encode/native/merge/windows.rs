@@ -17,6 +17,9 @@ use super::super::pairs::{NONE, Pairs};
 use super::few::{FEW, merge_few};
 use super::sweep::Sweep;
 
+/// Symbols or tokens for which space is kept from piece to piece: windows are hardly ever so large.
+const KEEP: usize = 1 << 16;
+
 /// A token of a window.
 #[derive(Clone, Copy, PartialEq)]
 struct Token {
@@ -53,6 +56,9 @@ impl Windows {
             ids.truncate(before);
             smallest *= 2;
         }
+        self.scratch.shrink_to(KEEP);
+        self.tokens.shrink_to(KEEP);
+        self.next.shrink_to(KEEP);
     }
 
     /// Merges symbols in windows of at least so many; false if they were too small.
