@@ -167,8 +167,7 @@ impl Cutter<'_> {
             let mut rest = [0; BLOCK];
             let found = look(&question, block_at(text, at, &mut rest));
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
-            let ascii = found.letters;
-            let (mut words, mut neighbours, mut neighbours_of_two) = (ascii, 0, 0);
+            let (mut words, mut neighbours, mut neighbours_of_two) = (found.letters, 0, 0);
             let beyond = found.beyond;
             let mut begins = !0;
             if beyond | unspaced_before | arabic_before != 0 {
@@ -205,7 +204,7 @@ impl Cutter<'_> {
                 let (spaces, joining) = (found.spaces, found.joining);
                 let begin_words = asked & spaces & !preceding(joining, joining_before);
                 cut |= begin_words;
-                asked &= !(begin_words | ascii & preceding(spaces, spaces_before));
+                asked &= !(begin_words | words & preceding(spaces, spaces_before));
                 (spaces_before, joining_before) = (spaces, joining);
             }
             while asked != 0 {
