@@ -9,16 +9,14 @@ impl NativeEncoder {
     /// Remembers the words of the vocabulary, as far as the encoder makes one token of them. Whatever a text brings takes
     /// their places: to keep words of all languages beside those of one would cost more than it brings.
     pub(super) fn learn_words(&self) {
-        let mut words: Vec<(&[u8], u32)> =
-            self.model.vocab.iter().filter(|(token, _)| is_word(token)).collect();
-        // Frequent ones have low ids mostly, and are to be there if not all fit.
-        words.sort_unstable_by_key(|(_, id)| *id);
-        on_all_threads(&words, |words| {
+        let tokens: Vec<(&[u8], u32)> = self.model.vocab.iter().collect();
+        on_all_threads(&tokens, |tokens| {
             let (mut merger, mut ids) = (Merger::default(), Vec::new());
-            for &(token, id) in words {
+            for &(token, id) in tokens {
+                let Some(text) = self.as_in_text(token).filter(|text| is_word(text)) else { continue };
                 ids.clear();
                 self.model.encode(&mut merger, token, false, &mut ids);
-                if let Some(text) = self.as_in_text(token).filter(|text| ids == [id] && text.len() <= SHORT) {
+                if ids == [id] {
                     let key = key_of(&text, text.len());
                     self.cache.seed_short(key, hash_of(key), id);
                 }
@@ -37,9 +35,10 @@ impl NativeEncoder {
     }
 }
 
-/// Whether a token is letters behind a space; those of other scripts than the Latin may stand without it.
-fn is_word(token: &[u8]) -> bool {
-    let text = std::str::from_utf8(token).unwrap_or_default();
+/// Whether a text is letters behind a space, few enough for the cache; those of other scripts than the Latin may stand
+/// without it.
+fn is_word(text: &[u8]) -> bool {
+    let text = std::str::from_utf8(text).unwrap_or_default();
     let word = text.strip_prefix([' ', '▁']).unwrap_or(if text.is_ascii() { "" } else { text });
-    !word.is_empty() && text.len() <= SHORT + '▁'.len_utf8() && word.chars().all(char::is_alphabetic)
+    !word.is_empty() && text.len() <= SHORT && word.chars().all(char::is_alphabetic)
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // tests say what went wrong by failing
 
-mod random;
+pub(super) mod random;
 mod shared;
 
 use std::ops::Range;

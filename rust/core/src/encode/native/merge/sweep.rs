@@ -8,8 +8,8 @@ use std::collections::BinaryHeap;
 
 use super::super::pairs::{NONE, Pairs};
 
-/// Places for which space is kept from piece to piece.
-const KEEP: usize = 1 << 16;
+/// Places for which space is kept from piece to piece: windows are hardly ever so large.
+pub(super) const KEEP: usize = 1 << 16;
 
 /// Symbols in one list, linked to the neighbours that are left, and the places of every rank in a list of their own.
 ///

@@ -15,10 +15,7 @@
 use super::super::certain::{Certain, id_of};
 use super::super::pairs::{NONE, Pairs};
 use super::few::{FEW, merge_few};
-use super::sweep::Sweep;
-
-/// Symbols or tokens for which space is kept from piece to piece: windows are hardly ever so large.
-const KEEP: usize = 1 << 16;
+use super::sweep::{KEEP, Sweep};
 
 /// A token of a window.
 #[derive(Clone, Copy, PartialEq)]
@@ -135,17 +132,7 @@ fn window(symbols: &[u32], size: usize) -> &[u32] {
 mod tests {
     use super::*;
     use crate::encode::native::certain::Letters;
-
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, bound: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            usize::try_from(self.0 >> 16).unwrap() % bound
-        }
-    }
+    use crate::encode::native::tests::random::Numbers;
 
     /// The lowest rank first, the leftmost first, one after the other.
     fn one_by_one(merges: &[[u32; 3]], symbols: &[u32]) -> Vec<u32> {

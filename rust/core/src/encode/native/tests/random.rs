@@ -9,10 +9,10 @@ use crate::encode::native::config::{DEEPSEEK, Known};
 use crate::encode::{Encoder, SpecialTokens};
 
 /// A small generator of numbers, the same on every run.
-struct Numbers(u64);
+pub(in crate::encode::native) struct Numbers(pub(in crate::encode::native) u64);
 
 impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(in crate::encode::native) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
