@@ -142,14 +142,6 @@ impl Certain {
         }
         symbols.truncate(kept);
     }
-
-    /// The rank at which two symbols merge if both are letters.
-    #[inline]
-    pub(super) fn rank(&self, left: u32, right: u32) -> Option<u32> {
-        let both = left >> LETTER_SHIFT != 0 && right >> LETTER_SHIFT != 0;
-        let table: &[Two] = bytemuck::cast_slice(self.words.get());
-        both.then(|| table[place_of(left, right)].rank.wrapping_sub(1))
-    }
 }
 
 /// The character with which a token begins, if it begins with one.

@@ -169,7 +169,7 @@ impl Model {
     /// Appends what merging alone makes of a piece.
     pub(super) fn merge(&self, merger: &mut Merger, piece: &[u8], ids: &mut Vec<u32>) {
         self.begin(&mut merger.symbols, piece);
-        merger.merge(&self.pairs, &self.certain, ids);
+        merger.merge(&self.pairs, ids);
     }
 
     /// The symbols of a piece after the merges that are certain.

@@ -10,15 +10,6 @@ pub(super) const MAX_ID: u32 = (1 << 20) - 1;
 /// Ranks above this do not fit an entry of the table.
 pub(super) const MAX_RANK: u32 = (1 << 24) - 2;
 
-/// Ids below this have a table of their own.
-const LOW: usize = 512;
-
-/// Where a pair of low ids has its rank.
-#[inline]
-fn low_place(left: u32, right: u32) -> Option<usize> {
-    ((left | right) < 512).then_some((left as usize) << 9 | right as usize)
-}
-
 /// Entries hold the rank plus one, so zeroed memory is empty.
 const EMPTY: u64 = 0;
 const RANK_BITS: u32 = 24;
@@ -39,9 +30,6 @@ pub(super) struct Pairs {
     results: Vec<u32>,
     /// The result of every rank is the rank plus this, as in vocabularies numbered by their merges.
     offset: Option<u32>,
-    /// The ranks of pairs of low ids, most of what merging begins with, plus one; 0
-    /// where they do not merge.
-    low: Words,
 }
 
 /// Ids in a group: 2^8, so that there are few enough of them to stay in the nearest cache.
@@ -127,7 +115,6 @@ impl Pairs {
             groups,
             results: Vec::with_capacity(merges.len()),
             offset: None,
-            low: Words::zeroed(LOW * LOW / 2),
         })
     }
 
@@ -143,10 +130,6 @@ impl Pairs {
             _ => None,
         };
         self.results.push(result);
-        if let Some(place) = low_place(left, right) {
-            let low: &mut [u32] = bytemuck::cast_slice_mut(self.low.get_mut());
-            low[place] = rank + 1;
-        }
         let key = key_of(left, right);
         let place = place_of(&self.groups, left, right);
         let (word, bit) = place.filter();
@@ -163,12 +146,7 @@ impl Pairs {
     /// The table, ready for look-ups.
     #[inline]
     pub(super) fn ranks(&self) -> Ranks<'_> {
-        Ranks {
-            entries: self.entries.get(),
-            filter: self.filter.get(),
-            low: bytemuck::cast_slice(self.low.get()),
-            groups: &self.groups,
-        }
+        Ranks { entries: self.entries.get(), filter: self.filter.get(), groups: &self.groups }
     }
 
     /// How many ranks there are.
@@ -191,7 +169,6 @@ impl Pairs {
 pub(super) struct Ranks<'a> {
     entries: &'a [u64],
     filter: &'a [u64],
-    low: &'a [u32],
     groups: &'a [[u32; 2]],
 }
 
@@ -201,23 +178,37 @@ fn after(slot: usize, slots: usize) -> usize {
     if slot + 1 == slots { 0 } else { slot + 1 }
 }
 
+/// Two tokens, and what the filter says of them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Asked {
+    key: u64,
+    slot: usize,
+    /// If not, they do not merge.
+    pub(super) may_merge: bool,
+}
+
 impl Ranks<'_> {
     /// The rank at which two tokens merge, or [`NONE`].
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
     pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        if let Some(place) = low_place(left, right)
-            && let Some(&rank) = self.low.get(place)
-        {
-            return rank.wrapping_sub(1);
-        }
+        let asked = self.ask(left, right);
+        if asked.may_merge { self.answer(asked) } else { NONE }
+    }
+
+    /// What the filter says of two tokens. Without a branch, so that of several pairs that are asked for one after the other
+    /// none waits for the memory of another.
+    #[inline]
+    pub(super) fn ask(&self, left: u32, right: u32) -> Asked {
         let place = place_of(self.groups, left, right);
         let (word, bit) = place.filter();
-        if self.filter[word] & bit == 0 {
-            return NONE;
-        }
-        let key = key_of(left, right);
-        let mut slot = place.slot();
+        Asked { key: key_of(left, right), slot: place.slot(), may_merge: self.filter[word] & bit != 0 }
+    }
+
+    /// The rank of two tokens that may merge, or [`NONE`].
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
+    pub(super) fn answer(&self, asked: Asked) -> u32 {
+        let Asked { key, mut slot, .. } = asked;
         loop {
             let entry = self.entries[slot];
             if entry >> RANK_BITS == key && entry != EMPTY {

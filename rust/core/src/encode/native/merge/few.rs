@@ -1,7 +1,7 @@
 //! The merges of a short piece, or of a window of a long one.
 
-use super::super::certain::{Certain, id_of};
-use super::super::pairs::{NONE, Pairs};
+use super::super::certain::id_of;
+use super::super::pairs::{Asked, NONE, Pairs};
 
 /// Up to this many symbols a scan for the lowest rank is faster than lists by rank.
 pub(super) const FEW: usize = 64;
@@ -18,23 +18,18 @@ fn ordered(rank: u32, place: usize) -> u64 {
 /// Merges at most [`FEW`] symbols, with a scan for the lowest rank after every merge. What is left is given away in order:
 /// where each begins, and its id.
 #[inline]
-pub(super) fn merge_few(pairs: &Pairs, certain: &Certain, symbols: &[u32], mut give: impl FnMut(usize, u32)) {
+pub(super) fn merge_few(pairs: &Pairs, symbols: &[u32], mut give: impl FnMut(usize, u32)) {
     match symbols.len() {
         0 => {}
         1 => give(0, id_of(symbols[0])),
-        2..=8 => merge_among::<8>(pairs, certain, symbols, give),
-        9..=16 => merge_among::<16>(pairs, certain, symbols, give),
-        _ => merge_among::<FEW>(pairs, certain, symbols, give),
+        2..=8 => merge_among::<8>(pairs, symbols, give),
+        9..=16 => merge_among::<16>(pairs, symbols, give),
+        _ => merge_among::<FEW>(pairs, symbols, give),
     }
 }
 
 #[allow(clippy::cast_possible_truncation)] // places among the few fit a byte
-fn merge_among<const MOST: usize>(
-    pairs: &Pairs,
-    certain: &Certain,
-    symbols: &[u32],
-    mut give: impl FnMut(usize, u32),
-) {
+fn merge_among<const MOST: usize>(pairs: &Pairs, symbols: &[u32], mut give: impl FnMut(usize, u32)) {
     let ranks = pairs.ranks();
     let length = symbols.len().min(MOST);
     let mut ids = [0u32; MOST];
@@ -47,9 +42,14 @@ fn merge_among<const MOST: usize>(
         next[at] = at as u8 + 1;
         previous[at] = (at as u8).wrapping_sub(1);
     }
+    let mut asked = [Asked::default(); MOST];
     for at in 0..length - 1 {
-        let known = certain.rank(symbols[at], symbols[at + 1]);
-        order[at] = ordered(known.unwrap_or_else(|| ranks.rank(ids[at], ids[at + 1])), at);
+        asked[at] = ranks.ask(ids[at], ids[at + 1]);
+    }
+    for at in 0..length - 1 {
+        if asked[at].may_merge {
+            order[at] = ordered(ranks.answer(asked[at]), at);
+        }
     }
     let lanes = length.div_ceil(LANES) * LANES;
     loop {
@@ -70,15 +70,22 @@ fn merge_among<const MOST: usize>(
         ids[at] = pairs.result(rank);
         order[right] = u64::MAX;
         next[at] = after as u8;
-        order[at] = if after < length {
+        // Both neighbours are asked for before either is answered; at the ends for nothing.
+        let before = usize::from(previous[at]) % MOST;
+        let [asked_behind, asked_before] =
+            [ranks.ask(ids[at], ids[after % MOST]), ranks.ask(ids[before], ids[at])];
+        order[at] = u64::MAX;
+        if after < length {
             previous[after] = at as u8;
-            ordered(ranks.rank(ids[at], ids[after]), at)
-        } else {
-            u64::MAX
-        };
+            if asked_behind.may_merge {
+                order[at] = ordered(ranks.answer(asked_behind), at);
+            }
+        }
         if at > 0 {
-            let before = usize::from(previous[at]) % MOST;
-            order[before] = ordered(ranks.rank(ids[before], ids[at]), before);
+            order[before] = u64::MAX;
+            if asked_before.may_merge {
+                order[before] = ordered(ranks.answer(asked_before), before);
+            }
         }
     }
     let mut at = 0;

@@ -4,7 +4,6 @@ mod few;
 mod sweep;
 mod windows;
 
-use super::certain::Certain;
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use windows::Windows;
@@ -19,11 +18,11 @@ pub(super) struct Merger {
 
 impl Merger {
     /// Merges the symbols until no neighbours merge any more, and appends the ids that are left.
-    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain, ids: &mut Vec<u32>) {
+    pub(super) fn merge(&mut self, pairs: &Pairs, ids: &mut Vec<u32>) {
         if self.symbols.len() <= FEW {
-            merge_few(pairs, certain, &self.symbols, |_, id| ids.push(id));
+            merge_few(pairs, &self.symbols, |_, id| ids.push(id));
         } else {
-            self.windows.merge(pairs, certain, &self.symbols, ids);
+            self.windows.merge(pairs, &self.symbols, ids);
         }
     }
 

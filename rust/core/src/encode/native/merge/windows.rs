@@ -12,7 +12,7 @@
 //! token is there to begin with, the window becomes twice as large. All of it is linear but for texts where that happens
 //! at every turn, which are encoded from their beginning at most as often as a window can be doubled.
 
-use super::super::certain::{Certain, id_of};
+use super::super::certain::id_of;
 use super::super::pairs::{NONE, Pairs};
 use super::few::{FEW, merge_few};
 use super::sweep::{KEEP, Sweep};
@@ -46,10 +46,10 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Merges symbols and appends the ids that are left.
-    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain, symbols: &[u32], ids: &mut Vec<u32>) {
+    pub(super) fn merge(&mut self, pairs: &Pairs, symbols: &[u32], ids: &mut Vec<u32>) {
         let before = ids.len();
         let mut smallest = FEW;
-        while !self.merges(pairs, certain, symbols, smallest, ids) {
+        while !self.merges(pairs, symbols, smallest, ids) {
             ids.truncate(before);
             smallest *= 2;
         }
@@ -59,20 +59,13 @@ impl Windows {
     }
 
     /// Merges symbols in windows of at least so many; false if they were too small.
-    fn merges(
-        &mut self,
-        pairs: &Pairs,
-        certain: &Certain,
-        symbols: &[u32],
-        smallest: usize,
-        ids: &mut Vec<u32>,
-    ) -> bool {
+    fn merges(&mut self, pairs: &Pairs, symbols: &[u32], smallest: usize, ids: &mut Vec<u32>) -> bool {
         let Self { sweep, scratch, tokens, next } = self;
         let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
             tokens.clear();
             let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
             if symbols.len() <= FEW {
-                merge_few(pairs, certain, symbols, give);
+                merge_few(pairs, symbols, give);
             } else {
                 scratch.clear();
                 scratch.extend(symbols.iter().map(|&symbol| id_of(symbol)));
@@ -131,7 +124,6 @@ fn window(symbols: &[u32], size: usize) -> &[u32] {
 #[allow(clippy::unwrap_used)] // tests say what went wrong by failing
 mod tests {
     use super::*;
-    use crate::encode::native::certain::Letters;
     use crate::encode::native::tests::random::Numbers;
 
     /// The lowest rank first, the leftmost first, one after the other.
@@ -149,11 +141,10 @@ mod tests {
     /// Merges in windows, and whether the smallest were too small.
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
         let pairs = Pairs::new(merges).unwrap();
-        let certain = Certain::new(&Letters::choose(Vec::new(), &[]), &[], &[], &[]);
         let mut ids = vec![7];
-        let began_again = !windows.merges(&pairs, &certain, symbols, FEW, &mut ids);
+        let began_again = !windows.merges(&pairs, symbols, FEW, &mut ids);
         ids.truncate(1);
-        windows.merge(&pairs, &certain, symbols, &mut ids);
+        windows.merge(&pairs, symbols, &mut ids);
         assert_eq!(ids.remove(0), 7); // what was there stays
         (ids, began_again)
     }
