@@ -33,6 +33,8 @@ pub(super) struct Maker<'a> {
     long: Long,
     merger: Merger,
     spelled: Vec<u8>,
+    /// Of the new piece at hand.
+    parts: Vec<Piece>,
     /// New pieces with bytes from this on are cut further.
     cut_further: u8,
 }
@@ -50,6 +52,7 @@ impl<'a> Maker<'a> {
             long: encoder.take_long(),
             merger: Merger::default(),
             spelled: Vec::new(),
+            parts: Vec::new(),
             cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
         }
     }
@@ -61,53 +64,66 @@ impl<'a> Maker<'a> {
 
     /// Appends and remembers the ids of a new piece.
     pub(super) fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
-        let (bytes, part) = (piece.of(text), piece.is_part());
         let before = ids.len();
-        if piece.length > LONGEST || !self.by_parts(bytes, part, ids) {
-            self.encode(bytes, part, ids);
+        if self.find_parts(text, piece) {
+            self.make_parts(text, ids);
+        } else {
+            self.encode(piece.of(text), piece.is_part(), ids);
         }
         remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
     }
 
-    /// A piece by its parts, which are likely to be known; false if it has none.
-    fn by_parts(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) -> bool {
-        let encoder = self.encoder;
+    /// Finds the parts of a piece, which are likely to be known, and asks for their memory; false if it has none.
+    fn find_parts(&mut self, text: &[u8], piece: Piece) -> bool {
+        let bytes = piece.of(text);
         // What begins with a Chinese character has been cut wherever two of those stand side by side.
-        let cut_already = piece.first().is_none_or(|first| matches!(first, 0xE3..=0xE9));
-        if part || cut_already || !piece.iter().any(|&byte| byte >= self.cut_further) {
+        let cut_already = bytes.first().is_none_or(|first| matches!(first, 0xE3..=0xE9));
+        if piece.length > LONGEST
+            || piece.is_part()
+            || cut_already
+            || !bytes.iter().any(|&byte| byte >= self.cut_further)
+        {
             return false;
         }
-        let cutter = encoder.cutter();
+        let (cutter, short) = (self.encoder.cutter(), self.encoder.cache.short());
+        self.parts.clear();
         let mut start = 0;
-        while start < piece.len() {
-            let end = cutter.next(piece, start);
-            if start == 0 && end == piece.len() {
+        while start < bytes.len() {
+            let end = cutter.next(bytes, start);
+            if start == 0 && end == bytes.len() {
                 return false;
             }
-            self.part(piece, start, end, ids);
+            let key = key_of(&text[piece.start + start..], end - start) | self.encoder.part_mark();
+            let hash = hash_of(key);
+            short.ask_for(hash);
+            self.parts.push(Piece { key, hash, start: piece.start + start, length: end - start });
             start = end;
         }
         true
     }
 
-    fn part(&mut self, text: &[u8], start: usize, end: usize, ids: &mut Vec<u32>) {
-        if end - start > SHORT {
-            self.encode(&text[start..end], true, ids);
-            return;
+    /// Appends the ids of the parts that have been found.
+    fn make_parts(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let parts = std::mem::take(&mut self.parts);
+        for part in &parts {
+            let mut four = [0; 4];
+            let found = match part.length {
+                ..=SHORT => self.encoder.cache.short().find(part.key, part.hash, &mut four),
+                _ => 0,
+            };
+            if let Some(known) = four.get(..found)
+                && found != 0
+            {
+                ids.extend_from_slice(known);
+                continue;
+            }
+            let before = ids.len();
+            self.encode(part.of(text), true, ids);
+            if part.length <= SHORT {
+                self.encoder.cache.remember_short(part.key, part.hash, &ids[before..]);
+            }
         }
-        let key = key_of(&text[start..], end - start) | self.encoder.part_mark();
-        let hash = hash_of(key);
-        let mut four = [0; 4];
-        let hit = self.encoder.cache.short().find(key, hash, &mut four);
-        if let Some(known) = four.get(..hit)
-            && hit != 0
-        {
-            ids.extend_from_slice(known);
-            return;
-        }
-        let known = ids.len();
-        self.encode(&text[start..end], true, ids);
-        self.encoder.cache.remember_short(key, hash, &ids[known..]);
+        self.parts = parts;
     }
 
     /// The ids of a piece from scratch.

@@ -2,7 +2,7 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
-use super::cache::{MANY, MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of};
+use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
 use super::gathered::{Gathered, MOST_IDS};
 use super::make::{Maker, Piece};
@@ -27,6 +27,8 @@ pub(super) struct Work<'a> {
     cuts: Bits,
     places: Vec<u32>,
     wanted: [Wanted; BATCH],
+    /// Which of them are longer than the first table's.
+    longer: u32,
     /// Some pieces of the last batch had many ids.
     many: bool,
     gathered: Gathered,
@@ -42,6 +44,7 @@ impl<'a> Work<'a> {
             cuts: Bits::default(),
             places: Vec::new(),
             wanted: [Wanted::default(); BATCH],
+            longer: 0,
             many: false,
             gathered: Gathered::new(),
             made: Vec::new(),
@@ -136,7 +139,8 @@ impl<'a> Work<'a> {
     fn ask<const PARTS: bool>(&mut self, text: &[u8], at: usize, mut start: usize, ends: &[u32]) {
         let short = self.encoder.cache.short();
         let mut rest = &text[start..];
-        for (wanted, &end) in self.wanted.iter_mut().zip(ends) {
+        self.longer = 0;
+        for (index, (wanted, &end)) in self.wanted.iter_mut().zip(ends).enumerate() {
             let end = at + end as usize;
             let length = end - start;
             let whole = !PARTS || self.pattern.has(start - at) && self.pattern.has(end - at);
@@ -147,8 +151,8 @@ impl<'a> Work<'a> {
                 hash = hash_of(key);
                 short.ask_for(hash);
             } else {
-                // It is not in the first table, and no memory is to be waited for to see that.
-                (key, hash) = (self.encoder.ask_for_long(rest, length, part), 0);
+                (key, hash) = self.encoder.ask_for_longer(rest, length, part);
+                self.longer |= 1 << index;
             }
             *wanted = Wanted::new(key, hash);
             rest = &rest[length..];
@@ -166,52 +170,71 @@ impl<'a> Work<'a> {
         self.gathered.make_room(BATCH, ids);
         let short = self.encoder.cache.short();
         let mut done = 0;
-        while let Some(wanted) = self.wanted.get(done..ends.len())
-            && !wanted.is_empty()
-        {
-            let (pieces, count) = short.run(wanted, self.gathered.room());
-            self.gathered.took(count);
-            done += pieces;
-            if let (Some(wanted), Some(&end)) = (self.wanted.get(done), ends.get(done)) {
-                let start = if done == 0 { start } else { at + ends[done - 1] as usize };
-                let length = at + end as usize - start;
-                self.find_further(text, Piece { key: wanted.key(), hash: wanted.hash, start, length }, ids);
-                done += 1;
+        loop {
+            // Up to the next that is longer.
+            let stop = ends.len().min((self.longer >> done).trailing_zeros() as usize + done);
+            if let Some(wanted) = self.wanted.get(done..stop) {
+                let (pieces, count) = short.run(wanted, self.gathered.room());
+                self.gathered.took(count);
+                done += pieces;
+            }
+            let (Some(wanted), Some(&end)) = (self.wanted.get(done), ends.get(done)) else { break };
+            let start = if done == 0 { start } else { at + ends[done - 1] as usize };
+            let length = at + end as usize - start;
+            let piece = Piece { key: wanted.key(), hash: wanted.hash, start, length };
+            if done == stop {
+                self.find_longer(text, piece, ids);
+            } else {
+                self.find_further(text, piece, ids);
+            }
+            done += 1;
+            if done == ends.len() {
+                break;
             }
         }
         ends.last().map_or(start, |end| at + *end as usize)
     }
 
-    /// The ids of a piece that is longer, has more of them, stands beside its place, or is new.
-    fn find_further(&mut self, text: &[u8], mut piece: Piece, ids: &mut Vec<u32>) {
-        let Piece { key, start, length, .. } = piece;
-        let (mut found, mut many) = (0, false);
-        if length <= SHORT {
-            if let Some(room) = self.gathered.room().first_chunk_mut() {
-                found = self.encoder.cache.short().find(key, piece.hash, room);
+    /// The ids of a short piece that has many of them, stands beside its place, or is new.
+    fn find_further(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        let Some(room) = self.gathered.room().first_chunk_mut() else { return self.make(text, piece, ids) };
+        match self.encoder.cache.short().find(piece.key, piece.hash, room) {
+            0 => self.make(text, piece, ids),
+            found @ 1..=4 => self.gathered.took(found),
+            _ => {
+                self.many = true;
+                self.find_in_middle(text, piece, (piece.key, 0), ids);
             }
-            if (1..=4).contains(&found) {
-                return self.gathered.took(found);
-            }
-            many = found == MANY as usize;
-            self.many |= many;
+        }
+    }
+
+    /// The ids of a piece that is too long for the first table.
+    fn find_longer(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        if piece.length <= MIDDLE {
+            self.find_in_middle(text, piece, (sixteen(&text[piece.start..]), piece.key), ids);
         } else {
-            piece.hash = middle_hash_of((keys_of(&text[start..], length.min(MIDDLE)).0, key));
+            self.find_in_long(text, piece, ids);
         }
-        if (many || length > SHORT && length <= MIDDLE)
-            && let Some(room) = self.gathered.room().first_chunk_mut()
-        {
-            let keys = if many { (key, 0) } else { (keys_of(&text[start..], length).0, key) };
-            found = self.encoder.cache.middle().find(keys, piece.hash, room);
-            if (1..=MOST_IDS).contains(&found) {
-                return self.gathered.took(found);
-            }
+    }
+
+    fn find_in_middle(&mut self, text: &[u8], piece: Piece, keys: (u128, u128), ids: &mut Vec<u32>) {
+        let Some(room) = self.gathered.room().first_chunk_mut() else { return self.make(text, piece, ids) };
+        match self.encoder.cache.middle().find(keys, piece.hash, room) {
+            0 => self.make(text, piece, ids),
+            found @ 1..=MOST_IDS => self.gathered.took(found),
+            _ => self.find_in_long(text, piece, ids),
         }
-        if (many || found != 0 || length > MIDDLE)
-            && let Some(known) = self.maker.find_long(text, piece)
-        {
-            return self.gathered.take(known, ids);
+    }
+
+    fn find_in_long(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        match self.maker.find_long(text, piece) {
+            Some(known) => self.gathered.take(known, ids),
+            None => self.make(text, piece, ids),
         }
+    }
+
+    /// The ids of a new piece.
+    fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         self.made.clear();
         self.maker.make(text, piece, &mut self.made);
         self.gathered.take(&self.made, ids);
@@ -220,14 +243,14 @@ impl<'a> Work<'a> {
 }
 
 impl NativeEncoder {
-    /// Asks for the memory of the longer piece with which a text begins, and gives its key. (Not inlined, so that the loop
-    /// over short ones has the registers for itself.)
+    /// Asks for the memory of the longer piece with which a text begins, and gives its second key and its hash. (Not inlined,
+    /// so that the loop over short ones has the registers for itself.)
     #[cold]
     #[inline(never)]
-    fn ask_for_long(&self, text: &[u8], length: usize, part: u128) -> u128 {
-        let keys = keys_of(text, length.min(MIDDLE));
-        let key = keys.1 | part;
-        self.cache.middle().ask_for(middle_hash_of((keys.0, key)));
-        key
+    fn ask_for_longer(&self, text: &[u8], length: usize, part: u128) -> (u128, usize) {
+        let (first, second) = keys_of(text, length.min(MIDDLE));
+        let hash = middle_hash_of((first, second | part));
+        self.cache.middle().ask_for(hash);
+        (second | part, hash)
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn keys_of(text: &[u8], length: usize) -> (u128, u128) {
 
 /// The first sixteen bytes of a text, zeros beyond its end.
 #[inline]
-fn sixteen(text: &[u8]) -> u128 {
+pub(super) fn sixteen(text: &[u8]) -> u128 {
     if let Some(bytes) = text.first_chunk() { u128::from_le_bytes(*bytes) } else { near_end(text) }
 }
 
