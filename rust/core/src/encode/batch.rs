@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{EncodeError, Encoder};
-use crate::memory::ask_for;
+use crate::memory::{ask_for, concatenated};
 
 /// Texts that a thread takes at a time hold about this many bytes: enough to make the taking cheap, few
 /// enough to share the end of the work evenly.
@@ -13,7 +13,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes of the next text that are asked for: then the processor sees by itself what comes.
 const AHEAD: usize = 1024;
 
-/// Bytes a token, on the low side of what is usual: to reserve space once.
+/// Bytes a token, on the low side of what is usual: to reserve space once. (Space that is not used costs nothing, but what is
+/// very large is taken from the system and given back every time.)
 const BYTES_A_TOKEN: usize = 3;
 
 /// Ids of many texts in one array.
@@ -69,17 +70,20 @@ pub fn encode_batch(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_unstable_by_key(|(start, _)| *start);
     let parts: Vec<EncodedTexts> = done.into_iter().map(|(_, part)| part).collect::<Result<_, _>>()?;
-    let mut whole = EncodedTexts {
-        ids: Vec::with_capacity(parts.iter().map(|part| part.ids.len()).sum()),
-        offsets: Vec::with_capacity(texts.len() + 1),
-    };
-    whole.offsets.push(0);
+    Ok(joined(&parts, texts.len(), threads))
+}
+
+/// Puts the ids of runs of texts together.
+fn joined(parts: &[EncodedTexts], texts: usize, threads: usize) -> EncodedTexts {
+    let ids: Vec<&[u32]> = parts.iter().map(|part| part.ids.as_slice()).collect();
+    let mut offsets = Vec::with_capacity(texts + 1);
+    offsets.push(0);
+    let mut base = 0;
     for part in parts {
-        let base = whole.ids.len() as u64;
-        whole.ids.extend_from_slice(&part.ids);
-        whole.offsets.extend(part.offsets.iter().map(|offset| base + offset));
+        offsets.extend(part.offsets.iter().map(|offset| base + offset));
+        base += part.ids.len() as u64;
     }
-    Ok(whole)
+    EncodedTexts { ids: concatenated(&ids, threads), offsets }
 }
 
 /// Cuts the texts into runs of about [`CHUNK_BYTES`].
@@ -108,14 +112,23 @@ fn encode_chunk(
     first: usize,
     encoded: &mut EncodedTexts,
 ) -> Result<(), BatchError> {
-    encoded.ids.reserve(texts.iter().map(|text| text.len()).sum::<usize>() / BYTES_A_TOKEN);
+    let mut left: usize = texts.iter().map(|text| text.len()).sum();
+    let mut done = 0;
+    encoded.ids.reserve(left / BYTES_A_TOKEN);
     encoded.offsets.reserve(texts.len());
     for (index, (text, number)) in texts.iter().zip(first..).enumerate() {
         if let Some(next) = texts.get(index + 1) {
             ask_for_text(next);
         }
+        if encoded.ids.capacity() - encoded.ids.len() < text.len() && done > 0 {
+            // As many as there have been for what is done; doubling what is large would be to move it.
+            let expected = encoded.ids.len().saturating_mul(left) / done;
+            encoded.ids.reserve_exact(expected + expected / 8 + text.len());
+        }
         session.encode(text, &[], &mut encoded.ids).map_err(|error| BatchError { text: number, error })?;
         encoded.offsets.push(encoded.ids.len() as u64);
+        done += text.len();
+        left -= text.len();
     }
     Ok(())
 }
