@@ -1,9 +1,11 @@
 //! Cuts wherever no merge can cross.
 
+use std::ops::RangeInclusive;
+
 use super::bits::Bits;
-use super::block::{BLOCK, Compare, block_at, inside, preceding, unspaced};
+use super::block::{BLOCK, Compare, block_at, devanagari, inside, preceding, unspaced};
 use super::joins::{self, Apart, Spelling, last_byte, spelling_at};
-use super::model;
+use super::model::Chars;
 use super::unicode::{decode, previous};
 use super::vectors::{Look, look};
 
@@ -16,8 +18,9 @@ pub(super) struct Cutter<'a> {
     /// No merge joins a space to what stands before it, unless that is one too.
     pub(super) space_begins_words: bool,
     /// Unknown neighbours become one token.
-    pub(super) fusing: Option<&'a model::Chars>,
+    pub(super) fusing: Option<&'a Chars>,
     pub(super) ascii: &'a AsciiPairs,
+    pub(super) paired: Paired,
 }
 
 /// By two ASCII characters: whether a merge might span the boundary between them. What [`Cutter::can_join`] says of them,
@@ -48,10 +51,33 @@ impl AsciiPairs {
     }
 }
 
+/// Scripts that fall into letters (see [`Apart`]) of which most are one token each: two of them make a piece. Single ones would
+/// be twice as many, and there are so few pairs of letters that all are soon known.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Paired {
+    pub(super) devanagari: bool,
+    pub(super) arabic: bool,
+}
+
+impl Paired {
+    /// Those of a model of characters; half of the letters are most, since the others are rare.
+    pub(super) fn of(chars: &Chars, apart: Apart) -> Self {
+        let known = |letters: RangeInclusive<char>| {
+            let (known, all) = (letters.clone().filter(|c| chars.knows(*c)).count(), letters.count());
+            known * 2 >= all
+        };
+        Self {
+            devanagari: apart.indic && known('\u{915}'..='\u{939}'),
+            arabic: apart.arabic && known('\u{628}'..='\u{64A}'),
+        }
+    }
+}
+
 /// Asks for what says where words end.
 struct InWords {
     last_of_space: u8,
     apart: Apart,
+    paired: Paired,
 }
 
 struct FoundInWords {
@@ -60,6 +86,9 @@ struct FoundInWords {
     /// First bytes of the characters of three bytes that are looked at one by one, and of those of two bytes.
     unspaced: u64,
     arabic: u64,
+    /// Of those, the ones of which two make a piece.
+    paired_of_three: u64,
+    paired_of_two: u64,
     inside: u64,
     spaces: u64,
     /// Spaces, and what may be the end of what they are read as.
@@ -72,6 +101,7 @@ impl Look for InWords {
     #[inline(always)]
     fn look(&self, bytes: impl Compare) -> FoundInWords {
         let (beyond, spaces) = (bytes.high(), bytes.equal(b' '));
+        let arabic = if self.apart.arabic { bytes.within(0xD8, 0xDB) } else { 0 };
         FoundInWords {
             letters: bytes.letters(),
             beyond,
@@ -80,7 +110,14 @@ impl Look for InWords {
                 (_, false) => unspaced(bytes),
                 (_, true) => unspaced(bytes) | bytes.equal(0xE0),
             },
-            arabic: if self.apart.arabic { bytes.within(0xD8, 0xDB) } else { 0 },
+            arabic,
+            paired_of_three: if self.paired.devanagari && beyond != 0 {
+                let [first, second] = devanagari(bytes);
+                first | second
+            } else {
+                0
+            },
+            paired_of_two: if self.paired.arabic { arabic } else { 0 },
             inside: if beyond == 0 { 0 } else { inside(bytes) },
             spaces,
             joining: spaces | bytes.equal(self.last_of_space),
@@ -161,14 +198,14 @@ impl Cutter<'_> {
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
         let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
-        let question = InWords { last_of_space, apart: self.joins.apart() };
+        let question = InWords { last_of_space, apart: self.joins.apart(), paired: self.paired };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let mut rest = [0; BLOCK];
             let found = look(&question, block_at(text, at, &mut rest));
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
             let (mut words, mut neighbours, mut neighbours_of_two) = (found.letters, 0, 0);
-            let beyond = found.beyond;
+            let (beyond, spaces) = (found.beyond, found.spaces);
             let mut begins = !0;
             if beyond | unspaced_before | arabic_before != 0 {
                 let (unspaced, arabic) = (found.unspaced, found.arabic);
@@ -200,8 +237,15 @@ impl Cutter<'_> {
             }
             let mut cut = self.between_neighbours(text, at, neighbours & within)
                 | self.between_neighbours_of_two(text, at, neighbours_of_two & within);
+            let (threes, twos) = (found.paired_of_three, found.paired_of_two);
+            if threes | twos != 0 {
+                // Two letters stay together, and the first of a word with the space before it.
+                cut &= !(every_second::<3>(cut & threes & threes << 3)
+                    | every_second::<2>(cut & twos & twos << 2));
+                asked &= !((threes | twos) & spaces << 1);
+            }
             if known_spaces {
-                let (spaces, joining) = (found.spaces, found.joining);
+                let joining = found.joining;
                 let begin_words = asked & spaces & !preceding(joining, joining_before);
                 cut |= begin_words;
                 asked &= !(begin_words | words & preceding(spaces, spaces_before));
@@ -297,6 +341,20 @@ impl Cutter<'_> {
     }
 }
 
+/// The first, the third and so on of the places that stand so many bytes from each other.
+#[inline]
+fn every_second<const APART: u32>(places: u64) -> u64 {
+    let mut chosen = places & !(places << APART);
+    let mut linked = places & places << APART & places << (2 * APART);
+    let mut step = 2 * APART;
+    while step < u64::BITS {
+        chosen |= chosen << step & linked;
+        linked &= linked << step;
+        step *= 2;
+    }
+    chosen
+}
+
 /// The bytes of a block with so many before it, so that there are eight from each place minus that on. Where the text does
 /// not reach so far, they are put together in `near_ends`.
 #[inline]
@@ -312,4 +370,40 @@ fn around<'t, const BEFORE: usize>(
     let some = &text[at - before..text.len().min(at + BLOCK + 8 - BEFORE)];
     near_ends[BEFORE - before..BEFORE - before + some.len()].copy_from_slice(some);
     near_ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    /// One after the other.
+    fn every_second_slowly(places: u64, apart: u32) -> u64 {
+        (0..64).fold(0, |chosen, place| {
+            let before = place >= apart && places >> (place - apart) & 1 != 0;
+            let chosen_before = place >= apart && chosen >> (place - apart) & 1 != 0;
+            let here = places >> place & 1 != 0 && !(before && chosen_before);
+            chosen | u64::from(here) << place
+        })
+    }
+
+    #[test]
+    fn every_second_of_places_that_stand_side_by_side() {
+        let mut numbers = Numbers(1);
+        assert_eq!(every_second::<2>(0b1_0101_0101), 0b1_0001_0001);
+        for _ in 0..10_000 {
+            // No two nearer than so many bytes, as characters stand.
+            let places = |apart: u32, numbers: &mut Numbers| {
+                let (mut places, mut at) = (0u64, numbers.below(4));
+                while at < 64 {
+                    places |= 1 << at;
+                    at += apart as usize + numbers.below(5) / 4 * numbers.below(9);
+                }
+                places
+            };
+            let (twos, threes) = (places(2, &mut numbers), places(3, &mut numbers));
+            assert_eq!(every_second::<2>(twos), every_second_slowly(twos, 2));
+            assert_eq!(every_second::<3>(threes), every_second_slowly(threes, 3));
+        }
+    }
 }

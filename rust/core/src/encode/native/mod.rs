@@ -70,6 +70,7 @@ pub struct NativeEncoder {
     space: joins::Spelling,
     space_begins_words: bool,
     ascii: cut::AsciiPairs,
+    paired: cut::Paired,
     /// What all sessions remember.
     cache: cache::Cache,
     /// What sessions that have ended remember besides.
@@ -103,6 +104,10 @@ impl NativeEncoder {
         let (space, space_begins_words) = (joins::spelling(read_as), model.joins.begins_words(read_as));
         let longs = Mutex::default();
         let ascii = cut::AsciiPairs::none();
+        let paired = match &model.symbols {
+            Symbols::Chars(chars) => cut::Paired::of(chars, model.joins.view().apart()),
+            Symbols::Bytes(..) => cut::Paired::default(),
+        };
         let mut encoder = Self {
             model,
             added,
@@ -112,6 +117,7 @@ impl NativeEncoder {
             space,
             space_begins_words,
             ascii,
+            paired,
             cache,
             longs,
         };
@@ -147,6 +153,7 @@ impl NativeEncoder {
                 _ => None,
             },
             ascii: &self.ascii,
+            paired: self.paired,
         }
     }
 }

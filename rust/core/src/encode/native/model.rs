@@ -92,6 +92,11 @@ impl Chars {
         known.filter_map(|(code, id)| char::from_u32(code).map(|c| (c, *id))).collect()
     }
 
+    /// Whether a character is a token.
+    pub(super) fn knows(&self, c: char) -> bool {
+        self.symbol(u32::from(c)) != NONE
+    }
+
     #[inline]
     fn symbol(&self, code: u32) -> u32 {
         match self.basic.get(code as usize) {
