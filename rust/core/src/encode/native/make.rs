@@ -5,6 +5,10 @@ use super::cache::{Cache, LONGEST, Long, MIDDLE, PART, SHORT, hash_of, key_of, k
 use super::merge::Merger;
 use super::work::KEEP;
 
+/// New pieces with bytes from this on are cut further: words of scripts whose characters have three bytes. Those of two are
+/// hardly ever cut, and to ask each pair of them costs more than it brings.
+const CUT_FURTHER: u8 = 0xE0;
+
 /// A piece on its way through the cache.
 #[derive(Clone, Copy)]
 pub(super) struct Piece {
@@ -35,8 +39,6 @@ pub(super) struct Maker<'a> {
     spelled: Vec<u8>,
     /// Of the new piece at hand.
     parts: Vec<Piece>,
-    /// New pieces with bytes from this on are cut further.
-    cut_further: u8,
 }
 
 impl Drop for Maker<'_> {
@@ -53,7 +55,6 @@ impl<'a> Maker<'a> {
             merger: Merger::default(),
             spelled: Vec::new(),
             parts: Vec::new(),
-            cut_further: if encoder.cuts_words { 0x80 } else { 0xE0 },
         }
     }
 
@@ -81,7 +82,7 @@ impl<'a> Maker<'a> {
         if piece.length > LONGEST
             || piece.is_part()
             || cut_already
-            || !bytes.iter().any(|&byte| byte >= self.cut_further)
+            || !bytes.iter().any(|&byte| byte >= CUT_FURTHER)
         {
             return false;
         }
