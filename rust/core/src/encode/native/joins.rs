@@ -44,8 +44,8 @@ const HARDLY_EVER: usize = 16;
 /// What a space may be read as, so that it is worth to know what stands before it.
 const SPACES: [char; 2] = [' ', '▁'];
 
-/// 2^21 bits: 256 KiB, of which real vocabularies set three in two hundred. (With half as many, a third of the pieces of Chinese
-/// that were new were two that a false bit held together.)
+/// 2^21 bits: 256 KiB, of which real vocabularies set three in two hundred. (With half as many, a quarter of the pieces of Chinese
+/// that were new would not have been: a false bit held together what had been seen in parts.)
 const BITS: u32 = 21;
 const WORDS: usize = 1 << (BITS - 6);
 

@@ -132,6 +132,10 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
     for symbol in &symbols {
         vocabulary.add(symbol.clone());
     }
+    if !byte_level && numbers.chance(30) {
+        // All letters of scripts that hardly any merge joins: two of them make a piece.
+        ('\u{915}'..='\u{939}').chain('\u{628}'..='\u{64A}').for_each(|c| vocabulary.add(c.into()));
+    }
     // Pieces of real strings first, so that merges build up to something that occurs.
     let mut merges: Vec<(String, String)> = Vec::new();
     for _ in 0..numbers.below(300) {
