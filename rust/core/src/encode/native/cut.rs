@@ -245,11 +245,10 @@ impl Cutter<'_> {
                 asked &= !((threes | twos) & spaces << 1);
             }
             if known_spaces {
-                let joining = found.joining;
-                let begin_words = asked & spaces & !preceding(joining, joining_before);
+                let begin_words = asked & spaces & !preceding(found.joining, joining_before);
                 cut |= begin_words;
                 asked &= !(begin_words | words & preceding(spaces, spaces_before));
-                (spaces_before, joining_before) = (spaces, joining);
+                (spaces_before, joining_before) = (spaces, found.joining);
             }
             while asked != 0 {
                 let place = asked.trailing_zeros();

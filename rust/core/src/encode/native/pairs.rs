@@ -184,15 +184,14 @@ pub(super) struct Asked {
     key: u64,
     slot: usize,
     /// If not, they do not merge.
-    pub(super) may_merge: bool,
+    may_merge: bool,
 }
 
 impl Ranks<'_> {
     /// The rank at which two tokens merge, or [`NONE`].
     #[inline]
     pub(super) fn rank(&self, left: u32, right: u32) -> u32 {
-        let asked = self.ask(left, right);
-        if asked.may_merge { self.answer(asked) } else { NONE }
+        self.answer(self.ask(left, right))
     }
 
     /// What the filter says of two tokens. Without a branch, so that of several pairs that are asked for one after the other
@@ -204,11 +203,14 @@ impl Ranks<'_> {
         Asked { key: key_of(left, right), slot: place.slot(), may_merge: self.filter[word] & bit != 0 }
     }
 
-    /// The rank of two tokens that may merge, or [`NONE`].
+    /// The rank of two tokens that have been asked for, or [`NONE`].
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
     pub(super) fn answer(&self, asked: Asked) -> u32 {
-        let Asked { key, mut slot, .. } = asked;
+        let Asked { key, mut slot, may_merge } = asked;
+        if !may_merge {
+            return NONE;
+        }
         loop {
             let entry = self.entries[slot];
             if entry >> RANK_BITS == key && entry != EMPTY {

@@ -170,7 +170,7 @@ impl<'a> Work<'a> {
         self.gathered.make_room(BATCH, ids);
         let short = self.encoder.cache.short();
         let mut done = 0;
-        loop {
+        while done < ends.len() {
             // Up to the next that is longer.
             let stop = ends.len().min((self.longer >> done).trailing_zeros() as usize + done);
             if let Some(wanted) = self.wanted.get(done..stop) {
@@ -188,9 +188,6 @@ impl<'a> Work<'a> {
                 self.find_further(text, piece, ids);
             }
             done += 1;
-            if done == ends.len() {
-                break;
-            }
         }
         ends.last().map_or(start, |end| at + *end as usize)
     }

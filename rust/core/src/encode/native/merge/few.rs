@@ -47,9 +47,7 @@ fn merge_among<const MOST: usize>(pairs: &Pairs, symbols: &[u32], mut give: impl
         asked[at] = ranks.ask(ids[at], ids[at + 1]);
     }
     for at in 0..length - 1 {
-        if asked[at].may_merge {
-            order[at] = ordered(ranks.answer(asked[at]), at);
-        }
+        order[at] = ordered(ranks.answer(asked[at]), at);
     }
     let lanes = length.div_ceil(LANES) * LANES;
     loop {
@@ -74,18 +72,14 @@ fn merge_among<const MOST: usize>(pairs: &Pairs, symbols: &[u32], mut give: impl
         let before = usize::from(previous[at]) % MOST;
         let [asked_behind, asked_before] =
             [ranks.ask(ids[at], ids[after % MOST]), ranks.ask(ids[before], ids[at])];
-        order[at] = u64::MAX;
-        if after < length {
+        order[at] = if after < length {
             previous[after] = at as u8;
-            if asked_behind.may_merge {
-                order[at] = ordered(ranks.answer(asked_behind), at);
-            }
-        }
+            ordered(ranks.answer(asked_behind), at)
+        } else {
+            u64::MAX
+        };
         if at > 0 {
-            order[before] = u64::MAX;
-            if asked_before.may_merge {
-                order[before] = ordered(ranks.answer(asked_before), before);
-            }
+            order[before] = ordered(ranks.answer(asked_before), before);
         }
     }
     let mut at = 0;
