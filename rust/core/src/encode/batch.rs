@@ -10,6 +10,9 @@ use crate::memory::{ask_for, concatenated};
 /// enough to share the end of the work evenly.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Texts of which a session is given several at a time hold about this many bytes.
+const RUN_BYTES: usize = 16 << 10;
+
 /// Bytes of the next text that are asked for: then the processor sees by itself what comes.
 const AHEAD: usize = 1024;
 
@@ -45,7 +48,7 @@ pub fn encode_batch(
     texts: &[&str],
     threads: usize,
 ) -> Result<EncodedTexts, BatchError> {
-    let chunks = chunks_of(texts);
+    let chunks = runs_of(texts, CHUNK_BYTES);
     let threads = threads.min(chunks.len());
     if threads <= 1 {
         let mut encoded = EncodedTexts { ids: Vec::new(), offsets: vec![0] };
@@ -86,12 +89,12 @@ fn joined(parts: &[EncodedTexts], texts: usize, threads: usize) -> EncodedTexts 
     EncodedTexts { ids: concatenated(&ids, threads), offsets }
 }
 
-/// Cuts the texts into runs of about [`CHUNK_BYTES`].
-fn chunks_of(texts: &[&str]) -> Vec<(usize, usize)> {
+/// Cuts the texts into runs of at least so many bytes.
+fn runs_of(texts: &[&str], least: usize) -> Vec<(usize, usize)> {
     let (mut chunks, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (i, text) in texts.iter().enumerate() {
         bytes += text.len();
-        if bytes >= CHUNK_BYTES || i + 1 == texts.len() {
+        if bytes >= least || i + 1 == texts.len() {
             chunks.push((start, i + 1));
             (start, bytes) = (i + 1, 0);
         }
@@ -100,7 +103,7 @@ fn chunks_of(texts: &[&str]) -> Vec<(usize, usize)> {
 }
 
 /// Texts lie all over memory: the beginning of the next is asked for while one is encoded.
-fn ask_for_text(text: &str) {
+pub(super) fn ask_for_text(text: &str) {
     for at in (0..text.len().min(AHEAD)).step_by(64) {
         ask_for(text.as_bytes(), at);
     }
@@ -112,23 +115,27 @@ fn encode_chunk(
     first: usize,
     encoded: &mut EncodedTexts,
 ) -> Result<(), BatchError> {
-    let mut left: usize = texts.iter().map(|text| text.len()).sum();
+    let length = |texts: &[&str]| texts.iter().map(|text| text.len()).sum::<usize>();
+    let mut left = length(texts);
     let mut done = 0;
     encoded.ids.reserve(left / BYTES_A_TOKEN);
     encoded.offsets.reserve(texts.len());
-    for (index, (text, number)) in texts.iter().zip(first..).enumerate() {
-        if let Some(next) = texts.get(index + 1) {
+    for (start, end) in runs_of(texts, RUN_BYTES) {
+        let run = &texts[start..end];
+        let bytes = length(run);
+        if let Some(next) = texts.get(end) {
             ask_for_text(next);
         }
-        if encoded.ids.capacity() - encoded.ids.len() < text.len() && done > 0 {
+        if encoded.ids.capacity() - encoded.ids.len() < bytes && done > 0 {
             // As many as there have been for what is done; doubling what is large would be to move it.
             let expected = encoded.ids.len().saturating_mul(left) / done;
-            encoded.ids.reserve_exact(expected + expected / 8 + text.len());
+            encoded.ids.reserve_exact(expected + expected / 8 + bytes);
         }
-        session.encode(text, &[], &mut encoded.ids).map_err(|error| BatchError { text: number, error })?;
-        encoded.offsets.push(encoded.ids.len() as u64);
-        done += text.len();
-        left -= text.len();
+        session
+            .encode_all(run, &mut encoded.ids, &mut encoded.offsets)
+            .map_err(|(index, error)| BatchError { text: first + start + index, error })?;
+        done += bytes;
+        left -= bytes;
     }
     Ok(())
 }

@@ -50,6 +50,23 @@ pub trait Session: Send {
     /// When the tokenizer's own configuration cannot encode the text (an unknown character without an
     /// unknown token, say).
     fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError>;
+
+    /// Appends the ids of texts to `ids`, and how many there are after each of them to `offsets`.
+    ///
+    /// # Errors
+    /// The first text that cannot be encoded, by its index, as for [`Self::encode`].
+    fn encode_all(
+        &mut self,
+        texts: &[&str],
+        ids: &mut Vec<u32>,
+        offsets: &mut Vec<u64>,
+    ) -> Result<(), (usize, EncodeError)> {
+        for (index, text) in texts.iter().enumerate() {
+            self.encode(text, &[], ids).map_err(|error| (index, error))?;
+            offsets.push(ids.len() as u64);
+        }
+        Ok(())
+    }
 }
 
 /// An encoder and why it is the one that serves.

@@ -1,21 +1,37 @@
 //! Ids on their way out.
 
+use super::waiting::Waiting;
+
 /// The most ids that the cache gives for one piece.
 pub(super) const MOST_IDS: usize = 8;
 
 /// Ids that are gathered at most.
 const ROOM: usize = 2048;
 
+/// Gaps and ends of texts at most.
+const MARKS: usize = 512;
+
+/// Something in between ids.
+enum Mark {
+    /// The ids of the piece that waits with this number.
+    Gap(usize),
+    /// A text ends.
+    End,
+}
+
 /// Gathers ids of many pieces before they are handed over: to copy those of each batch would be to read what has just been
-/// written, piece by piece, which waits until it has arrived in memory.
+/// written, piece by piece, which waits until it has arrived in memory. And new pieces can wait for each other, with gaps
+/// in their places.
 pub(super) struct Gathered {
     ids: Box<[u32; ROOM]>,
     count: usize,
+    /// By where they are among the ids.
+    marks: Vec<(usize, Mark)>,
 }
 
 impl Gathered {
     pub(super) fn new() -> Self {
-        Self { ids: Box::new([0; ROOM]), count: 0 }
+        Self { ids: Box::new([0; ROOM]), count: 0, marks: Vec::with_capacity(MARKS) }
     }
 
     /// The room that is left (see [`Self::make_room`]).
@@ -30,30 +46,43 @@ impl Gathered {
         self.count += count;
     }
 
-    /// Sees to it that there is room for so many pieces.
+    /// Whether there is room for so many pieces, whether gaps or not.
     #[inline]
-    pub(super) fn make_room(&mut self, pieces: usize, ids: &mut Vec<u32>) {
-        if self.count + pieces * MOST_IDS > ROOM {
-            self.hand_over(ids);
-        }
+    pub(super) fn has_room(&self, pieces: usize) -> bool {
+        self.count + pieces * MOST_IDS <= ROOM && self.marks.len() + pieces <= MARKS
     }
 
-    /// Takes the ids of one piece.
-    pub(super) fn take(&mut self, some: &[u32], ids: &mut Vec<u32>) {
-        if some.len() <= MOST_IDS
-            && let Some(room) = self.ids.get_mut(self.count..self.count + some.len())
-        {
-            room.copy_from_slice(some);
-            self.count += some.len();
-        } else {
-            self.hand_over(ids);
-            ids.extend_from_slice(some);
-        }
+    /// Takes the ids of one piece; false if they are too many.
+    pub(super) fn take(&mut self, some: &[u32]) -> bool {
+        let room = self.ids.get_mut(self.count..self.count + some.len());
+        let Some(room) = room.filter(|_| some.len() <= MOST_IDS) else { return false };
+        room.copy_from_slice(some);
+        self.count += some.len();
+        true
     }
 
-    /// Appends all that has been gathered.
-    pub(super) fn hand_over(&mut self, ids: &mut Vec<u32>) {
-        ids.extend_from_slice(self.ids.get(..self.count).unwrap_or_default());
+    /// Leaves a gap for the ids of the piece that waits with this number.
+    pub(super) fn leave_gap(&mut self, number: usize) {
+        self.marks.push((self.count, Mark::Gap(number)));
+    }
+
+    /// A text ends here.
+    pub(super) fn end_text(&mut self) {
+        self.marks.push((self.count, Mark::End));
+    }
+
+    /// Appends all that has been gathered, with what waits in its gaps; says of every end of a text how many ids there are then.
+    pub(super) fn hand_over(&mut self, waiting: &Waiting, ids: &mut Vec<u32>, mut ended: impl FnMut(usize)) {
+        let mut from = 0;
+        for (at, mark) in self.marks.drain(..) {
+            ids.extend_from_slice(&self.ids[from..at]);
+            from = at;
+            match mark {
+                Mark::Gap(number) => ids.extend_from_slice(waiting.ids(number)),
+                Mark::End => ended(ids.len()),
+            }
+        }
+        ids.extend_from_slice(&self.ids[from..self.count]);
         self.count = 0;
     }
 }

@@ -2,7 +2,8 @@
 
 use super::NativeEncoder;
 use super::cache::{Cache, LONGEST, Long, MIDDLE, PART, SHORT, hash_of, key_of, keys_of};
-use super::merge::Merger;
+use super::merge::{MOST, Merger};
+use super::waiting::Waiting;
 use super::work::KEEP;
 
 /// New pieces with bytes from this on are cut further: words of scripts whose characters have three bytes. Those of two are
@@ -39,6 +40,15 @@ pub(super) struct Maker<'a> {
     spelled: Vec<u8>,
     /// Of the new piece at hand.
     parts: Vec<Piece>,
+    pub(super) waiting: Waiting,
+}
+
+/// What has become of a new piece.
+pub(super) enum Made {
+    /// Its ids have been appended.
+    Now,
+    /// It waits with this number.
+    Later(usize),
 }
 
 impl Drop for Maker<'_> {
@@ -55,6 +65,7 @@ impl<'a> Maker<'a> {
             merger: Merger::default(),
             spelled: Vec::new(),
             parts: Vec::new(),
+            waiting: Waiting::new(),
         }
     }
 
@@ -63,15 +74,42 @@ impl<'a> Maker<'a> {
         self.long.find(piece.of(text), piece.is_part())
     }
 
-    /// Appends and remembers the ids of a new piece.
-    pub(super) fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+    /// Appends and remembers the ids of a new piece, or has it wait for others.
+    pub(super) fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) -> Made {
+        if piece.length <= MIDDLE
+            && let Some(number) = self.waiting.find(text, piece)
+        {
+            return Made::Later(number);
+        }
         let before = ids.len();
         if self.find_parts(text, piece) {
             self.make_parts(text, ids);
         } else {
-            self.encode(piece.of(text), piece.is_part(), ids);
+            let model = &self.encoder.model;
+            let spelled = self.encoder.spell(piece.of(text), &mut self.spelled);
+            if let Some(id) = model.whole(spelled, piece.is_part()) {
+                ids.push(id);
+            } else {
+                model.begin(&mut self.merger.symbols, spelled);
+                let symbols = &self.merger.symbols;
+                if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
+                    return Made::Later(self.waiting.add(text, piece, symbols));
+                }
+                self.merger.merge(&model.pairs, ids);
+                self.merger.shrink_to(KEEP);
+                self.spelled.shrink_to(KEEP);
+            }
         }
         remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
+        Made::Now
+    }
+
+    /// Makes and remembers the ids of all that waits.
+    pub(super) fn merge_waiting(&mut self) {
+        self.waiting.merge(&self.encoder.model.pairs);
+        for (piece, bytes, ids) in self.waiting.all() {
+            remember(&self.encoder.cache, &mut self.long, bytes, piece, ids);
+        }
     }
 
     /// Finds the parts of a piece, which are likely to be known, and asks for their memory; false if it has none.

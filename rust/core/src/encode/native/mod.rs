@@ -22,6 +22,7 @@ mod cut;
 mod gathered;
 mod joins;
 mod json;
+mod lanes;
 mod make;
 mod merge;
 mod merges;
@@ -42,6 +43,7 @@ mod unicode;
 mod unicode_data;
 mod vectors;
 mod vocab;
+mod waiting;
 mod work;
 
 use std::sync::{Mutex, PoisonError};

@@ -178,7 +178,7 @@ impl Model {
     }
 
     /// The symbols of a piece after the merges that are certain.
-    fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
+    pub(super) fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
         symbols.clear();
         match &self.symbols {
             Symbols::Bytes(bytes, formed) => {

@@ -1,6 +1,7 @@
 //! Which two tokens merge, how early, and into what.
 
-use crate::memory::{Words, ask_for};
+use super::lanes::Lanes;
+use crate::memory::Words;
 
 /// An id or a rank that is none.
 pub(super) const NONE: u32 = u32::MAX;
@@ -14,18 +15,22 @@ pub(super) const MAX_RANK: u32 = (1 << 24) - 2;
 const EMPTY: u64 = 0;
 const RANK_BITS: u32 = 24;
 
-/// An open-addressing table of eight-byte entries: both ids and the rank; what the pair merges into
-/// stands in a list by rank. Eight bytes instead of sixteen keep the table near the core.
+/// A hash table of eight-byte entries, both ids and the rank, that has every pair where it is looked for first; what the pair
+/// merges into stands in a list by rank.
+///
+/// Most pairs that are asked for do not merge, which a filter says from memory that is near. Each of its words is for a few
+/// pairs, of which it has a bit each, and a seed with which a second hash sends all of them to slots of their own ("hash,
+/// displace and compress", Belazzougui, Botelho and Dietzfelbinger, 2009). So a look-up has no loop, and many can be made in
+/// lockstep.
 ///
 /// Tokens of neighbouring ids are about as frequent as each other, and often of one script. So pairs are grouped by the
 /// greater of their ids, and every group has a part of the table for itself: what one text asks for stands
 /// together, and stays near, where a hash alone would spread it between what no text asks for.
 pub(super) struct Pairs {
     entries: Words,
-    /// A bit for each of [`FINER`] steps within every slot: most pairs that are asked for do not merge, and this
-    /// says so from memory that is near.
+    /// Two to a word: [`BITS`] bits, and the seed above them.
     filter: Words,
-    /// Where the part of every group begins, in slots, and how many slots it has.
+    /// Where the part of every group begins, in words of the filter, and how many it has.
     groups: Vec<[u32; 2]>,
     results: Vec<u32>,
     /// The result of every rank is the rank plus this, as in vocabularies numbered by their merges.
@@ -34,35 +39,41 @@ pub(super) struct Pairs {
 
 /// Ids in a group: 2^8, so that there are few enough of them to stay in the nearest cache.
 const GROUP_BITS: u32 = 8;
-/// Steps within a slot that the filter tells apart.
-const FINER: u32 = 8;
+/// Bits of a word of the filter that stand for pairs.
+const BITS: u32 = 24;
+/// Slots for each word of the filter.
+const SLOTS: u32 = 2;
+/// Pairs for every ten words, on average.
+const PAIRS_FOR_TEN_WORDS: u32 = 18;
+/// A group in which some pairs are in each other's way with every seed gets more words, but not without end.
+const MOST_ATTEMPTS: u32 = 64;
 
-/// Where the table and the filter have a pair, or after that: its slot, in steps.
-#[derive(Clone, Copy)]
-struct Place(u32);
-
-impl Place {
-    #[inline]
-    fn slot(self) -> usize {
-        (self.0 / FINER) as usize
-    }
-
-    /// The word of the filter and the bit in it.
-    #[inline]
-    fn filter(self) -> (usize, u64) {
-        ((self.0 / 64) as usize, 1 << (self.0 % 64))
-    }
+/// Two hashes of a pair.
+#[inline]
+fn hashes_of(left: u32, right: u32) -> [u32; 2] {
+    let hash = left.wrapping_mul(0x9E37_79B9).wrapping_add(right.wrapping_mul(0x85EB_CA6B));
+    let second = left.wrapping_mul(0xC2B2_AE35).wrapping_add(right.wrapping_mul(0x27D4_EB2F));
+    [(hash ^ hash >> 15).wrapping_mul(0xD6E8_FEB9), second]
 }
 
-/// Where a pair belongs.
+/// The high half of a product.
 #[inline]
-#[allow(clippy::cast_possible_truncation)] // half of a hash, and a part of the steps of a group
-fn place_of(groups: &[[u32; 2]], left: u32, right: u32) -> Place {
-    let group = (left.max(right) >> GROUP_BITS) as usize;
-    let [first, size] = groups.get(group).copied().unwrap_or_default();
-    let hash = key_of(left, right).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let hash = (hash ^ (hash >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-    Place(first * FINER + ((hash * u64::from(size * FINER)) >> 32) as u32)
+#[allow(clippy::cast_possible_truncation)] // half of it
+fn high(one: u32, other: u32) -> u32 {
+    (u64::from(one) * u64::from(other) >> 32) as u32
+}
+
+/// The word of a pair among those of its group, and its bit.
+#[inline]
+fn word_of(hash: u32, words: u32) -> (u32, u32) {
+    (high(hash, words), high(hash.wrapping_mul(words), BITS))
+}
+
+/// The slot of a pair among those of its group.
+#[inline]
+fn slot_of(second_hash: u32, seed: u32, words: u32) -> u32 {
+    let hash = second_hash ^ seed.wrapping_mul(0x9E37_79B9);
+    high((hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B), words * SLOTS)
 }
 
 /// One for every pair of tokens.
@@ -71,82 +82,58 @@ fn key_of(left: u32, right: u32) -> u64 {
     u64::from(left) << 20 | u64::from(right)
 }
 
-/// Pairs of which the memory is asked for before the first of them is added.
-const AHEAD: usize = 32;
+#[inline]
+fn group_of(left: u32, right: u32) -> usize {
+    (left.max(right) >> GROUP_BITS) as usize
+}
+
+/// A merge's pair and its rank.
+#[derive(Clone, Copy, Default)]
+struct Ranked {
+    left: u32,
+    right: u32,
+    rank: u32,
+}
 
 impl Pairs {
-    /// The table of merges (both tokens, and what they become) in the order of their ranks; `None` if an id or a rank is
-    /// out of bounds.
+    /// The table of merges (both tokens, and what they become) in the order of their ranks; of a pair that is there twice, the
+    /// last rank counts, as in the reference. `None` if an id or a rank is out of bounds.
     pub(super) fn new(merges: &[[u32; 3]]) -> Option<Self> {
-        let mut pairs = Self::with_room_for(merges)?;
-        for some in merges.chunks(AHEAD) {
-            for [left, right, _] in some {
-                let place = place_of(&pairs.groups, *left, *right);
-                ask_for(pairs.filter.get(), place.filter().0);
-                ask_for(pairs.entries.get(), place.slot());
-            }
-            for [left, right, result] in some {
-                pairs.push(*left, *right, *result).then_some(())?;
-            }
-        }
-        Some(pairs)
-    }
-
-    fn with_room_for(merges: &[[u32; 3]]) -> Option<Self> {
         let greatest = merges.iter().map(|[left, right, _]| *left.max(right)).max().unwrap_or(0);
         if greatest > MAX_ID || merges.len() > MAX_RANK as usize {
             return None;
         }
-        let mut groups = vec![[0; 2]; (greatest >> GROUP_BITS) as usize + 1];
-        for [left, right, _] in merges {
-            groups[(left.max(right) >> GROUP_BITS) as usize][1] += 1;
+        let groups = group_of(greatest, 0) + 1;
+        let ranked = (0..).zip(merges).map(|(rank, &[left, right, _])| Ranked { left, right, rank });
+        let (ranked, ends) = sorted(ranked, groups, |ranked| group_of(ranked.left, ranked.right));
+        let mut table = Table::default();
+        let mut groups = Vec::with_capacity(groups);
+        for (start, end) in std::iter::once(0).chain(ends.iter().copied()).zip(&ends) {
+            groups.push(table.add_group(&ranked[start..*end])?);
         }
-        // Two thirds more slots than pairs; and never none that is empty.
-        let mut slots = 0;
-        for [first, size] in &mut groups {
-            *first = slots;
-            *size += *size * 2 / 3 + 1;
-            slots += *size;
-        }
-        let slots = slots as usize;
+        let mut entries = Words::zeroed(table.entries.len());
+        entries.get_mut().copy_from_slice(&table.entries);
+        let mut filter = Words::zeroed(table.filter.len().div_ceil(2));
+        bytemuck::cast_slice_mut(filter.get_mut())[..table.filter.len()].copy_from_slice(&table.filter);
+        let offset = merges.first().map(|[_, _, result]| *result);
+        let numbered = |offset: &u32| (*offset..).zip(merges).all(|(result, merge)| result == merge[2]);
         Some(Self {
-            entries: Words::zeroed(slots),
-            filter: Words::zeroed(slots * FINER as usize / 64 + 1),
+            entries,
+            filter,
             groups,
-            results: Vec::with_capacity(merges.len()),
-            offset: None,
+            results: merges.iter().map(|[_, _, result]| *result).collect(),
+            offset: offset.filter(numbered),
         })
-    }
-
-    /// Adds the pair of the next rank; a pair that is there already takes the new rank, as in the
-    /// reference. False if an id or the rank is out of bounds.
-    fn push(&mut self, left: u32, right: u32, result: u32) -> bool {
-        let Ok(rank) = u32::try_from(self.results.len()) else {
-            return false;
-        };
-        self.offset = match (rank, self.offset) {
-            (0, _) => Some(result),
-            (_, Some(offset)) if rank + offset == result => Some(offset),
-            _ => None,
-        };
-        self.results.push(result);
-        let key = key_of(left, right);
-        let place = place_of(&self.groups, left, right);
-        let (word, bit) = place.filter();
-        self.filter.get_mut()[word] |= bit;
-        let mut slot = place.slot();
-        let entries = self.entries.get_mut();
-        while entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
-            slot = after(slot, entries.len());
-        }
-        entries[slot] = key << RANK_BITS | u64::from(rank + 1);
-        true
     }
 
     /// The table, ready for look-ups.
     #[inline]
     pub(super) fn ranks(&self) -> Ranks<'_> {
-        Ranks { entries: self.entries.get(), filter: self.filter.get(), groups: &self.groups }
+        Ranks {
+            entries: self.entries.get(),
+            filter: bytemuck::cast_slice(self.filter.get()),
+            groups: &self.groups,
+        }
     }
 
     /// How many ranks there are.
@@ -162,20 +149,105 @@ impl Pairs {
             None => self.results[rank as usize],
         }
     }
+
+    /// The same in lanes, where the mask has them.
+    #[inline(always)]
+    pub(super) fn results<L: Lanes>(&self, ranks: L, wanted: L::Mask) -> L {
+        match self.offset {
+            Some(offset) => ranks.add(L::splat(offset)),
+            None => L::gather(&self.results, ranks, wanted),
+        }
+    }
+}
+
+/// Items in the order of a number that each has below `kinds`, and where those of each number end.
+fn sorted<T: Copy + Default>(
+    items: impl Iterator<Item = T> + Clone,
+    kinds: usize,
+    number: impl Fn(&T) -> usize,
+) -> (Vec<T>, Vec<usize>) {
+    let mut ends = vec![0; kinds];
+    items.clone().for_each(|item| ends[number(&item)] += 1);
+    let mut start = 0;
+    for end in &mut ends {
+        start += std::mem::replace(end, start);
+    }
+    let mut sorted = vec![T::default(); start];
+    for item in items {
+        let place = &mut ends[number(&item)];
+        sorted[*place] = item;
+        *place += 1;
+    }
+    (sorted, ends)
+}
+
+/// The table while it is made.
+#[derive(Default)]
+struct Table {
+    entries: Vec<u64>,
+    filter: Vec<u32>,
+}
+
+impl Table {
+    /// Adds the pairs of a group; where it begins and how many words it has.
+    fn add_group(&mut self, pairs: &[Ranked]) -> Option<[u32; 2]> {
+        let first = u32::try_from(self.filter.len()).ok()?;
+        let mut words = u32::try_from(pairs.len()).ok()? * 10 / PAIRS_FOR_TEN_WORDS + 1;
+        for _ in 0..MOST_ATTEMPTS {
+            self.filter.resize(first as usize + words as usize, 0);
+            self.entries.resize((first + words) as usize * SLOTS as usize, EMPTY);
+            if self.place(first, words, pairs) {
+                return Some([first, words]);
+            }
+            self.filter.truncate(first as usize);
+            self.entries.truncate(first as usize * SLOTS as usize);
+            words += words / 8 + 1;
+        }
+        None
+    }
+
+    /// Places the pairs of a group; false if there is no way.
+    fn place(&mut self, first: u32, words: u32, pairs: &[Ranked]) -> bool {
+        let (pairs, ends) = sorted(pairs.iter().copied(), words as usize, |pair| {
+            word_of(hashes_of(pair.left, pair.right)[0], words).0 as usize
+        });
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let few = starts.zip(&ends).map(|(start, end)| &pairs[start..*end]);
+        // Those of words that have many go first, while there is most room.
+        let most = few.clone().map(<[Ranked]>::len).max().unwrap_or(0);
+        let (order, _) = sorted((0..).zip(few), most + 1, |(_, few)| most - few.len());
+        let filter = &mut self.filter[first as usize..];
+        let entries = &mut self.entries[(first * SLOTS) as usize..];
+        let mut placed = Vec::new();
+        order.into_iter().all(|(word, few): (usize, &[Ranked])| {
+            let bits = few.iter().fold(0, |bits, pair| {
+                bits | 1 << word_of(hashes_of(pair.left, pair.right)[0], words).1
+            });
+            (0..1 << (u32::BITS - BITS)).any(|seed| {
+                placed.clear();
+                for pair in few {
+                    let slot = slot_of(hashes_of(pair.left, pair.right)[1], seed, words) as usize;
+                    let key = key_of(pair.left, pair.right);
+                    if entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
+                        placed.iter().for_each(|slot: &usize| entries[*slot] = EMPTY);
+                        return false;
+                    }
+                    entries[slot] = key << RANK_BITS | u64::from(pair.rank + 1);
+                    placed.push(slot);
+                }
+                filter[word] = bits | seed << BITS;
+                true
+            })
+        })
+    }
 }
 
 /// A borrowed table.
 #[derive(Clone, Copy)]
 pub(super) struct Ranks<'a> {
     entries: &'a [u64],
-    filter: &'a [u64],
+    filter: &'a [u32],
     groups: &'a [[u32; 2]],
-}
-
-/// The slot that is looked at after another.
-#[inline]
-fn after(slot: usize, slots: usize) -> usize {
-    if slot + 1 == slots { 0 } else { slot + 1 }
 }
 
 /// Two tokens, and what the filter says of them.
@@ -198,28 +270,52 @@ impl Ranks<'_> {
     /// none waits for the memory of another.
     #[inline]
     pub(super) fn ask(&self, left: u32, right: u32) -> Asked {
-        let place = place_of(self.groups, left, right);
-        let (word, bit) = place.filter();
-        Asked { key: key_of(left, right), slot: place.slot(), may_merge: self.filter[word] & bit != 0 }
+        let [first, words] = self.groups.get(group_of(left, right)).copied().unwrap_or_default();
+        let [hash, second] = hashes_of(left, right);
+        let (word, bit) = word_of(hash, words);
+        let word = self.filter[(first + word) as usize];
+        let slot = (first * SLOTS + slot_of(second, word >> BITS, words)) as usize;
+        Asked { key: key_of(left, right), slot, may_merge: word >> bit & 1 != 0 && words != 0 }
     }
 
     /// The rank of two tokens that have been asked for, or [`NONE`].
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // the rank's 24 bits
     pub(super) fn answer(&self, asked: Asked) -> u32 {
-        let Asked { key, mut slot, may_merge } = asked;
-        if !may_merge {
+        if !asked.may_merge {
             return NONE;
         }
-        loop {
-            let entry = self.entries[slot];
-            if entry >> RANK_BITS == key && entry != EMPTY {
-                return (entry as u32 & ((1 << RANK_BITS) - 1)) - 1;
-            }
-            if entry == EMPTY {
-                return NONE;
-            }
-            slot = after(slot, self.entries.len());
+        let entry = self.entries[asked.slot];
+        if entry >> RANK_BITS == asked.key {
+            (entry as u32 & ((1 << RANK_BITS) - 1)).wrapping_sub(1) // of the pair of 0 and 0 an empty slot makes NONE
+        } else {
+            NONE
         }
+    }
+
+    /// The ranks of a pair in each lane, above four bits that are zero; [`NONE`] above them for those that do not merge. (An id
+    /// that is none merges with nothing.)
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // there are not so many groups
+    pub(super) fn in_lanes<L: Lanes>(&self, left: L, right: L) -> L {
+        let group = left.max(right).shr::<GROUP_BITS>();
+        let known = group.below(L::splat(self.groups.len() as u32));
+        let (first, words) = L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
+        let hash = left.mul(L::splat(0x9E37_79B9)).add(right.mul(L::splat(0x85EB_CA6B)));
+        let second = left.mul(L::splat(0xC2B2_AE35)).add(right.mul(L::splat(0x27D4_EB2F)));
+        let hash = hash.xor(hash.shr::<15>()).mul(L::splat(0xD6E8_FEB9));
+        let word = L::gather(self.filter, first.add(hash.mul_high(words)), known);
+        let bit = hash.mul(words).mul_high(L::splat(BITS));
+        let one = L::splat(1);
+        let may_merge = word.shr_each(bit).and(one).equal(one);
+        let hash = second.xor(word.shr::<BITS>().mul(L::splat(0x9E37_79B9)));
+        let hash = hash.xor(hash.shr::<16>()).mul(L::splat(0x85EB_CA6B));
+        let slot = first.shl::<1>().add(hash.mul_high(words.shl::<1>()));
+        let (low, high) = L::gather_halves(self.entries, slot, may_merge);
+        // The key is left << 20 | right, and above 24 bits of the rank.
+        let same_high = high.equal(left.shl::<12>().or(right.shr::<8>()));
+        let same_low = low.shr::<24>().equal(right.and(L::splat(255)));
+        let found = L::both(L::both(same_high, same_low), may_merge);
+        L::select(found, low.and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<4>(), L::splat(NONE << 4))
     }
 }

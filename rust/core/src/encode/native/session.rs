@@ -7,6 +7,7 @@ use super::added::Split;
 use super::normalize::normalize;
 use super::path::Prefix;
 use super::work::{KEEP, Work};
+use crate::encode::batch::ask_for_text;
 use crate::encode::{EncodeError, Session, SpecialTokens};
 
 /// A session of the native encoder.
@@ -56,6 +57,21 @@ impl<'a> NativeSession<'a> {
         self.prefixed = prefixed;
     }
 
+    /// A whole document.
+    fn document(
+        &mut self,
+        text: &str,
+        marks: &[Range<usize>],
+        ids: &mut Vec<u32>,
+    ) -> Result<(), EncodeError> {
+        let added = &self.encoder.added;
+        if added.plain.is_none() && added.normalized.is_none() && marks.is_empty() {
+            self.text(text, true, ids);
+            return Ok(());
+        }
+        self.with_added(text, marks, ids)
+    }
+
     /// Text in which added tokens may stand; `marks` are those that are known to.
     fn with_added(
         &mut self,
@@ -93,7 +109,7 @@ impl<'a> NativeSession<'a> {
         let mut inner = Vec::new();
         for split in &splits {
             match split {
-                Split::Token(id) => ids.push(*id),
+                Split::Token(id) => self.work.token(*id, ids),
                 Split::Text(range) => {
                     let part = &text[range.clone()];
                     let Some(normalized) = normalized else {
@@ -111,7 +127,7 @@ impl<'a> NativeSession<'a> {
                     normalized.split(&normal, &marks, as_text, &mut inner);
                     for split in &inner {
                         match split {
-                            Split::Token(id) => ids.push(*id),
+                            Split::Token(id) => self.work.token(*id, ids),
                             Split::Text(place) => {
                                 let first = range.start == 0 && place.start == 0;
                                 self.normal(&normal[place.clone()], first, ids);
@@ -128,11 +144,26 @@ impl<'a> NativeSession<'a> {
 
 impl Session for NativeSession<'_> {
     fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        let added = &self.encoder.added;
-        if added.plain.is_none() && added.normalized.is_none() && marks.is_empty() {
-            self.text(text, true, ids);
-            return Ok(());
+        self.document(text, marks, ids)?;
+        self.work.hand_over(ids);
+        Ok(())
+    }
+
+    fn encode_all(
+        &mut self,
+        texts: &[&str],
+        ids: &mut Vec<u32>,
+        offsets: &mut Vec<u64>,
+    ) -> Result<(), (usize, EncodeError)> {
+        for (index, text) in texts.iter().enumerate() {
+            if let Some(next) = texts.get(index + 1) {
+                ask_for_text(next);
+            }
+            self.document(text, &[], ids).map_err(|error| (index, error))?;
+            self.work.end_text(ids);
         }
-        self.with_added(text, marks, ids)
+        self.work.hand_over(ids);
+        offsets.extend(self.work.ends.drain(..).map(|count| count as u64));
+        Ok(())
     }
 }

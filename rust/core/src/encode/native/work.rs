@@ -5,7 +5,7 @@ use super::bits::{Bits, WORD};
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
 use super::gathered::{Gathered, MOST_IDS};
-use super::make::{Maker, Piece};
+use super::make::{Made, Maker, Piece};
 use super::path::Splitting;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
@@ -33,6 +33,8 @@ pub(super) struct Work<'a> {
     many: bool,
     gathered: Gathered,
     made: Vec<u32>,
+    /// How many ids there were where a text ended.
+    pub(super) ends: Vec<usize>,
 }
 
 impl<'a> Work<'a> {
@@ -48,6 +50,7 @@ impl<'a> Work<'a> {
             many: false,
             gathered: Gathered::new(),
             made: Vec::new(),
+            ends: Vec::new(),
         }
     }
 
@@ -112,7 +115,6 @@ impl<'a> Work<'a> {
             at += last;
             look = STRETCH;
         }
-        self.gathered.hand_over(ids);
         if self.places.capacity() > KEEP {
             (self.pattern, self.cuts, self.places) = Default::default();
         }
@@ -167,7 +169,9 @@ impl<'a> Work<'a> {
     /// Gathers the ids of these pieces, and says where the last of them ends.
     #[inline]
     fn find(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
-        self.gathered.make_room(BATCH, ids);
+        if !self.gathered.has_room(BATCH) {
+            self.hand_over(ids);
+        }
         let short = self.encoder.cache.short();
         let mut done = 0;
         while done < ends.len() {
@@ -225,7 +229,13 @@ impl<'a> Work<'a> {
 
     fn find_in_long(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         match self.maker.find_long(text, piece) {
-            Some(known) => self.gathered.take(known, ids),
+            Some(known) if self.gathered.take(known) => {}
+            Some(known) => {
+                self.made.clear();
+                self.made.extend_from_slice(known);
+                self.hand_over(ids);
+                ids.extend_from_slice(&self.made);
+            }
             None => self.make(text, piece, ids),
         }
     }
@@ -233,9 +243,44 @@ impl<'a> Work<'a> {
     /// The ids of a new piece.
     fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         self.made.clear();
-        self.maker.make(text, piece, &mut self.made);
-        self.gathered.take(&self.made, ids);
+        match self.maker.make(text, piece, &mut self.made) {
+            Made::Later(number) => {
+                self.gathered.leave_gap(number);
+                if self.maker.waiting.is_full() {
+                    self.hand_over(ids);
+                }
+            }
+            Made::Now => {
+                if !self.gathered.take(&self.made) {
+                    self.hand_over(ids);
+                    ids.extend_from_slice(&self.made);
+                }
+            }
+        }
         self.made.shrink_to(KEEP);
+    }
+
+    /// A token that stands between texts.
+    pub(super) fn token(&mut self, id: u32, ids: &mut Vec<u32>) {
+        if !self.gathered.take(&[id]) {
+            self.hand_over(ids);
+            ids.push(id);
+        }
+    }
+
+    /// A text ends.
+    pub(super) fn end_text(&mut self, ids: &mut Vec<u32>) {
+        if !self.gathered.has_room(1) {
+            self.hand_over(ids);
+        }
+        self.gathered.end_text();
+    }
+
+    /// Appends all ids that have not been appended yet.
+    pub(super) fn hand_over(&mut self, ids: &mut Vec<u32>) {
+        self.maker.merge_waiting();
+        self.gathered.hand_over(&self.maker.waiting, ids, |count| self.ends.push(count));
+        self.maker.waiting.clear();
     }
 }
 

@@ -1,11 +1,15 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
 mod few;
+mod lockstep;
 mod sweep;
 mod windows;
 
-use super::pairs::Pairs;
+use super::lanes::{LANES, in_lanes};
+use super::pairs::{NONE, Pairs};
 use few::{FEW, merge_few};
+use lockstep::MergeRows;
+pub(super) use lockstep::{MOST, Row};
 use windows::Windows;
 
 /// Merges symbols, and keeps what it needs for that from piece to piece.
@@ -29,5 +33,29 @@ impl Merger {
     /// One huge piece must not hold its memory for the rest of the session.
     pub(super) fn shrink_to(&mut self, symbols: usize) {
         self.symbols.shrink_to(symbols);
+    }
+}
+
+/// A row without symbols.
+pub(super) const NO_SYMBOLS: Row = [NONE; MOST];
+/// Rows below which lanes would be empty for the most part.
+const WORTH: usize = 4;
+
+/// Merges the ids in rows, each followed by [`NONE`], as they stand. `order`: the rows, by how many ids they have, the most first;
+/// `count`: how many that are.
+pub(super) fn merge_rows(pairs: &Pairs, rows: &mut [Row], order: &[u8], count: impl Fn(u8) -> usize) {
+    for numbers in order.chunks(LANES) {
+        let longest = numbers.first().map_or(0, |number| count(*number));
+        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, rows, numbers, longest }) {
+            continue;
+        }
+        for number in numbers {
+            let row = &mut rows[usize::from(*number)];
+            let symbols = *row;
+            *row = NO_SYMBOLS;
+            let mut places = row.iter_mut();
+            let give = |_, id| places.next().into_iter().for_each(|place| *place = id);
+            merge_few(pairs, &symbols[..count(*number)], give);
+        }
     }
 }

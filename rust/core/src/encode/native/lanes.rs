@@ -1,0 +1,382 @@
+//! Sixteen numbers worked on at once, with the widest vectors that the processor has.
+//!
+//! This holds two unsafe acts: to call what was compiled for a processor of a kind only where the processor is of that kind
+//! and, within, to use its instructions, of which those that gather read memory: every place is compared with the length
+//! before. Many look-ups of pairs at once wait for memory together, and nothing about them has to be foreseen; one after the
+//! other they are the most of what a new word costs (measured: see `benches/encoder-log.md`). Where the processor has no
+//! such instructions [`with_lanes`] says so, and the caller does one after the other.
+#![allow(unsafe_code)]
+
+/// How many lanes there are.
+pub(super) const LANES: usize = 16;
+
+/// A number in each lane.
+pub(super) trait Lanes: Copy {
+    /// Lanes that are chosen.
+    type Mask: Copy;
+
+    fn splat(value: u32) -> Self;
+    fn from_array(values: &[u32; LANES]) -> Self;
+    fn to_array(self) -> [u32; LANES];
+
+    fn min(self, other: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+    /// Wrapping.
+    fn add(self, other: Self) -> Self;
+    /// The low half of the product.
+    fn mul(self, other: Self) -> Self;
+    /// The high half of the product.
+    fn mul_high(self, other: Self) -> Self;
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
+    /// Shifts by less than 32.
+    fn shr<const BY: u32>(self) -> Self;
+    fn shl<const BY: u32>(self) -> Self;
+    /// Shifts every lane by its own number below 32.
+    fn shr_each(self, by: Self) -> Self;
+
+    fn equal(self, other: Self) -> Self::Mask;
+    fn below(self, other: Self) -> Self::Mask;
+    fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask;
+    /// Whether any lane is chosen.
+    fn any(mask: Self::Mask) -> bool;
+    /// One where the mask has a lane, the other elsewhere.
+    fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self;
+
+    /// `words[at]` in the lanes that the mask has, as far as there are such words; zero elsewhere.
+    fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self;
+    /// The low and the high halves of `words[at]`, in the same way.
+    fn gather_halves(words: &[u64], at: Self, mask: Self::Mask) -> (Self, Self);
+}
+
+/// What is done in lanes.
+pub(super) trait InLanes {
+    /// Has to be inlined always, so that it is compiled for every kind of processor.
+    fn run<L: Lanes>(self);
+}
+
+/// Does a work in lanes; false if the processor has none that pay.
+#[inline]
+pub(super) fn in_lanes(work: impl InLanes) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512bw") {
+            // SAFETY: the processor has it.
+            unsafe { x86::with_avx512(work) };
+            return true;
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has it.
+            unsafe { x86::with_avx2(work) };
+            return true;
+        }
+    }
+    let _ = work;
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    #[allow(clippy::wildcard_imports)] // sixty intrinsics
+    use std::arch::x86_64::*;
+
+    use super::{InLanes, LANES, Lanes};
+
+    /// Made in [`with_avx512`] alone.
+    #[derive(Clone, Copy)]
+    struct Avx512(__m512i);
+
+    /// Made in [`with_avx2`] alone.
+    #[derive(Clone, Copy)]
+    struct Avx2([__m256i; 2]);
+
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn with_avx512(work: impl InLanes) {
+        work.run::<Avx512>();
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn with_avx2(work: impl InLanes) {
+        work.run::<Avx2>();
+    }
+
+    /// Gathers take places that are no negative `i32`.
+    #[allow(clippy::cast_possible_truncation)] // that is what is made sure of
+    fn end(length: usize) -> u32 {
+        length.min(1 << 30) as u32
+    }
+
+    // SAFETY, of all that follows: there is such a value only where the processor has AVX-512; and a lane of a gather that
+    // reads memory has a place below the length of the words.
+    impl Lanes for Avx512 {
+        type Mask = u16;
+
+        #[inline(always)]
+        fn splat(value: u32) -> Self {
+            unsafe { Self(_mm512_set1_epi32(value.cast_signed())) }
+        }
+        #[inline(always)]
+        fn from_array(values: &[u32; LANES]) -> Self {
+            Self(bytemuck::must_cast(*values))
+        }
+        #[inline(always)]
+        fn to_array(self) -> [u32; LANES] {
+            bytemuck::must_cast(self.0)
+        }
+
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            unsafe { Self(_mm512_min_epu32(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            unsafe { Self(_mm512_max_epu32(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm512_add_epi32(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            unsafe { Self(_mm512_mullo_epi32(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn mul_high(self, other: Self) -> Self {
+            unsafe {
+                let even = _mm512_srli_epi64::<32>(_mm512_mul_epu32(self.0, other.0));
+                let odd =
+                    _mm512_mul_epu32(_mm512_srli_epi64::<32>(self.0), _mm512_srli_epi64::<32>(other.0));
+                Self(_mm512_mask_blend_epi32(0xAAAA, even, odd))
+            }
+        }
+        #[inline(always)]
+        fn and(self, other: Self) -> Self {
+            unsafe { Self(_mm512_and_si512(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn or(self, other: Self) -> Self {
+            unsafe { Self(_mm512_or_si512(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn xor(self, other: Self) -> Self {
+            unsafe { Self(_mm512_xor_si512(self.0, other.0)) }
+        }
+        #[inline(always)]
+        fn shr<const BY: u32>(self) -> Self {
+            unsafe { Self(_mm512_srli_epi32::<BY>(self.0)) }
+        }
+        #[inline(always)]
+        fn shl<const BY: u32>(self) -> Self {
+            unsafe { Self(_mm512_slli_epi32::<BY>(self.0)) }
+        }
+        #[inline(always)]
+        fn shr_each(self, by: Self) -> Self {
+            unsafe { Self(_mm512_srlv_epi32(self.0, by.0)) }
+        }
+
+        #[inline(always)]
+        fn equal(self, other: Self) -> u16 {
+            unsafe { _mm512_cmpeq_epi32_mask(self.0, other.0) }
+        }
+        #[inline(always)]
+        fn below(self, other: Self) -> u16 {
+            unsafe { _mm512_cmplt_epu32_mask(self.0, other.0) }
+        }
+        #[inline(always)]
+        fn both(one: u16, other: u16) -> u16 {
+            one & other
+        }
+        #[inline(always)]
+        fn any(mask: u16) -> bool {
+            mask != 0
+        }
+        #[inline(always)]
+        fn select(mask: u16, chosen: Self, other: Self) -> Self {
+            unsafe { Self(_mm512_mask_blend_epi32(mask, other.0, chosen.0)) }
+        }
+
+        #[inline(always)]
+        fn gather(words: &[u32], at: Self, mask: u16) -> Self {
+            let mask = mask & at.below(Self::splat(end(words.len())));
+            unsafe {
+                let zero = _mm512_setzero_si512();
+                Self(_mm512_mask_i32gather_epi32::<4>(zero, mask, at.0, words.as_ptr().cast()))
+            }
+        }
+        #[inline(always)]
+        fn gather_halves(words: &[u64], at: Self, mask: u16) -> (Self, Self) {
+            let mask = mask & at.below(Self::splat(end(words.len())));
+            let [low, high] = mask.to_le_bytes();
+            unsafe {
+                let (zero, words) = (_mm512_setzero_si512(), words.as_ptr().cast());
+                let at_low = _mm512_castsi512_si256(at.0);
+                let low = _mm512_mask_i32gather_epi64::<8>(zero, low, at_low, words);
+                let at_high = _mm512_extracti64x4_epi64::<1>(at.0);
+                let high = _mm512_mask_i32gather_epi64::<8>(zero, high, at_high, words);
+                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+                let halves = |which| Self(_mm512_permutex2var_epi32(low, which, high));
+                (halves(even), halves(odd))
+            }
+        }
+    }
+
+    // SAFETY: as above, with AVX2. (Spelled out for both halves: what passes through a closure or an array's `map` is not
+    // compiled for the processor.)
+    impl Lanes for Avx2 {
+        type Mask = [__m256i; 2];
+
+        #[inline(always)]
+        fn splat(value: u32) -> Self {
+            unsafe { Self([_mm256_set1_epi32(value.cast_signed()); 2]) }
+        }
+        #[inline(always)]
+        fn from_array(values: &[u32; LANES]) -> Self {
+            Self(bytemuck::must_cast(*values))
+        }
+        #[inline(always)]
+        fn to_array(self) -> [u32; LANES] {
+            bytemuck::must_cast(self.0)
+        }
+
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_min_epu32(a, c), _mm256_min_epu32(b, d)]) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_max_epu32(a, c), _mm256_max_epu32(b, d)]) }
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_add_epi32(a, c), _mm256_add_epi32(b, d)]) }
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_mullo_epi32(a, c), _mm256_mullo_epi32(b, d)]) }
+        }
+        #[inline(always)]
+        fn mul_high(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([high(a, c), high(b, d)]) }
+        }
+        #[inline(always)]
+        fn and(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_and_si256(a, c), _mm256_and_si256(b, d)]) }
+        }
+        #[inline(always)]
+        fn or(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_or_si256(a, c), _mm256_or_si256(b, d)]) }
+        }
+        #[inline(always)]
+        fn xor(self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { Self([_mm256_xor_si256(a, c), _mm256_xor_si256(b, d)]) }
+        }
+        #[inline(always)]
+        fn shr<const BY: u32>(self) -> Self {
+            self.shr_each(Self::splat(BY))
+        }
+        #[inline(always)]
+        fn shl<const BY: u32>(self) -> Self {
+            let ([a, b], [by, _]) = (self.0, Self::splat(BY).0);
+            unsafe { Self([_mm256_sllv_epi32(a, by), _mm256_sllv_epi32(b, by)]) }
+        }
+        #[inline(always)]
+        fn shr_each(self, by: Self) -> Self {
+            let ([a, b], [c, d]) = (self.0, by.0);
+            unsafe { Self([_mm256_srlv_epi32(a, c), _mm256_srlv_epi32(b, d)]) }
+        }
+
+        #[inline(always)]
+        fn equal(self, other: Self) -> Self::Mask {
+            let ([a, b], [c, d]) = (self.0, other.0);
+            unsafe { [_mm256_cmpeq_epi32(a, c), _mm256_cmpeq_epi32(b, d)] }
+        }
+        #[inline(always)]
+        fn below(self, other: Self) -> Self::Mask {
+            // There are only signed comparisons.
+            let sign = Self::splat(1 << 31);
+            let ([a, b], [c, d]) = (self.xor(sign).0, other.xor(sign).0);
+            unsafe { [_mm256_cmpgt_epi32(c, a), _mm256_cmpgt_epi32(d, b)] }
+        }
+        #[inline(always)]
+        fn both([a, b]: Self::Mask, [c, d]: Self::Mask) -> Self::Mask {
+            unsafe { [_mm256_and_si256(a, c), _mm256_and_si256(b, d)] }
+        }
+        #[inline(always)]
+        fn any([a, b]: Self::Mask) -> bool {
+            unsafe { _mm256_movemask_epi8(_mm256_or_si256(a, b)) != 0 }
+        }
+        #[inline(always)]
+        fn select([low, high]: Self::Mask, chosen: Self, other: Self) -> Self {
+            let ([a, b], [c, d]) = (chosen.0, other.0);
+            unsafe { Self([_mm256_blendv_epi8(c, a, low), _mm256_blendv_epi8(d, b, high)]) }
+        }
+
+        #[inline(always)]
+        fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self {
+            let [low, high] = Self::both(mask, at.below(Self::splat(end(words.len()))));
+            let words = words.as_ptr().cast();
+            unsafe {
+                let zero = _mm256_setzero_si256();
+                Self([
+                    _mm256_mask_i32gather_epi32::<4>(zero, words, at.0[0], low),
+                    _mm256_mask_i32gather_epi32::<4>(zero, words, at.0[1], high),
+                ])
+            }
+        }
+        #[inline(always)]
+        fn gather_halves(words: &[u64], at: Self, mask: Self::Mask) -> (Self, Self) {
+            let mask = Self::both(mask, at.below(Self::splat(end(words.len()))));
+            let words = words.as_ptr().cast();
+            unsafe {
+                let [low, high] = eight(words, at.0[0], mask[0]);
+                let [other_low, other_high] = eight(words, at.0[1], mask[1]);
+                (Self([low, other_low]), Self([high, other_high]))
+            }
+        }
+    }
+
+    /// The high halves of eight products.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn high(one: __m256i, other: __m256i) -> __m256i {
+        let even = _mm256_srli_epi64::<32>(_mm256_mul_epu32(one, other));
+        let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(one), _mm256_srli_epi64::<32>(other));
+        _mm256_blend_epi32::<0xAA>(even, odd)
+    }
+
+    /// The low and high halves of eight words.
+    ///
+    /// # Safety
+    /// `words` has one at every place for which the mask is set.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn eight(words: *const i64, at: __m256i, mask: __m256i) -> [__m256i; 2] {
+        let zero = _mm256_setzero_si256();
+        // SAFETY: the caller's.
+        let [low, high] = unsafe {
+            let (at_low, at_high) = (_mm256_castsi256_si128(at), _mm256_extracti128_si256::<1>(at));
+            let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(mask));
+            let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(mask));
+            [
+                _mm256_castsi256_ps(_mm256_mask_i32gather_epi64::<8>(zero, words, at_low, low)),
+                _mm256_castsi256_ps(_mm256_mask_i32gather_epi64::<8>(zero, words, at_high, high)),
+            ]
+        };
+        // Both quarters of each come out in turns: 0 1 4 5 2 3 6 7.
+        let halves = [_mm256_shuffle_ps::<0b10_00_10_00>(low, high), _mm256_shuffle_ps::<0b11_01_11_01>(low, high)];
+        [
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(halves[0])),
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(halves[1])),
+        ]
+    }
+}

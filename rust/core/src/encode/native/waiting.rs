@@ -1,0 +1,109 @@
+//! New pieces that wait to be merged together.
+
+use super::cache::{SHORT, sixteen};
+use super::certain::id_of;
+use super::make::Piece;
+use super::merge::{MOST, NO_SYMBOLS, Row, merge_rows};
+use super::pairs::{NONE, Pairs};
+
+/// Pieces that wait at most.
+const PIECES: usize = 64;
+/// By hash, where a piece stands that may be the one that is looked for.
+const SEATS: usize = 256;
+
+/// New pieces in the order in which they came, each with a number. What they are told apart by is a copy of their bytes, since
+/// they wait for longer than their text stays where it is.
+pub(super) struct Waiting {
+    pieces: Vec<(Piece, [u8; 32])>,
+    /// Their symbols, and once they are merged their ids.
+    rows: [Row; PIECES],
+    counts: [u8; PIECES],
+    seats: Box<[u8; SEATS]>,
+}
+
+impl Waiting {
+    pub(super) fn new() -> Self {
+        Self {
+            pieces: Vec::with_capacity(PIECES),
+            rows: [NO_SYMBOLS; PIECES],
+            counts: [0; PIECES],
+            seats: Box::new([0; SEATS]),
+        }
+    }
+
+    /// The number of a piece that waits already.
+    pub(super) fn find(&self, text: &[u8], piece: Piece) -> Option<usize> {
+        let number = usize::from(self.seats[seat_of(piece)]);
+        let (other, bytes) = self.pieces.get(number)?;
+        let same = other.key == piece.key
+            && (piece.length <= SHORT || sixteen(bytes) == sixteen(&text[piece.start..]));
+        same.then_some(number)
+    }
+
+    /// Has a piece of so many symbols wait; its number.
+    #[allow(clippy::cast_possible_truncation)] // there are few
+    pub(super) fn add(&mut self, text: &[u8], piece: Piece, symbols: &[u32]) -> usize {
+        let number = self.pieces.len();
+        let mut bytes = [0; 32];
+        let text = &text[piece.start..];
+        bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
+        bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
+        self.pieces.push((Piece { start: 0, ..piece }, bytes));
+        let row = &mut self.rows[number];
+        *row = NO_SYMBOLS;
+        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = id_of(*symbol));
+        self.counts[number] = symbols.len() as u8;
+        self.seats[seat_of(piece)] = number as u8;
+        number
+    }
+
+    /// Whether as many wait as can.
+    pub(super) fn is_full(&self) -> bool {
+        self.pieces.len() == PIECES
+    }
+
+    /// Merges all of them: those that have about as many symbols together.
+    #[allow(clippy::cast_possible_truncation)] // there are few
+    pub(super) fn merge(&mut self, pairs: &Pairs) {
+        let mut ends = [0usize; MOST + 1];
+        for count in &self.counts[..self.pieces.len()] {
+            ends[MOST - usize::from(*count)] += 1;
+        }
+        let mut start = 0;
+        for end in &mut ends {
+            start += std::mem::replace(end, start);
+        }
+        let mut order = [0; PIECES];
+        for (number, count) in self.counts[..self.pieces.len()].iter().enumerate() {
+            let place = &mut ends[MOST - usize::from(*count)];
+            order[*place] = number as u8;
+            *place += 1;
+        }
+        merge_rows(pairs, &mut self.rows, &order[..self.pieces.len()], |number| {
+            usize::from(self.counts[usize::from(number)])
+        });
+    }
+
+    /// All pieces with their bytes, and their ids once they are merged.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Piece, &[u8], &[u32])> {
+        let each = self.pieces.iter().enumerate();
+        each.map(|(number, (piece, bytes))| (*piece, &bytes[..], self.ids(number)))
+    }
+
+    /// The ids of a piece.
+    pub(super) fn ids(&self, number: usize) -> &[u32] {
+        let row = &self.rows[number];
+        let count = row.iter().position(|id| *id == NONE).unwrap_or(MOST);
+        &row[..count]
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn clear(&mut self) {
+        self.pieces.clear();
+    }
+}
+
+/// Bits of the hash that the cache does not use.
+fn seat_of(piece: Piece) -> usize {
+    (piece.hash >> 32) % SEATS
+}
