@@ -78,7 +78,7 @@ impl Gathered {
             ids.extend_from_slice(&self.ids[from..at]);
             from = at;
             match mark {
-                Mark::Gap(number) => ids.extend_from_slice(waiting.ids(number)),
+                Mark::Gap(number) => ids.extend(waiting.ids(number)),
                 Mark::End => ended(ids.len()),
             }
         }

@@ -87,14 +87,16 @@ impl Waiting {
     /// All pieces with their bytes, and their ids once they are merged.
     pub(super) fn all(&self) -> impl Iterator<Item = (Piece, &[u8], &[u32])> {
         let each = self.pieces.iter().enumerate();
-        each.map(|(number, (piece, bytes))| (*piece, &bytes[..], self.ids(number)))
+        each.map(|(number, (piece, bytes))| {
+            let row = &self.rows[number];
+            let count = row.iter().position(|id| *id == NONE).unwrap_or(MOST);
+            (*piece, &bytes[..], &row[..count])
+        })
     }
 
     /// The ids of a piece.
-    pub(super) fn ids(&self, number: usize) -> &[u32] {
-        let row = &self.rows[number];
-        let count = row.iter().position(|id| *id == NONE).unwrap_or(MOST);
-        &row[..count]
+    pub(super) fn ids(&self, number: usize) -> impl Iterator<Item = u32> {
+        self.rows[number].iter().copied().take_while(|id| *id != NONE)
     }
 
     /// Nothing waits any more.

@@ -240,7 +240,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The ids of a new piece.
+    /// The ids of a new piece. (Not inlined, nor is what follows: the loop over known pieces needs all registers.)
+    #[inline(never)]
     fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         self.made.clear();
         match self.maker.make(text, piece, &mut self.made) {
@@ -277,6 +278,7 @@ impl<'a> Work<'a> {
     }
 
     /// Appends all ids that have not been appended yet.
+    #[inline(never)]
     pub(super) fn hand_over(&mut self, ids: &mut Vec<u32>) {
         self.maker.merge_waiting();
         self.gathered.hand_over(&self.maker.waiting, ids, |count| self.ends.push(count));
