@@ -145,8 +145,7 @@ mod x86 {
         fn mul_high(self, other: Self) -> Self {
             unsafe {
                 let even = _mm512_srli_epi64::<32>(_mm512_mul_epu32(self.0, other.0));
-                let odd =
-                    _mm512_mul_epu32(_mm512_srli_epi64::<32>(self.0), _mm512_srli_epi64::<32>(other.0));
+                let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(self.0), _mm512_srli_epi64::<32>(other.0));
                 Self(_mm512_mask_blend_epi32(0xAAAA, even, odd))
             }
         }
@@ -373,7 +372,8 @@ mod x86 {
             ]
         };
         // Both quarters of each come out in turns: 0 1 4 5 2 3 6 7.
-        let halves = [_mm256_shuffle_ps::<0b10_00_10_00>(low, high), _mm256_shuffle_ps::<0b11_01_11_01>(low, high)];
+        let halves =
+            [_mm256_shuffle_ps::<0b10_00_10_00>(low, high), _mm256_shuffle_ps::<0b11_01_11_01>(low, high)];
         [
             _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(halves[0])),
             _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_castps_si256(halves[1])),

@@ -220,9 +220,9 @@ impl Table {
         let entries = &mut self.entries[(first * SLOTS) as usize..];
         let mut placed = Vec::new();
         order.into_iter().all(|(word, few): (usize, &[Ranked])| {
-            let bits = few.iter().fold(0, |bits, pair| {
-                bits | 1 << word_of(hashes_of(pair.left, pair.right)[0], words).1
-            });
+            let bits = few
+                .iter()
+                .fold(0, |bits, pair| bits | 1 << word_of(hashes_of(pair.left, pair.right)[0], words).1);
             (0..1 << (u32::BITS - BITS)).any(|seed| {
                 placed.clear();
                 for pair in few {
@@ -293,29 +293,61 @@ impl Ranks<'_> {
         }
     }
 
-    /// The ranks of a pair in each lane, above four bits that are zero; [`NONE`] above them for those that do not merge. (An id
-    /// that is none merges with nothing.)
+    /// The ranks of pairs in lanes, above four bits that are zero; [`NONE`] above them for those that do not merge. (An id
+    /// that is none merges with nothing.) What is asked of memory is asked for all of them before any is looked at.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are not so many groups
-    pub(super) fn in_lanes<L: Lanes>(&self, left: L, right: L) -> L {
-        let group = left.max(right).shr::<GROUP_BITS>();
-        let known = group.below(L::splat(self.groups.len() as u32));
-        let (first, words) = L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
-        let hash = left.mul(L::splat(0x9E37_79B9)).add(right.mul(L::splat(0x85EB_CA6B)));
-        let second = left.mul(L::splat(0xC2B2_AE35)).add(right.mul(L::splat(0x27D4_EB2F)));
-        let hash = hash.xor(hash.shr::<15>()).mul(L::splat(0xD6E8_FEB9));
-        let word = L::gather(self.filter, first.add(hash.mul_high(words)), known);
-        let bit = hash.mul(words).mul_high(L::splat(BITS));
-        let one = L::splat(1);
-        let may_merge = word.shr_each(bit).and(one).equal(one);
-        let hash = second.xor(word.shr::<BITS>().mul(L::splat(0x9E37_79B9)));
-        let hash = hash.xor(hash.shr::<16>()).mul(L::splat(0x85EB_CA6B));
-        let slot = first.shl::<1>().add(hash.mul_high(words.shl::<1>()));
-        let (low, high) = L::gather_halves(self.entries, slot, may_merge);
-        // The key is left << 20 | right, and above 24 bits of the rank.
-        let same_high = high.equal(left.shl::<12>().or(right.shr::<8>()));
-        let same_low = low.shr::<24>().equal(right.and(L::splat(255)));
-        let found = L::both(L::both(same_high, same_low), may_merge);
-        L::select(found, low.and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<4>(), L::splat(NONE << 4))
+    pub(super) fn in_lanes<L: Lanes, const N: usize, const M: usize>(
+        &self,
+        left: &[[L; N]; M],
+        right: &[[L; N]; M],
+    ) -> [[L; N]; M] {
+        let zero = L::splat(0);
+        let (mut first, mut words) = ([[zero; N]; M], [[zero; N]; M]);
+        for m in 0..M {
+            for n in 0..N {
+                let group = left[m][n].max(right[m][n]).shr::<GROUP_BITS>();
+                let known = group.below(L::splat(self.groups.len() as u32));
+                (first[m][n], words[m][n]) =
+                    L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
+            }
+        }
+        let (mut bit, mut word) = ([[zero; N]; M], [[zero; N]; M]);
+        for m in 0..M {
+            for n in 0..N {
+                let hash = left[m][n].mul(L::splat(0x9E37_79B9)).add(right[m][n].mul(L::splat(0x85EB_CA6B)));
+                let hash = hash.xor(hash.shr::<15>()).mul(L::splat(0xD6E8_FEB9));
+                word[m][n] = L::gather(
+                    self.filter,
+                    first[m][n].add(hash.mul_high(words[m][n])),
+                    zero.below(words[m][n]),
+                );
+                bit[m][n] = hash.mul(words[m][n]).mul_high(L::splat(BITS));
+            }
+        }
+        let (mut low, mut high) = ([[zero; N]; M], [[zero; N]; M]);
+        for m in 0..M {
+            for n in 0..N {
+                let one = L::splat(1);
+                let may_merge = word[m][n].shr_each(bit[m][n]).and(one).equal(one);
+                let second =
+                    left[m][n].mul(L::splat(0xC2B2_AE35)).add(right[m][n].mul(L::splat(0x27D4_EB2F)));
+                let hash = second.xor(word[m][n].shr::<BITS>().mul(L::splat(0x9E37_79B9)));
+                let hash = hash.xor(hash.shr::<16>()).mul(L::splat(0x85EB_CA6B));
+                let slot = first[m][n].shl::<1>().add(hash.mul_high(words[m][n].shl::<1>()));
+                (low[m][n], high[m][n]) = L::gather_halves(self.entries, slot, may_merge);
+            }
+        }
+        let mut ranks = [[zero; N]; M];
+        for m in 0..M {
+            for n in 0..N {
+                // The key is left << 20 | right, and above 24 bits of the rank. No entry is zero, since the rank is one more.
+                let same_high = high[m][n].equal(left[m][n].shl::<12>().or(right[m][n].shr::<8>()));
+                let same_low = low[m][n].shr::<24>().equal(right[m][n].and(L::splat(255)));
+                let rank = low[m][n].and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<4>();
+                ranks[m][n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << 4));
+            }
+        }
+        ranks
     }
 }

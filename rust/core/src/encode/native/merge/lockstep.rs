@@ -12,7 +12,14 @@ pub(in super::super) type Row = [u32; MOST];
 /// Above all ranks with their places, for which the low bits are free.
 const NO_MERGE: u32 = NONE << 4;
 
-/// Merges the rows with these numbers, at most as many as there are lanes.
+/// Places of which the pairs are looked up at once; and so many places that what lies behind a place always is one.
+const AT_ONCE: usize = 4;
+const PLACES: usize = MOST + AT_ONCE;
+
+/// Rows whose look-ups wait for memory together: two to each lane.
+pub(super) const ROWS: usize = 2 * LANES;
+
+/// Merges the rows with these numbers, at most [`ROWS`].
 pub(super) struct MergeRows<'r> {
     pub(super) pairs: &'r Pairs,
     pub(super) rows: &'r mut [Row],
@@ -24,24 +31,35 @@ pub(super) struct MergeRows<'r> {
 impl InLanes for MergeRows<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
+        if self.numbers.len() <= LANES { self.merge::<L, 1>() } else { self.merge::<L, 2>() }
+    }
+}
+
+impl MergeRows<'_> {
+    #[inline(always)]
+    fn merge<L: Lanes, const N: usize>(self) {
         let Self { pairs, rows, numbers, longest } = self;
         let longest = longest.min(MOST);
-        let mut starts = [NONE; LANES];
-        for (start, number) in starts.iter_mut().zip(numbers) {
-            *start = u32::from(*number) * 16;
-        }
-        let starts = L::from_array(&starts);
         let none = L::splat(NONE);
-        let present = starts.below(none);
-        let mut symbols = [none; MOST + 2];
-        for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
-            let at = starts.add(L::splat(place));
-            *symbol = L::select(present, L::gather(rows.as_flattened(), at, present), none);
+        let mut symbols = [[none; N]; PLACES];
+        for (n, numbers) in numbers.chunks(LANES).enumerate().take(N) {
+            let mut starts = [NONE; LANES];
+            for (start, number) in starts.iter_mut().zip(numbers) {
+                *start = u32::from(*number) * 16;
+            }
+            let starts = L::from_array(&starts);
+            let present = starts.below(none);
+            for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
+                let at = starts.add(L::splat(place));
+                symbol[n] = L::select(present, L::gather(rows.as_flattened(), at, present), none);
+            }
         }
         merge(pairs, &mut symbols, longest);
         for (place, symbol) in symbols[..longest].iter().enumerate() {
-            for (number, id) in numbers.iter().zip(symbol.to_array()) {
-                rows[usize::from(*number)][place] = id;
+            for (symbol, numbers) in symbol.iter().zip(numbers.chunks(LANES)) {
+                for (number, id) in numbers.iter().zip(symbol.to_array()) {
+                    rows[usize::from(*number)][place] = id;
+                }
             }
         }
     }
@@ -49,42 +67,56 @@ impl InLanes for MergeRows<'_> {
 
 /// Merges symbols by place and lane.
 #[inline(always)]
-fn merge<L: Lanes>(pairs: &Pairs, symbols: &mut [L; MOST + 2], longest: usize) {
+fn merge<L: Lanes, const N: usize>(pairs: &Pairs, symbols: &mut [[L; N]; PLACES], longest: usize) {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
     // By place, the rank at which a symbol and the next merge, above four free bits.
-    let mut order = [no_merge; MOST + 1];
-    for place in 1..longest {
-        order[place - 1] = ranks.in_lanes(symbols[place - 1], symbols[place]);
+    let mut order = [[no_merge; N]; PLACES];
+    for place in (0..longest.saturating_sub(1)).step_by(AT_ONCE) {
+        let (mut left, mut right) = ([[none; N]; AT_ONCE], [[none; N]; AT_ONCE]);
+        left.copy_from_slice(&symbols[place..place + AT_ONCE]);
+        right.copy_from_slice(&symbols[place + 1..=place + AT_ONCE]);
+        order[place..place + AT_ONCE].copy_from_slice(&ranks.in_lanes(&left, &right));
     }
     loop {
         let mut least = order[0];
         for place in 1..longest {
-            least = least.min(order[place].or(L::splat(place as u32)));
+            for n in 0..N {
+                least[n] = least[n].min(order[place][n].or(L::splat(place as u32)));
+            }
         }
-        let merging = least.below(no_merge);
-        if !L::any(merging) {
+        let mut at = [none; N];
+        let mut made = [none; N];
+        let mut any = false;
+        for n in 0..N {
+            let merging = least[n].below(no_merge);
+            any |= L::any(merging);
+            // Where nothing merges any more, beyond all places.
+            at[n] = L::select(merging, least[n].and(L::splat(15)), L::splat(NONE >> 1));
+            made[n] = pairs.results(least[n].shr::<4>(), merging);
+        }
+        if !any {
             break;
         }
-        // Where nothing merges any more, beyond all places.
-        let at = L::select(merging, least.and(L::splat(15)), L::splat(NONE >> 1));
-        let made = pairs.results(least.shr::<4>(), merging);
-        let (mut before, mut behind) = (none, none);
+        let (mut before, mut behind) = ([none; N], [none; N]);
         for place in 0..longest {
-            let here = L::splat(place as u32);
-            let (this, next) = (symbols[place], symbols[place + 1]);
-            before = L::select(at.equal(L::splat(place as u32 + 1)), this, before);
-            behind = L::select(at.equal(here), symbols[place + 2], behind);
-            let moves = at.below(here);
-            symbols[place] = L::select(at.equal(here), made, L::select(moves, next, this));
-            order[place] = L::select(moves, order[place + 1], order[place]);
+            for n in 0..N {
+                let here = L::splat(place as u32);
+                let (this, next) = (symbols[place][n], symbols[place + 1][n]);
+                before[n] = L::select(at[n].equal(L::splat(place as u32 + 1)), this, before[n]);
+                behind[n] = L::select(at[n].equal(here), symbols[place + 2][n], behind[n]);
+                let moves = at[n].below(here);
+                symbols[place][n] = L::select(at[n].equal(here), made[n], L::select(moves, next, this));
+                order[place][n] = L::select(moves, order[place + 1][n], order[place][n]);
+            }
         }
-        let with_before = ranks.in_lanes(before, made);
-        let with_behind = ranks.in_lanes(made, behind);
+        let [with_before, with_behind] = ranks.in_lanes(&[before, made], &[made, behind]);
         for place in 0..longest {
-            let is_before = at.equal(L::splat(place as u32 + 1));
-            let with = L::select(is_before, with_before, order[place]);
-            order[place] = L::select(at.equal(L::splat(place as u32)), with_behind, with);
+            for n in 0..N {
+                let is_before = at[n].equal(L::splat(place as u32 + 1));
+                let with = L::select(is_before, with_before[n], order[place][n]);
+                order[place][n] = L::select(at[n].equal(L::splat(place as u32)), with_behind[n], with);
+            }
         }
     }
 }

@@ -5,11 +5,11 @@ mod lockstep;
 mod sweep;
 mod windows;
 
-use super::lanes::{LANES, in_lanes};
+use super::lanes::in_lanes;
 use super::pairs::{NONE, Pairs};
 use few::{FEW, merge_few};
-use lockstep::MergeRows;
 pub(super) use lockstep::{MOST, Row};
+use lockstep::{MergeRows, ROWS};
 use windows::Windows;
 
 /// Merges symbols, and keeps what it needs for that from piece to piece.
@@ -44,7 +44,7 @@ const WORTH: usize = 4;
 /// Merges the ids in rows, each followed by [`NONE`], as they stand. `order`: the rows, by how many ids they have, the most first;
 /// `count`: how many that are.
 pub(super) fn merge_rows(pairs: &Pairs, rows: &mut [Row], order: &[u8], count: impl Fn(u8) -> usize) {
-    for numbers in order.chunks(LANES) {
+    for numbers in order.chunks(ROWS) {
         let longest = numbers.first().map_or(0, |number| count(*number));
         if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, rows, numbers, longest }) {
             continue;
