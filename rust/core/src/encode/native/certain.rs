@@ -6,6 +6,7 @@
 //! earlier makes no difference unless what they become could merge at a lower rank. About half of the merges of a new word
 //! are of this kind, and what one has to know for them is a table of pairs of letters.
 
+use super::lanes::Lanes;
 use super::pairs::{MAX_ID, NONE};
 use crate::memory::Words;
 
@@ -118,9 +119,79 @@ impl Certain {
         certain
     }
 
+    /// What is known of neighbours in lanes, nothing where there is no right one: at which rank they merge, the lowest before, the
+    /// lowest behind, and what they become.
+    #[inline(always)]
+    fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 4] {
+        let number = |symbol: L| symbol.shr::<LETTER_SHIFT>().and(L::splat(LETTERS as u32 - 1));
+        let (left, other) = (number(left), number(right));
+        let fifteen = L::splat(15);
+        let tile = left.shr::<4>().shl::<5>().add(other.shr::<4>());
+        let place = tile.shl::<8>().or(left.and(fifteen).shl::<4>()).or(other.and(fifteen)).shl::<1>();
+        let present = right.below(L::splat(NONE));
+        let (rank, before) = L::gather_halves(self.words.get(), place, present);
+        let (behind, result) = L::gather_halves(self.words.get(), place.or(L::splat(1)), present);
+        [rank, before, behind, result]
+    }
+
+    /// Does in lanes what [`Self::merge`] does; how many symbols the longest is then.
+    #[inline(always)]
+    pub(super) fn merge_in_lanes<L: Lanes, const N: usize, const PLACES: usize>(
+        &self,
+        symbols: &mut [[L; N]; PLACES],
+        longest: usize,
+    ) -> usize {
+        let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(NONE));
+        let mut left = 0;
+        // By place, how many symbols before it are dropped.
+        let mut dropped = [[zero; N]; PLACES];
+        for n in 0..N {
+            let mut lowest_before = none;
+            let mut this = self.two_in_lanes(symbols[0][n], symbols[1][n]);
+            let (mut drop, mut drops) = (zero, zero);
+            for place in 0..longest {
+                let next = self.two_in_lanes(symbols[place + 1][n], symbols[place + 2][n]);
+                let [rank, before, behind, result] = this;
+                let rank = rank.add(none);
+                let first = L::both(rank.below(lowest_before), rank.below(next[2].add(none)));
+                let merges = L::both(first, zero.below(result));
+                let _ = behind;
+                let kept = L::select(merges, result.add(none), symbols[place][n]);
+                symbols[place][n] = L::select(zero.below(drop), none, kept);
+                dropped[place][n] = drops;
+                drop = L::select(merges, one, zero);
+                drops = drops.add(drop);
+                lowest_before = before.add(none);
+                this = next;
+            }
+        }
+        // Symbols move to the front, first those that have an odd number of places to go by one, then by two, ...
+        let mut by = 1;
+        while by < longest {
+            for place in by..longest {
+                for n in 0..N {
+                    let goes = dropped[place][n].and(L::splat(by as u32));
+                    let goes = L::both(zero.below(goes), symbols[place][n].below(none));
+                    symbols[place - by][n] = L::select(goes, symbols[place][n], symbols[place - by][n]);
+                    dropped[place - by][n] = L::select(goes, dropped[place][n], dropped[place - by][n]);
+                    symbols[place][n] = L::select(goes, none, symbols[place][n]);
+                }
+            }
+            by *= 2;
+        }
+        for place in 0..longest {
+            for n in 0..N {
+                let present = symbols[place][n].below(none);
+                left = if L::any(present) { place + 1 } else { left };
+                symbols[place][n] = L::select(present, symbols[place][n].and(L::splat(MAX_ID)), none);
+            }
+        }
+        left
+    }
+
     /// Merges what is certain to merge. Symbols of letters that are left keep their numbers.
     #[allow(clippy::needless_bitwise_bool)] // none of the three can be foreseen
-    pub(super) fn merge(&self, symbols: &mut Vec<u32>) {
+    pub(super) fn merge<'s>(&self, symbols: &'s mut [u32]) -> &'s [u32] {
         let table: &[Two] = bytemuck::cast_slice(self.words.get());
         let two_at = |symbols: &[u32], at: usize| match symbols.get(at..at + 2) {
             Some(two) => table[place_of(two[0], two[1])],
@@ -140,7 +211,7 @@ impl Certain {
             before = this.before.wrapping_sub(1);
             this = next;
         }
-        symbols.truncate(kept);
+        &symbols[..kept]
     }
 }
 

@@ -90,12 +90,12 @@ impl<'a> Maker<'a> {
             if let Some(id) = model.whole(spelled, piece.is_part()) {
                 ids.push(id);
             } else {
-                model.begin(&mut self.merger.symbols, spelled);
+                model.symbols(&mut self.merger.symbols, spelled);
                 let symbols = &self.merger.symbols;
                 if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
                     return Made::Later(self.waiting.add(text, piece, symbols));
                 }
-                self.merger.merge(&model.pairs, ids);
+                model.merge_symbols(&mut self.merger, ids);
                 self.merger.shrink_to(KEEP);
                 self.spelled.shrink_to(KEEP);
             }
@@ -106,7 +106,8 @@ impl<'a> Maker<'a> {
 
     /// Makes and remembers the ids of all that waits.
     pub(super) fn merge_waiting(&mut self) {
-        self.waiting.merge(&self.encoder.model.pairs);
+        let model = &self.encoder.model;
+        self.waiting.merge(&model.pairs, &model.certain);
         for (piece, bytes, ids) in self.waiting.all() {
             remember(&self.encoder.cache, &mut self.long, bytes, piece, ids);
         }

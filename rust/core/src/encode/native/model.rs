@@ -173,12 +173,19 @@ impl Model {
 
     /// Appends what merging alone makes of a piece.
     pub(super) fn merge(&self, merger: &mut Merger, piece: &[u8], ids: &mut Vec<u32>) {
-        self.begin(&mut merger.symbols, piece);
+        self.symbols(&mut merger.symbols, piece);
+        self.merge_symbols(merger, ids);
+    }
+
+    /// Merges the symbols of a piece.
+    pub(super) fn merge_symbols(&self, merger: &mut Merger, ids: &mut Vec<u32>) {
+        let kept = self.certain.merge(&mut merger.symbols).len();
+        merger.symbols.truncate(kept);
         merger.merge(&self.pairs, ids);
     }
 
-    /// The symbols of a piece after the merges that are certain.
-    pub(super) fn begin(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
+    /// The symbols of a piece.
+    pub(super) fn symbols(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
         symbols.clear();
         match &self.symbols {
             Symbols::Bytes(bytes, formed) => {
@@ -201,6 +208,5 @@ impl Model {
             }
             Symbols::Chars(chars) => chars.symbols(piece, symbols),
         }
-        self.certain.merge(symbols);
     }
 }

@@ -1,6 +1,7 @@
 //! Which two tokens merge, how early, and into what.
 
 use super::lanes::Lanes;
+use super::merge::PLACE_BITS;
 use crate::memory::Words;
 
 /// An id or a rank that is none.
@@ -293,7 +294,7 @@ impl Ranks<'_> {
         }
     }
 
-    /// The ranks of pairs in lanes, above four bits that are zero; [`NONE`] above them for those that do not merge. (An id
+    /// The ranks of pairs in lanes, above bits for a place that are zero; [`NONE`] above them for those that do not merge. (An id
     /// that is none merges with nothing.) What is asked of memory is asked for all of them before any is looked at.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are not so many groups
@@ -344,8 +345,8 @@ impl Ranks<'_> {
                 // The key is left << 20 | right, and above 24 bits of the rank. No entry is zero, since the rank is one more.
                 let same_high = high[m][n].equal(left[m][n].shl::<12>().or(right[m][n].shr::<8>()));
                 let same_low = low[m][n].shr::<24>().equal(right[m][n].and(L::splat(255)));
-                let rank = low[m][n].and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<4>();
-                ranks[m][n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << 4));
+                let rank = low[m][n].and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<PLACE_BITS>();
+                ranks[m][n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << PLACE_BITS));
             }
         }
         ranks

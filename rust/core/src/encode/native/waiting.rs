@@ -1,7 +1,7 @@
 //! New pieces that wait to be merged together.
 
 use super::cache::{SHORT, sixteen};
-use super::certain::id_of;
+use super::certain::Certain;
 use super::make::Piece;
 use super::merge::{MOST, NO_SYMBOLS, Row, merge_rows};
 use super::pairs::{NONE, Pairs};
@@ -51,7 +51,7 @@ impl Waiting {
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
         let row = &mut self.rows[number];
         *row = NO_SYMBOLS;
-        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = id_of(*symbol));
+        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
         self.counts[number] = symbols.len() as u8;
         self.seats[seat_of(piece)] = number as u8;
         number
@@ -64,7 +64,7 @@ impl Waiting {
 
     /// Merges all of them: those that have about as many symbols together.
     #[allow(clippy::cast_possible_truncation)] // there are few
-    pub(super) fn merge(&mut self, pairs: &Pairs) {
+    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain) {
         let mut ends = [0usize; MOST + 1];
         for count in &self.counts[..self.pieces.len()] {
             ends[MOST - usize::from(*count)] += 1;
@@ -79,7 +79,7 @@ impl Waiting {
             order[*place] = number as u8;
             *place += 1;
         }
-        merge_rows(pairs, &mut self.rows, &order[..self.pieces.len()], |number| {
+        merge_rows(pairs, certain, &mut self.rows, &order[..self.pieces.len()], |number| {
             usize::from(self.counts[usize::from(number)])
         });
     }

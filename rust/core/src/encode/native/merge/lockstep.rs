@@ -1,16 +1,19 @@
 //! The merges of many short pieces at once, in lockstep: in each round the first of every piece.
 
+use super::super::certain::Certain;
 use super::super::lanes::{InLanes, LANES, Lanes};
 use super::super::pairs::{NONE, Pairs};
 
 /// The most symbols of a piece.
-pub(in super::super) const MOST: usize = 16;
+pub(in super::super) const MOST: usize = 32;
 
 /// Symbols of a piece, and [`NONE`] behind them.
 pub(in super::super) type Row = [u32; MOST];
 
+/// Bits that a place takes.
+pub(in super::super) const PLACE_BITS: u32 = MOST.ilog2();
 /// Above all ranks with their places, for which the low bits are free.
-const NO_MERGE: u32 = NONE << 4;
+const NO_MERGE: u32 = NONE << PLACE_BITS;
 
 /// Places of which the pairs are looked up at once; and so many places that what lies behind a place always is one.
 const AT_ONCE: usize = 4;
@@ -22,6 +25,7 @@ pub(super) const ROWS: usize = 2 * LANES;
 /// Merges the rows with these numbers, at most [`ROWS`].
 pub(super) struct MergeRows<'r> {
     pub(super) pairs: &'r Pairs,
+    pub(super) certain: &'r Certain,
     pub(super) rows: &'r mut [Row],
     pub(super) numbers: &'r [u8],
     /// The most symbols that one of them has.
@@ -38,14 +42,14 @@ impl InLanes for MergeRows<'_> {
 impl MergeRows<'_> {
     #[inline(always)]
     fn merge<L: Lanes, const N: usize>(self) {
-        let Self { pairs, rows, numbers, longest } = self;
+        let Self { pairs, certain, rows, numbers, longest } = self;
         let longest = longest.min(MOST);
         let none = L::splat(NONE);
         let mut symbols = [[none; N]; PLACES];
         for (n, numbers) in numbers.chunks(LANES).enumerate().take(N) {
             let mut starts = [NONE; LANES];
             for (start, number) in starts.iter_mut().zip(numbers) {
-                *start = u32::from(*number) * 16;
+                *start = u32::from(*number) * MOST as u32;
             }
             let starts = L::from_array(&starts);
             let present = starts.below(none);
@@ -54,7 +58,8 @@ impl MergeRows<'_> {
                 symbol[n] = L::select(present, L::gather(rows.as_flattened(), at, present), none);
             }
         }
-        merge(pairs, &mut symbols, longest);
+        let left = certain.merge_in_lanes(&mut symbols, longest);
+        merge(pairs, &mut symbols, left);
         for (place, symbol) in symbols[..longest].iter().enumerate() {
             for (symbol, numbers) in symbol.iter().zip(numbers.chunks(LANES)) {
                 for (number, id) in numbers.iter().zip(symbol.to_array()) {
@@ -70,7 +75,7 @@ impl MergeRows<'_> {
 fn merge<L: Lanes, const N: usize>(pairs: &Pairs, symbols: &mut [[L; N]; PLACES], longest: usize) {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
-    // By place, the rank at which a symbol and the next merge, above four free bits.
+    // By place, the rank at which a symbol and the next merge, above free bits for the place.
     let mut order = [[no_merge; N]; PLACES];
     for place in (0..longest.saturating_sub(1)).step_by(AT_ONCE) {
         let (mut left, mut right) = ([[none; N]; AT_ONCE], [[none; N]; AT_ONCE]);
@@ -92,8 +97,8 @@ fn merge<L: Lanes, const N: usize>(pairs: &Pairs, symbols: &mut [[L; N]; PLACES]
             let merging = least[n].below(no_merge);
             any |= L::any(merging);
             // Where nothing merges any more, beyond all places.
-            at[n] = L::select(merging, least[n].and(L::splat(15)), L::splat(NONE >> 1));
-            made[n] = pairs.results(least[n].shr::<4>(), merging);
+            at[n] = L::select(merging, least[n].and(L::splat(MOST as u32 - 1)), L::splat(NONE >> 1));
+            made[n] = pairs.results(least[n].shr::<PLACE_BITS>(), merging);
         }
         if !any {
             break;

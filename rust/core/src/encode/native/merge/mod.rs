@@ -5,10 +5,11 @@ mod lockstep;
 mod sweep;
 mod windows;
 
+use super::certain::Certain;
 use super::lanes::in_lanes;
 use super::pairs::{NONE, Pairs};
 use few::{FEW, merge_few};
-pub(super) use lockstep::{MOST, Row};
+pub(super) use lockstep::{MOST, PLACE_BITS, Row};
 use lockstep::{MergeRows, ROWS};
 use windows::Windows;
 
@@ -41,21 +42,27 @@ pub(super) const NO_SYMBOLS: Row = [NONE; MOST];
 /// Rows below which lanes would be empty for the most part.
 const WORTH: usize = 4;
 
-/// Merges the ids in rows, each followed by [`NONE`], as they stand. `order`: the rows, by how many ids they have, the most first;
-/// `count`: how many that are.
-pub(super) fn merge_rows(pairs: &Pairs, rows: &mut [Row], order: &[u8], count: impl Fn(u8) -> usize) {
+/// Merges the symbols in rows, each followed by [`NONE`], as they stand. `order`: the rows, by how many symbols they have, the
+/// most first; `count`: how many that are.
+pub(super) fn merge_rows(
+    pairs: &Pairs,
+    certain: &Certain,
+    rows: &mut [Row],
+    order: &[u8],
+    count: impl Fn(u8) -> usize,
+) {
     for numbers in order.chunks(ROWS) {
         let longest = numbers.first().map_or(0, |number| count(*number));
-        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, rows, numbers, longest }) {
+        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, certain, rows, numbers, longest }) {
             continue;
         }
         for number in numbers {
             let row = &mut rows[usize::from(*number)];
-            let symbols = *row;
+            let mut symbols = *row;
             *row = NO_SYMBOLS;
             let mut places = row.iter_mut();
             let give = |_, id| places.next().into_iter().for_each(|place| *place = id);
-            merge_few(pairs, &symbols[..count(*number)], give);
+            merge_few(pairs, certain.merge(&mut symbols[..count(*number)]), give);
         }
     }
 }
