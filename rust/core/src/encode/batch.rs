@@ -11,7 +11,7 @@ use crate::memory::{ask_for, concatenated};
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Texts of which a session is given several at a time hold about this many bytes.
-const RUN_BYTES: usize = 16 << 10;
+const RUN_BYTES: usize = 64 << 10;
 
 /// Bytes of the next text that are asked for: then the processor sees by itself what comes.
 const AHEAD: usize = 1024;

@@ -144,9 +144,10 @@ impl<'a> NativeSession<'a> {
 
 impl Session for NativeSession<'_> {
     fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        self.document(text, marks, ids)?;
-        self.work.hand_over(ids);
-        Ok(())
+        self.work.begin(ids);
+        let encoded = self.document(text, marks, ids);
+        self.work.finish(ids);
+        encoded
     }
 
     fn encode_all(
@@ -155,6 +156,7 @@ impl Session for NativeSession<'_> {
         ids: &mut Vec<u32>,
         offsets: &mut Vec<u64>,
     ) -> Result<(), (usize, EncodeError)> {
+        self.work.begin(ids);
         for (index, text) in texts.iter().enumerate() {
             if let Some(next) = texts.get(index + 1) {
                 ask_for_text(next);
@@ -162,7 +164,7 @@ impl Session for NativeSession<'_> {
             self.document(text, &[], ids).map_err(|error| (index, error))?;
             self.work.end_text(ids);
         }
-        self.work.hand_over(ids);
+        self.work.finish(ids);
         offsets.extend(self.work.ends.drain(..).map(|count| count as u64));
         Ok(())
     }

@@ -3,8 +3,8 @@
 use super::cache::{SHORT, sixteen};
 use super::certain::Certain;
 use super::make::Piece;
-use super::merge::{MOST, NO_SYMBOLS, Row, merge_rows};
-use super::pairs::{NONE, Pairs};
+use super::merge::{MOST, Row, merge_rows};
+use super::pairs::Pairs;
 
 /// Pieces that wait at most.
 const PIECES: usize = 64;
@@ -25,7 +25,7 @@ impl Waiting {
     pub(super) fn new() -> Self {
         Self {
             pieces: Vec::with_capacity(PIECES),
-            rows: [NO_SYMBOLS; PIECES],
+            rows: [[0; MOST]; PIECES],
             counts: [0; PIECES],
             seats: Box::new([0; SEATS]),
         }
@@ -49,9 +49,7 @@ impl Waiting {
         bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
         bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
-        let row = &mut self.rows[number];
-        *row = NO_SYMBOLS;
-        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
+        self.rows[number][..symbols.len()].copy_from_slice(symbols);
         self.counts[number] = symbols.len() as u8;
         self.seats[seat_of(piece)] = number as u8;
         number
@@ -79,24 +77,18 @@ impl Waiting {
             order[*place] = number as u8;
             *place += 1;
         }
-        merge_rows(pairs, certain, &mut self.rows, &order[..self.pieces.len()], |number| {
-            usize::from(self.counts[usize::from(number)])
-        });
+        merge_rows(pairs, certain, &mut self.rows, &order[..self.pieces.len()], &mut self.counts);
     }
 
     /// All pieces with their bytes, and their ids once they are merged.
     pub(super) fn all(&self) -> impl Iterator<Item = (Piece, &[u8], &[u32])> {
         let each = self.pieces.iter().enumerate();
-        each.map(|(number, (piece, bytes))| {
-            let row = &self.rows[number];
-            let count = row.iter().position(|id| *id == NONE).unwrap_or(MOST);
-            (*piece, &bytes[..], &row[..count])
-        })
+        each.map(|(number, (piece, bytes))| (*piece, &bytes[..], self.ids(number)))
     }
 
     /// The ids of a piece.
-    pub(super) fn ids(&self, number: usize) -> impl Iterator<Item = u32> {
-        self.rows[number].iter().copied().take_while(|id| *id != NONE)
+    pub(super) fn ids(&self, number: usize) -> &[u32] {
+        &self.rows[number][..usize::from(self.counts[number])]
     }
 
     /// Nothing waits any more.

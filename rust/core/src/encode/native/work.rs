@@ -4,8 +4,9 @@ use super::NativeEncoder;
 use super::bits::{Bits, WORD};
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
-use super::gathered::{Gathered, MOST_IDS};
+
 use super::make::{Made, Maker, Piece};
+use super::output::{MOST_IDS, Output};
 use super::path::Splitting;
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
@@ -31,7 +32,7 @@ pub(super) struct Work<'a> {
     longer: u32,
     /// Some pieces of the last batch had many ids.
     many: bool,
-    gathered: Gathered,
+    output: Output,
     made: Vec<u32>,
     /// How many ids there were where a text ended.
     pub(super) ends: Vec<usize>,
@@ -48,7 +49,7 @@ impl<'a> Work<'a> {
             wanted: [Wanted::default(); BATCH],
             longer: 0,
             many: false,
-            gathered: Gathered::new(),
+            output: Output::new(),
             made: Vec::new(),
             ends: Vec::new(),
         }
@@ -169,17 +170,15 @@ impl<'a> Work<'a> {
     /// Gathers the ids of these pieces, and says where the last of them ends.
     #[inline]
     fn find(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
-        if !self.gathered.has_room(BATCH) {
-            self.hand_over(ids);
-        }
+        self.output.make_room(BATCH * MOST_IDS, ids);
         let short = self.encoder.cache.short();
         let mut done = 0;
         while done < ends.len() {
             // Up to the next that is longer.
             let stop = ends.len().min((self.longer >> done).trailing_zeros() as usize + done);
             if let Some(wanted) = self.wanted.get(done..stop) {
-                let (pieces, count) = short.run(wanted, self.gathered.room());
-                self.gathered.took(count);
+                let (pieces, count) = short.run(wanted, self.output.room(ids));
+                self.output.took(count);
                 done += pieces;
             }
             let (Some(wanted), Some(&end)) = (self.wanted.get(done), ends.get(done)) else { break };
@@ -198,10 +197,10 @@ impl<'a> Work<'a> {
 
     /// The ids of a short piece that has many of them, stands beside its place, or is new.
     fn find_further(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
-        let Some(room) = self.gathered.room().first_chunk_mut() else { return self.make(text, piece, ids) };
+        let Some(room) = self.output.room(ids).first_chunk_mut() else { return self.make(text, piece, ids) };
         match self.encoder.cache.short().find(piece.key, piece.hash, room) {
             0 => self.make(text, piece, ids),
-            found @ 1..=4 => self.gathered.took(found),
+            found @ 1..=4 => self.output.took(found),
             _ => {
                 self.many = true;
                 self.find_in_middle(text, piece, (piece.key, 0), ids);
@@ -219,23 +218,17 @@ impl<'a> Work<'a> {
     }
 
     fn find_in_middle(&mut self, text: &[u8], piece: Piece, keys: (u128, u128), ids: &mut Vec<u32>) {
-        let Some(room) = self.gathered.room().first_chunk_mut() else { return self.make(text, piece, ids) };
+        let Some(room) = self.output.room(ids).first_chunk_mut() else { return self.make(text, piece, ids) };
         match self.encoder.cache.middle().find(keys, piece.hash, room) {
             0 => self.make(text, piece, ids),
-            found @ 1..=MOST_IDS => self.gathered.took(found),
+            found @ 1..=MOST_IDS => self.output.took(found),
             _ => self.find_in_long(text, piece, ids),
         }
     }
 
     fn find_in_long(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         match self.maker.find_long(text, piece) {
-            Some(known) if self.gathered.take(known) => {}
-            Some(known) => {
-                self.made.clear();
-                self.made.extend_from_slice(known);
-                self.hand_over(ids);
-                ids.extend_from_slice(&self.made);
-            }
+            Some(known) => self.output.take(known, ids),
             None => self.make(text, piece, ids),
         }
     }
@@ -245,43 +238,46 @@ impl<'a> Work<'a> {
     fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         self.made.clear();
         match self.maker.make(text, piece, &mut self.made) {
+            Made::Now => self.output.take(&self.made, ids),
             Made::Later(number) => {
-                self.gathered.leave_gap(number);
-                if self.maker.waiting.is_full() {
-                    self.hand_over(ids);
-                }
-            }
-            Made::Now => {
-                if !self.gathered.take(&self.made) {
-                    self.hand_over(ids);
-                    ids.extend_from_slice(&self.made);
+                self.output.leave_gap(number);
+                if self.maker.waiting.is_full() || self.output.is_crowded() {
+                    self.fill_gaps(ids);
                 }
             }
         }
         self.made.shrink_to(KEEP);
     }
 
+    /// What follows is appended to these ids.
+    pub(super) fn begin(&mut self, ids: &[u32]) {
+        self.output.begin(ids);
+    }
+
     /// A token that stands between texts.
     pub(super) fn token(&mut self, id: u32, ids: &mut Vec<u32>) {
-        if !self.gathered.take(&[id]) {
-            self.hand_over(ids);
-            ids.push(id);
-        }
+        self.output.take(&[id], ids);
     }
 
     /// A text ends.
     pub(super) fn end_text(&mut self, ids: &mut Vec<u32>) {
-        if !self.gathered.has_room(1) {
-            self.hand_over(ids);
+        self.output.end_text();
+        if self.output.is_crowded() {
+            self.fill_gaps(ids);
         }
-        self.gathered.end_text();
     }
 
-    /// Appends all ids that have not been appended yet.
+    /// All ids are there.
+    pub(super) fn finish(&mut self, ids: &mut Vec<u32>) {
+        self.fill_gaps(ids);
+        self.output.finish(ids);
+    }
+
+    /// Makes what waits.
     #[inline(never)]
-    pub(super) fn hand_over(&mut self, ids: &mut Vec<u32>) {
+    fn fill_gaps(&mut self, ids: &mut Vec<u32>) {
         self.maker.merge_waiting();
-        self.gathered.hand_over(&self.maker.waiting, ids, |count| self.ends.push(count));
+        self.output.fill_gaps(&self.maker.waiting, ids, &mut self.ends);
         self.maker.waiting.clear();
     }
 }

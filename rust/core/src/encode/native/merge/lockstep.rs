@@ -7,7 +7,7 @@ use super::super::pairs::{NONE, Pairs};
 /// The most symbols of a piece.
 pub(in super::super) const MOST: usize = 32;
 
-/// Symbols of a piece, and [`NONE`] behind them.
+/// Symbols of a piece.
 pub(in super::super) type Row = [u32; MOST];
 
 /// Bits that a place takes.
@@ -27,9 +27,9 @@ pub(super) struct MergeRows<'r> {
     pub(super) pairs: &'r Pairs,
     pub(super) certain: &'r Certain,
     pub(super) rows: &'r mut [Row],
+    pub(super) counts: &'r mut [u8],
+    /// Those of most symbols first.
     pub(super) numbers: &'r [u8],
-    /// The most symbols that one of them has.
-    pub(super) longest: usize,
 }
 
 impl InLanes for MergeRows<'_> {
@@ -42,28 +42,36 @@ impl InLanes for MergeRows<'_> {
 impl MergeRows<'_> {
     #[inline(always)]
     fn merge<L: Lanes, const N: usize>(self) {
-        let Self { pairs, certain, rows, numbers, longest } = self;
+        let Self { pairs, certain, rows, counts, numbers } = self;
+        let longest = numbers.first().map_or(0, |number| usize::from(counts[usize::from(*number)]));
         let longest = longest.min(MOST);
         let none = L::splat(NONE);
         let mut symbols = [[none; N]; PLACES];
         for (n, numbers) in numbers.chunks(LANES).enumerate().take(N) {
-            let mut starts = [NONE; LANES];
-            for (start, number) in starts.iter_mut().zip(numbers) {
-                *start = u32::from(*number) * MOST as u32;
+            let (mut starts, mut ends) = ([0; LANES], [0; LANES]);
+            for (lane, number) in numbers.iter().enumerate() {
+                starts[lane] = u32::from(*number) * MOST as u32;
+                ends[lane] = u32::from(counts[usize::from(*number)]);
             }
-            let starts = L::from_array(&starts);
-            let present = starts.below(none);
+            let (starts, ends) = (L::from_array(&starts), L::from_array(&ends));
             for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
-                let at = starts.add(L::splat(place));
-                symbol[n] = L::select(present, L::gather(rows.as_flattened(), at, present), none);
+                let place = L::splat(place);
+                let present = place.below(ends);
+                let here = L::gather(rows.as_flattened(), starts.add(place), present);
+                symbol[n] = L::select(present, here, none);
             }
         }
         let left = certain.merge_in_lanes(&mut symbols, longest);
         merge(pairs, &mut symbols, left);
-        for (place, symbol) in symbols[..longest].iter().enumerate() {
+        for number in numbers {
+            counts[usize::from(*number)] = 0;
+        }
+        for (place, symbol) in (1..).zip(&symbols[..left]) {
             for (symbol, numbers) in symbol.iter().zip(numbers.chunks(LANES)) {
                 for (number, id) in numbers.iter().zip(symbol.to_array()) {
-                    rows[usize::from(*number)][place] = id;
+                    rows[usize::from(*number)][usize::from(place - 1)] = id;
+                    counts[usize::from(*number)] =
+                        if id == NONE { counts[usize::from(*number)] } else { place };
                 }
             }
         }

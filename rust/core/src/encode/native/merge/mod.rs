@@ -7,7 +7,7 @@ mod windows;
 
 use super::certain::Certain;
 use super::lanes::in_lanes;
-use super::pairs::{NONE, Pairs};
+use super::pairs::Pairs;
 use few::{FEW, merge_few};
 pub(super) use lockstep::{MOST, PLACE_BITS, Row};
 use lockstep::{MergeRows, ROWS};
@@ -37,32 +37,31 @@ impl Merger {
     }
 }
 
-/// A row without symbols.
-pub(super) const NO_SYMBOLS: Row = [NONE; MOST];
 /// Rows below which lanes would be empty for the most part.
 const WORTH: usize = 4;
 
-/// Merges the symbols in rows, each followed by [`NONE`], as they stand. `order`: the rows, by how many symbols they have, the
-/// most first; `count`: how many that are.
+/// Merges the symbols of rows, as they stand. `counts`: how many each has, before and after; `order`: the rows that are to be
+/// merged, those of most symbols first.
 pub(super) fn merge_rows(
     pairs: &Pairs,
     certain: &Certain,
     rows: &mut [Row],
     order: &[u8],
-    count: impl Fn(u8) -> usize,
+    counts: &mut [u8],
 ) {
     for numbers in order.chunks(ROWS) {
-        let longest = numbers.first().map_or(0, |number| count(*number));
-        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, certain, rows, numbers, longest }) {
+        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, certain, rows, counts, numbers }) {
             continue;
         }
         for number in numbers {
-            let row = &mut rows[usize::from(*number)];
+            let (row, count) = (&mut rows[usize::from(*number)], &mut counts[usize::from(*number)]);
             let mut symbols = *row;
-            *row = NO_SYMBOLS;
-            let mut places = row.iter_mut();
-            let give = |_, id| places.next().into_iter().for_each(|place| *place = id);
-            merge_few(pairs, certain.merge(&mut symbols[..count(*number)]), give);
+            let symbols = certain.merge(&mut symbols[..usize::from(*count)]);
+            *count = 0;
+            merge_few(pairs, symbols, |_, id| {
+                row[usize::from(*count)] = id;
+                *count += 1;
+            });
         }
     }
 }
