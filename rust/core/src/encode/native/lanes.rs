@@ -61,11 +61,6 @@ pub(super) trait InLanes {
 pub(super) fn in_lanes(work: impl InLanes) -> bool {
     #[cfg(target_arch = "x86_64")]
     {
-        if std::arch::is_x86_feature_detected!("avx512bw") {
-            // SAFETY: the processor has it.
-            unsafe { x86::with_avx512(work) };
-            return true;
-        }
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has it.
             unsafe { x86::with_avx2(work) };
@@ -83,18 +78,9 @@ mod x86 {
 
     use super::{InLanes, LANES, Lanes};
 
-    /// Made in [`with_avx512`] alone.
-    #[derive(Clone, Copy)]
-    struct Avx512(__m512i);
-
     /// Made in [`with_avx2`] alone.
     #[derive(Clone, Copy)]
     struct Avx2([__m256i; 2]);
-
-    #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn with_avx512(work: impl InLanes) {
-        work.run::<Avx512>();
-    }
 
     #[target_feature(enable = "avx2")]
     pub(super) fn with_avx2(work: impl InLanes) {
@@ -107,122 +93,9 @@ mod x86 {
         length.min(1 << 30) as u32
     }
 
-    // SAFETY, of all that follows: there is such a value only where the processor has AVX-512; and a lane of a gather that
-    // reads memory has a place below the length of the words.
-    impl Lanes for Avx512 {
-        type Mask = u16;
-
-        #[inline(always)]
-        fn splat(value: u32) -> Self {
-            unsafe { Self(_mm512_set1_epi32(value.cast_signed())) }
-        }
-        #[inline(always)]
-        fn from_array(values: &[u32; LANES]) -> Self {
-            Self(bytemuck::must_cast(*values))
-        }
-        #[inline(always)]
-        fn to_array(self) -> [u32; LANES] {
-            bytemuck::must_cast(self.0)
-        }
-
-        #[inline(always)]
-        fn min(self, other: Self) -> Self {
-            unsafe { Self(_mm512_min_epu32(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            unsafe { Self(_mm512_max_epu32(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            unsafe { Self(_mm512_add_epi32(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn mul(self, other: Self) -> Self {
-            unsafe { Self(_mm512_mullo_epi32(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn mul_high(self, other: Self) -> Self {
-            unsafe {
-                let even = _mm512_srli_epi64::<32>(_mm512_mul_epu32(self.0, other.0));
-                let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(self.0), _mm512_srli_epi64::<32>(other.0));
-                Self(_mm512_mask_blend_epi32(0xAAAA, even, odd))
-            }
-        }
-        #[inline(always)]
-        fn and(self, other: Self) -> Self {
-            unsafe { Self(_mm512_and_si512(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn or(self, other: Self) -> Self {
-            unsafe { Self(_mm512_or_si512(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn xor(self, other: Self) -> Self {
-            unsafe { Self(_mm512_xor_si512(self.0, other.0)) }
-        }
-        #[inline(always)]
-        fn shr<const BY: u32>(self) -> Self {
-            unsafe { Self(_mm512_srli_epi32::<BY>(self.0)) }
-        }
-        #[inline(always)]
-        fn shl<const BY: u32>(self) -> Self {
-            unsafe { Self(_mm512_slli_epi32::<BY>(self.0)) }
-        }
-        #[inline(always)]
-        fn shr_each(self, by: Self) -> Self {
-            unsafe { Self(_mm512_srlv_epi32(self.0, by.0)) }
-        }
-
-        #[inline(always)]
-        fn equal(self, other: Self) -> u16 {
-            unsafe { _mm512_cmpeq_epi32_mask(self.0, other.0) }
-        }
-        #[inline(always)]
-        fn below(self, other: Self) -> u16 {
-            unsafe { _mm512_cmplt_epu32_mask(self.0, other.0) }
-        }
-        #[inline(always)]
-        fn both(one: u16, other: u16) -> u16 {
-            one & other
-        }
-        #[inline(always)]
-        fn any(mask: u16) -> bool {
-            mask != 0
-        }
-        #[inline(always)]
-        fn select(mask: u16, chosen: Self, other: Self) -> Self {
-            unsafe { Self(_mm512_mask_blend_epi32(mask, other.0, chosen.0)) }
-        }
-
-        #[inline(always)]
-        fn gather(words: &[u32], at: Self, mask: u16) -> Self {
-            let mask = mask & at.below(Self::splat(end(words.len())));
-            unsafe {
-                let zero = _mm512_setzero_si512();
-                Self(_mm512_mask_i32gather_epi32::<4>(zero, mask, at.0, words.as_ptr().cast()))
-            }
-        }
-        #[inline(always)]
-        fn gather_halves(words: &[u64], at: Self, mask: u16) -> (Self, Self) {
-            let mask = mask & at.below(Self::splat(end(words.len())));
-            let [low, high] = mask.to_le_bytes();
-            unsafe {
-                let (zero, words) = (_mm512_setzero_si512(), words.as_ptr().cast());
-                let at_low = _mm512_castsi512_si256(at.0);
-                let low = _mm512_mask_i32gather_epi64::<8>(zero, low, at_low, words);
-                let at_high = _mm512_extracti64x4_epi64::<1>(at.0);
-                let high = _mm512_mask_i32gather_epi64::<8>(zero, high, at_high, words);
-                let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-                let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-                let halves = |which| Self(_mm512_permutex2var_epi32(low, which, high));
-                (halves(even), halves(odd))
-            }
-        }
-    }
-
-    // SAFETY: as above, with AVX2. (Spelled out for both halves: what passes through a closure or an array's `map` is not
-    // compiled for the processor.)
+    // SAFETY, of all that follows: there is such a value only where the processor has AVX2; and a lane of a gather that
+    // reads memory has a place below the length of the words. (Spelled out for both halves: what passes through a closure or
+    // an array's `map` is not compiled for the processor.)
     impl Lanes for Avx2 {
         type Mask = [__m256i; 2];
 
