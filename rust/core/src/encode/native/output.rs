@@ -105,7 +105,7 @@ impl Output {
                 Mark::Gap(number) => {
                     let some = waiting.ids(number);
                     more -= some.len();
-                    ids[at + more..at + more + some.len()].copy_from_slice(some);
+                    ids[at + more..].iter_mut().zip(some).for_each(|(place, id)| *place = *id);
                 }
                 Mark::End => ends.push(at + more),
             }

@@ -49,7 +49,7 @@ impl Waiting {
         bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
         bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
-        self.rows[number][..symbols.len()].copy_from_slice(symbols);
+        self.rows[number].iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
         self.counts[number] = symbols.len() as u8;
         self.seats[seat_of(piece)] = number as u8;
         number

@@ -62,25 +62,29 @@ impl MergeRows<'_> {
             }
         }
         let left = certain.merge_in_lanes(&mut symbols, longest);
-        merge(pairs, &mut symbols, left);
+        let left = merge(pairs, &mut symbols, left);
         for number in numbers {
             counts[usize::from(*number)] = 0;
         }
-        for (place, symbol) in (1..).zip(&symbols[..left]) {
-            for (symbol, numbers) in symbol.iter().zip(numbers.chunks(LANES)) {
-                for (number, id) in numbers.iter().zip(symbol.to_array()) {
-                    rows[usize::from(*number)][usize::from(place - 1)] = id;
-                    counts[usize::from(*number)] =
-                        if id == NONE { counts[usize::from(*number)] } else { place };
+        for ids in &symbols[..left] {
+            for (ids, numbers) in ids.iter().zip(numbers.chunks(LANES)) {
+                for (number, id) in numbers.iter().zip(ids.to_array()) {
+                    let count = &mut counts[usize::from(*number)];
+                    rows[usize::from(*number)][usize::from(*count)] = id;
+                    *count += u8::from(id != NONE);
                 }
             }
         }
     }
 }
 
-/// Merges symbols by place and lane.
+/// Merges symbols by place and lane; how many there are at most before, and then.
 #[inline(always)]
-fn merge<L: Lanes, const N: usize>(pairs: &Pairs, symbols: &mut [[L; N]; PLACES], longest: usize) {
+fn merge<L: Lanes, const N: usize>(
+    pairs: &Pairs,
+    symbols: &mut [[L; N]; PLACES],
+    mut longest: usize,
+) -> usize {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
     // By place, the rank at which a symbol and the next merge, above free bits for the place.
@@ -131,5 +135,8 @@ fn merge<L: Lanes, const N: usize>(pairs: &Pairs, symbols: &mut [[L; N]; PLACES]
                 order[place][n] = L::select(at[n].equal(L::splat(place as u32)), with_behind[n], with);
             }
         }
+        let last = symbols[longest - 1];
+        longest -= usize::from((0..N).all(|n| !L::any(last[n].below(none))));
     }
+    longest
 }
