@@ -134,57 +134,51 @@ impl Certain {
         [rank, before, behind, result]
     }
 
-    /// Does in lanes what [`Self::merge`] does; how many symbols the longest is then.
+    /// Does in lanes what [`Self::merge`] does, and leaves ids alone; how many there are at most before, and then.
     #[inline(always)]
-    pub(super) fn merge_in_lanes<L: Lanes, const N: usize, const PLACES: usize>(
+    pub(super) fn merge_in_lanes<L: Lanes, const PLACES: usize>(
         &self,
-        symbols: &mut [[L; N]; PLACES],
+        symbols: &mut [L; PLACES],
         longest: usize,
     ) -> usize {
         let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(NONE));
-        let mut left = 0;
         // By place, how many symbols before it are dropped.
-        let mut dropped = [[zero; N]; PLACES];
-        for n in 0..N {
-            let mut lowest_before = none;
-            let mut this = self.two_in_lanes(symbols[0][n], symbols[1][n]);
-            let (mut drop, mut drops) = (zero, zero);
-            for place in 0..longest {
-                let next = self.two_in_lanes(symbols[place + 1][n], symbols[place + 2][n]);
-                let [rank, before, behind, result] = this;
-                let rank = rank.add(none);
-                let first = L::both(rank.below(lowest_before), rank.below(next[2].add(none)));
-                let merges = L::both(first, zero.below(result));
-                let _ = behind;
-                let kept = L::select(merges, result.add(none), symbols[place][n]);
-                symbols[place][n] = L::select(zero.below(drop), none, kept);
-                dropped[place][n] = drops;
-                drop = L::select(merges, one, zero);
-                drops = drops.add(drop);
-                lowest_before = before.add(none);
-                this = next;
-            }
+        let mut dropped = [zero; PLACES];
+        let (mut drop, mut drops, mut lowest) = (zero, zero, none);
+        let mut this = self.two_in_lanes(symbols[0], symbols[1]);
+        for place in 0..longest {
+            let next = self.two_in_lanes(symbols[place + 1], symbols[place + 2]);
+            let [rank, before, _, result] = this;
+            let [_, _, behind, _] = next;
+            let rank = rank.add(none);
+            let first = L::both(rank.below(lowest), rank.below(behind.add(none)));
+            let merges = L::both(first, zero.below(result));
+            let kept = L::select(merges, result.add(none), symbols[place]);
+            symbols[place] = L::select(zero.below(drop), none, kept);
+            dropped[place] = drops;
+            drop = L::select(merges, one, zero);
+            drops = drops.add(drop);
+            lowest = before.add(none);
+            this = next;
         }
-        // Symbols move to the front, first those that have an odd number of places to go by one, then by two, ...
+        // What is left moves to the front: first by one, where that is in the number of places to go, then by two, four, ...
         let mut by = 1;
         while by < longest {
             for place in by..longest {
-                for n in 0..N {
-                    let goes = dropped[place][n].and(L::splat(by as u32));
-                    let goes = L::both(zero.below(goes), symbols[place][n].below(none));
-                    symbols[place - by][n] = L::select(goes, symbols[place][n], symbols[place - by][n]);
-                    dropped[place - by][n] = L::select(goes, dropped[place][n], dropped[place - by][n]);
-                    symbols[place][n] = L::select(goes, none, symbols[place][n]);
-                }
+                let here = symbols[place];
+                let goes = zero.below(dropped[place].and(L::splat(by as u32)));
+                let goes = L::both(goes, here.below(none));
+                symbols[place - by] = L::select(goes, here, symbols[place - by]);
+                dropped[place - by] = L::select(goes, dropped[place], dropped[place - by]);
+                symbols[place] = L::select(goes, none, here);
             }
             by *= 2;
         }
-        for place in 0..longest {
-            for n in 0..N {
-                let present = symbols[place][n].below(none);
-                left = if L::any(present) { place + 1 } else { left };
-                symbols[place][n] = L::select(present, symbols[place][n].and(L::splat(MAX_ID)), none);
-            }
+        let mut left = 0;
+        for (place, symbol) in (1..).zip(&mut symbols[..longest]) {
+            let present = symbol.below(none);
+            left = if L::any(present) { place } else { left };
+            *symbol = L::select(present, symbol.and(L::splat(MAX_ID)), none);
         }
         left
     }

@@ -49,12 +49,21 @@ const PAIRS_FOR_TEN_WORDS: u32 = 18;
 /// A group in which some pairs are in each other's way with every seed gets more words, but not without end.
 const MOST_ATTEMPTS: u32 = 64;
 
+/// Odd numbers without a pattern.
+const LEFT: u32 = 0x9E37_79B9;
+const RIGHT: u32 = 0x85EB_CA6B;
+const MIX: u32 = 0xD6E8_FEB9;
+const SECOND_LEFT: u32 = 0xC2B2_AE35;
+const SECOND_RIGHT: u32 = 0x27D4_EB2F;
+const SECOND_MIX: u32 = 0x85EB_CA6B;
+const SEED: u32 = 0x9E37_79B9;
+
 /// Two hashes of a pair.
 #[inline]
 fn hashes_of(left: u32, right: u32) -> [u32; 2] {
-    let hash = left.wrapping_mul(0x9E37_79B9).wrapping_add(right.wrapping_mul(0x85EB_CA6B));
-    let second = left.wrapping_mul(0xC2B2_AE35).wrapping_add(right.wrapping_mul(0x27D4_EB2F));
-    [(hash ^ hash >> 15).wrapping_mul(0xD6E8_FEB9), second]
+    let hash = left.wrapping_mul(LEFT).wrapping_add(right.wrapping_mul(RIGHT));
+    let second = left.wrapping_mul(SECOND_LEFT).wrapping_add(right.wrapping_mul(SECOND_RIGHT));
+    [(hash ^ hash >> 15).wrapping_mul(MIX), second]
 }
 
 /// The high half of a product.
@@ -73,8 +82,8 @@ fn word_of(hash: u32, words: u32) -> (u32, u32) {
 /// The slot of a pair among those of its group.
 #[inline]
 fn slot_of(second_hash: u32, seed: u32, words: u32) -> u32 {
-    let hash = second_hash ^ seed.wrapping_mul(0x9E37_79B9);
-    high((hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B), words * SLOTS)
+    let hash = second_hash ^ seed.wrapping_mul(SEED);
+    high((hash ^ hash >> 16).wrapping_mul(SECOND_MIX), words * SLOTS)
 }
 
 /// One for every pair of tokens.
@@ -298,56 +307,38 @@ impl Ranks<'_> {
     /// that is none merges with nothing.) What is asked of memory is asked for all of them before any is looked at.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are not so many groups
-    pub(super) fn in_lanes<L: Lanes, const N: usize, const M: usize>(
-        &self,
-        left: &[[L; N]; M],
-        right: &[[L; N]; M],
-    ) -> [[L; N]; M] {
-        let zero = L::splat(0);
-        let (mut first, mut words) = ([[zero; N]; M], [[zero; N]; M]);
-        for m in 0..M {
-            for n in 0..N {
-                let group = left[m][n].max(right[m][n]).shr::<GROUP_BITS>();
-                let known = group.below(L::splat(self.groups.len() as u32));
-                (first[m][n], words[m][n]) =
-                    L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
-            }
+    pub(super) fn in_lanes<L: Lanes, const N: usize>(&self, left: &[L; N], right: &[L; N]) -> [L; N] {
+        let (zero, one) = (L::splat(0), L::splat(1));
+        let (mut first, mut words) = ([zero; N], [zero; N]);
+        for n in 0..N {
+            let group = left[n].max(right[n]).shr::<GROUP_BITS>();
+            let known = group.below(L::splat(self.groups.len() as u32));
+            (first[n], words[n]) = L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
         }
-        let (mut bit, mut word) = ([[zero; N]; M], [[zero; N]; M]);
-        for m in 0..M {
-            for n in 0..N {
-                let hash = left[m][n].mul(L::splat(0x9E37_79B9)).add(right[m][n].mul(L::splat(0x85EB_CA6B)));
-                let hash = hash.xor(hash.shr::<15>()).mul(L::splat(0xD6E8_FEB9));
-                word[m][n] = L::gather(
-                    self.filter,
-                    first[m][n].add(hash.mul_high(words[m][n])),
-                    zero.below(words[m][n]),
-                );
-                bit[m][n] = hash.mul(words[m][n]).mul_high(L::splat(BITS));
-            }
+        let (mut bit, mut word) = ([zero; N], [zero; N]);
+        for n in 0..N {
+            let hash = left[n].mul(L::splat(LEFT)).add(right[n].mul(L::splat(RIGHT)));
+            let hash = hash.xor(hash.shr::<15>()).mul(L::splat(MIX));
+            word[n] = L::gather(self.filter, first[n].add(hash.mul_high(words[n])), zero.below(words[n]));
+            bit[n] = hash.mul(words[n]).mul_high(L::splat(BITS));
         }
-        let (mut low, mut high) = ([[zero; N]; M], [[zero; N]; M]);
-        for m in 0..M {
-            for n in 0..N {
-                let one = L::splat(1);
-                let may_merge = word[m][n].shr_each(bit[m][n]).and(one).equal(one);
-                let second =
-                    left[m][n].mul(L::splat(0xC2B2_AE35)).add(right[m][n].mul(L::splat(0x27D4_EB2F)));
-                let hash = second.xor(word[m][n].shr::<BITS>().mul(L::splat(0x9E37_79B9)));
-                let hash = hash.xor(hash.shr::<16>()).mul(L::splat(0x85EB_CA6B));
-                let slot = first[m][n].shl::<1>().add(hash.mul_high(words[m][n].shl::<1>()));
-                (low[m][n], high[m][n]) = L::gather_halves(self.entries, slot, may_merge);
-            }
+        let (mut low, mut high) = ([zero; N], [zero; N]);
+        for n in 0..N {
+            let may_merge = word[n].shr_each(bit[n]).and(one).equal(one);
+            let hash = left[n].mul(L::splat(SECOND_LEFT)).add(right[n].mul(L::splat(SECOND_RIGHT)));
+            let hash = hash.xor(word[n].shr::<BITS>().mul(L::splat(SEED)));
+            let hash = hash.xor(hash.shr::<16>()).mul(L::splat(SECOND_MIX));
+            let slots = words[n].mul(L::splat(SLOTS));
+            let slot = first[n].mul(L::splat(SLOTS)).add(hash.mul_high(slots));
+            (low[n], high[n]) = L::gather_halves(self.entries, slot, may_merge);
         }
-        let mut ranks = [[zero; N]; M];
-        for m in 0..M {
-            for n in 0..N {
-                // The key is left << 20 | right, and above 24 bits of the rank. No entry is zero, since the rank is one more.
-                let same_high = high[m][n].equal(left[m][n].shl::<12>().or(right[m][n].shr::<8>()));
-                let same_low = low[m][n].shr::<24>().equal(right[m][n].and(L::splat(255)));
-                let rank = low[m][n].and(L::splat((1 << 24) - 1)).add(L::splat(NONE)).shl::<PLACE_BITS>();
-                ranks[m][n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << PLACE_BITS));
-            }
+        let mut ranks = [zero; N];
+        for n in 0..N {
+            // The key is left << 20 | right, and above 24 bits of the rank. No entry is zero, since the rank is one more.
+            let same_high = high[n].equal(left[n].shl::<12>().or(right[n].shr::<8>()));
+            let same_low = low[n].shr::<RANK_BITS>().equal(right[n].and(L::splat(0xFF)));
+            let rank = low[n].and(L::splat((1 << RANK_BITS) - 1)).add(L::splat(NONE)).shl::<PLACE_BITS>();
+            ranks[n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << PLACE_BITS));
         }
         ranks
     }

@@ -7,7 +7,7 @@ use super::merge::{MOST, Row, merge_rows};
 use super::pairs::Pairs;
 
 /// Pieces that wait at most.
-const PIECES: usize = 64;
+const PIECES: usize = 128;
 /// By hash, where a piece stands that may be the one that is looked for.
 const SEATS: usize = 256;
 

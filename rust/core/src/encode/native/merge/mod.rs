@@ -6,11 +6,11 @@ mod sweep;
 mod windows;
 
 use super::certain::Certain;
-use super::lanes::in_lanes;
+use super::lanes::{LANES, in_lanes};
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
+use lockstep::MergeRows;
 pub(super) use lockstep::{MOST, PLACE_BITS, Row};
-use lockstep::{MergeRows, ROWS};
 use windows::Windows;
 
 /// Merges symbols, and keeps what it needs for that from piece to piece.
@@ -49,7 +49,7 @@ pub(super) fn merge_rows(
     order: &[u8],
     counts: &mut [u8],
 ) {
-    for numbers in order.chunks(ROWS) {
+    for numbers in order.chunks(LANES) {
         if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, certain, rows, counts, numbers }) {
             continue;
         }
