@@ -13,7 +13,7 @@ use super::stages::{BeforeSpace, Listed, ends};
 use super::unicode::char_end;
 
 /// Pieces that are looked up together, so that their memory arrives together.
-const BATCH: usize = 32;
+const BATCH: usize = 128;
 /// Bytes of text that go through one station before the next, to stay in the nearest cache.
 pub(super) const STRETCH: usize = 4096;
 /// Scratch buffers beyond this are given back after a text.
@@ -29,7 +29,7 @@ pub(super) struct Work<'a> {
     places: Vec<u32>,
     wanted: [Wanted; BATCH],
     /// Which of them are longer than the first table's.
-    longer: u32,
+    longer: u128,
     /// Some pieces of the last batch had many ids.
     many: bool,
     output: Output,
