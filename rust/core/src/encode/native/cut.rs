@@ -173,8 +173,7 @@ impl Cutter<'_> {
     }
 
     /// Marks cuts in `text[start..stop]`, places from `start` on: between words and what is around them, and
-    /// inside what is written without spaces. Words are left whole, since they repeat; a new one can be
-    /// cut further ([`Self::next`]).
+    /// inside what is written without spaces. Words are left whole, since they repeat.
     pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
         if self.fusing.is_some() {
             self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
@@ -322,21 +321,6 @@ impl Cutter<'_> {
             cut |= u64::from(!can_join(eight)) << place;
         }
         cut
-    }
-
-    /// The end of the piece that begins at `start`: where the first cut is, or `text`'s end.
-    pub(super) fn next(self, text: &[u8], start: usize) -> usize {
-        let (mut left, length) = self.read(text, start);
-        let mut at = start + length;
-        while at < text.len() {
-            let (right, length) = self.read(text, at);
-            if !self.can_join(left, right) {
-                return at;
-            }
-            left = right;
-            at += length;
-        }
-        text.len()
     }
 }
 

@@ -1,14 +1,10 @@
 //! The ids of pieces that are new, and where they are remembered.
 
 use super::NativeEncoder;
-use super::cache::{Cache, LONGEST, Long, MIDDLE, PART, SHORT, hash_of, key_of, keys_of};
+use super::cache::{Cache, Long, MIDDLE, PART, SHORT, keys_of};
 use super::merge::{MOST, Merger};
 use super::waiting::Waiting;
 use super::work::KEEP;
-
-/// New pieces with bytes from this on are cut further: words of scripts whose characters have three bytes. Those of two are
-/// hardly ever cut, and to ask each pair of them costs more than it brings.
-const CUT_FURTHER: u8 = 0xE0;
 
 /// A piece on its way through the cache.
 #[derive(Clone, Copy)]
@@ -38,8 +34,6 @@ pub(super) struct Maker<'a> {
     long: Long,
     merger: Merger,
     spelled: Vec<u8>,
-    /// Of the new piece at hand.
-    parts: Vec<Piece>,
     pub(super) waiting: Waiting,
 }
 
@@ -64,7 +58,6 @@ impl<'a> Maker<'a> {
             long: encoder.take_long(),
             merger: Merger::default(),
             spelled: Vec::new(),
-            parts: Vec::new(),
             waiting: Waiting::new(),
         }
     }
@@ -81,24 +74,19 @@ impl<'a> Maker<'a> {
         {
             return Made::Later(number);
         }
-        let before = ids.len();
-        if self.find_parts(text, piece) {
-            self.make_parts(text, ids);
+        let (model, before) = (&self.encoder.model, ids.len());
+        let spelled = self.encoder.spell(piece.of(text), &mut self.spelled);
+        if let Some(id) = model.whole(spelled, piece.is_part()) {
+            ids.push(id);
         } else {
-            let model = &self.encoder.model;
-            let spelled = self.encoder.spell(piece.of(text), &mut self.spelled);
-            if let Some(id) = model.whole(spelled, piece.is_part()) {
-                ids.push(id);
-            } else {
-                model.symbols(&mut self.merger.symbols, spelled);
-                let symbols = &self.merger.symbols;
-                if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
-                    return Made::Later(self.waiting.add(text, piece, symbols));
-                }
-                model.merge_symbols(&mut self.merger, ids);
-                self.merger.shrink_to(KEEP);
-                self.spelled.shrink_to(KEEP);
+            model.symbols(&mut self.merger.symbols, spelled);
+            let symbols = &self.merger.symbols;
+            if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
+                return Made::Later(self.waiting.add(text, piece, symbols));
             }
+            model.merge_symbols(&mut self.merger, ids);
+            self.merger.shrink_to(KEEP);
+            self.spelled.shrink_to(KEEP);
         }
         remember(&self.encoder.cache, &mut self.long, text, piece, &ids[before..]);
         Made::Now
@@ -111,68 +99,6 @@ impl<'a> Maker<'a> {
         for (piece, bytes, ids) in self.waiting.all() {
             remember(&self.encoder.cache, &mut self.long, bytes, piece, ids);
         }
-    }
-
-    /// Finds the parts of a piece, which are likely to be known, and asks for their memory; false if it has none.
-    fn find_parts(&mut self, text: &[u8], piece: Piece) -> bool {
-        let bytes = piece.of(text);
-        // What begins with a Chinese character has been cut wherever two of those stand side by side.
-        let cut_already = bytes.first().is_none_or(|first| matches!(first, 0xE3..=0xE9));
-        if piece.length > LONGEST
-            || piece.is_part()
-            || cut_already
-            || !bytes.iter().any(|&byte| byte >= CUT_FURTHER)
-        {
-            return false;
-        }
-        let (cutter, short) = (self.encoder.cutter(), self.encoder.cache.short());
-        self.parts.clear();
-        let mut start = 0;
-        while start < bytes.len() {
-            let end = cutter.next(bytes, start);
-            if start == 0 && end == bytes.len() {
-                return false;
-            }
-            let key = key_of(&text[piece.start + start..], end - start) | self.encoder.part_mark();
-            let hash = hash_of(key);
-            short.ask_for(hash);
-            self.parts.push(Piece { key, hash, start: piece.start + start, length: end - start });
-            start = end;
-        }
-        true
-    }
-
-    /// Appends the ids of the parts that have been found.
-    fn make_parts(&mut self, text: &[u8], ids: &mut Vec<u32>) {
-        let parts = std::mem::take(&mut self.parts);
-        for part in &parts {
-            let mut four = [0; 4];
-            let found = match part.length {
-                ..=SHORT => self.encoder.cache.short().find(part.key, part.hash, &mut four),
-                _ => 0,
-            };
-            if let Some(known) = four.get(..found)
-                && found != 0
-            {
-                ids.extend_from_slice(known);
-                continue;
-            }
-            let before = ids.len();
-            self.encode(part.of(text), true, ids);
-            if part.length <= SHORT {
-                self.encoder.cache.remember_short(part.key, part.hash, &ids[before..]);
-            }
-        }
-        self.parts = parts;
-    }
-
-    /// The ids of a piece from scratch.
-    fn encode(&mut self, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
-        let spelled = self.encoder.spell(piece, &mut self.spelled);
-        let model = &self.encoder.model;
-        model.encode(&mut self.merger, spelled, part, ids);
-        self.merger.shrink_to(KEEP);
-        self.spelled.shrink_to(KEEP);
     }
 }
 

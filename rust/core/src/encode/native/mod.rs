@@ -137,12 +137,6 @@ impl NativeEncoder {
         self.longs.lock().unwrap_or_else(PoisonError::into_inner).push(long);
     }
 
-    /// What marks the key of a piece that is part of a larger one, where that makes a difference.
-    #[inline]
-    fn part_mark(&self) -> u128 {
-        if self.model.unmerged.is_empty() { 0 } else { cache::PART }
-    }
-
     /// What decides where pieces may be cut.
     #[inline]
     fn cutter(&self) -> cut::Cutter<'_> {

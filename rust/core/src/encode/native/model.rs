@@ -157,27 +157,19 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Appends the ids of one piece to `ids`. `part`: a cut made it, the pre-tokenizer did not.
-    pub(super) fn encode(&self, merger: &mut Merger, piece: &[u8], part: bool, ids: &mut Vec<u32>) {
-        match self.whole(piece, part) {
-            Some(id) => ids.push(id),
-            None => self.merge(merger, piece, ids),
-        }
-    }
-
     /// The token that a piece is whatever merging makes of it, if there is one.
     #[inline]
     pub(super) fn whole(&self, piece: &[u8], part: bool) -> Option<u32> {
         if part || self.unmerged.is_empty() { None } else { self.unmerged.id(piece) }
     }
 
-    /// Appends what merging alone makes of a piece.
-    pub(super) fn merge(&self, merger: &mut Merger, piece: &[u8], ids: &mut Vec<u32>) {
-        self.symbols(&mut merger.symbols, piece);
+    /// Appends what merging alone makes of a text.
+    pub(super) fn merge(&self, merger: &mut Merger, text: &[u8], ids: &mut Vec<u32>) {
+        self.symbols(&mut merger.symbols, text);
         self.merge_symbols(merger, ids);
     }
 
-    /// Merges the symbols of a piece.
+    /// Merges the symbols of a piece and appends the ids that are left.
     pub(super) fn merge_symbols(&self, merger: &mut Merger, ids: &mut Vec<u32>) {
         let kept = self.certain.merge(&mut merger.symbols).len();
         merger.symbols.truncate(kept);

@@ -15,7 +15,10 @@ impl NativeEncoder {
             for &(token, id) in tokens {
                 let Some(text) = self.as_in_text(token).filter(|text| is_word(text)) else { continue };
                 ids.clear();
-                self.model.encode(&mut merger, token, false, &mut ids);
+                match self.model.whole(token, false) {
+                    Some(id) => ids.push(id),
+                    None => self.model.merge(&mut merger, token, &mut ids),
+                }
                 if ids == [id] {
                     let key = key_of(&text, text.len());
                     self.cache.seed_short(key, hash_of(key), id);

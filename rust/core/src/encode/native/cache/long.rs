@@ -3,7 +3,7 @@
 use super::super::vocab::hash_bytes;
 
 /// The longest piece that is remembered at all.
-pub(in super::super) const LONGEST: usize = 255;
+const LONGEST: usize = 255;
 /// Slots of the table: 512 KiB.
 const SLOTS: usize = 1 << 15;
 /// Bytes and ids in the store: 2 MiB and 1 MiB.

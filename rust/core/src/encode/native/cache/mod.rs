@@ -17,7 +17,7 @@ mod tests;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
 
-pub(super) use long::{BOUND as LONG_BOUND, LONGEST, Long};
+pub(super) use long::{BOUND as LONG_BOUND, Long};
 use table::{Line, Table, VERSION, View};
 
 /// The longest piece whose bytes fit a key.
