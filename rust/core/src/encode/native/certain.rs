@@ -123,7 +123,7 @@ impl Certain {
     /// lowest behind, and what they become.
     #[inline(always)]
     fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 4] {
-        let number = |symbol: L| symbol.shr::<LETTER_SHIFT>().and(L::splat(LETTERS as u32 - 1));
+        let number = |symbol: L| symbol.shr::<LETTER_SHIFT>().and(L::small(LETTERS - 1));
         let (left, other) = (number(left), number(right));
         let fifteen = L::splat(15);
         let tile = left.shr::<4>().shl::<5>().add(other.shr::<4>());
@@ -166,7 +166,7 @@ impl Certain {
         while by < longest {
             for place in by..longest {
                 let here = symbols[place];
-                let goes = zero.below(dropped[place].and(L::splat(by as u32)));
+                let goes = zero.below(dropped[place].and(L::small(by)));
                 let goes = L::both(goes, here.below(none));
                 symbols[place - by] = L::select(goes, here, symbols[place - by]);
                 dropped[place - by] = L::select(goes, dropped[place], dropped[place - by]);

@@ -16,6 +16,12 @@ pub(super) trait Lanes: Copy {
     type Mask: Copy;
 
     fn splat(value: u32) -> Self;
+    /// A number that is known to be small.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // that is what is known
+    fn small(value: usize) -> Self {
+        Self::splat(value as u32)
+    }
     fn from_array(values: &[u32; LANES]) -> Self;
     fn to_array(self) -> [u32; LANES];
 

@@ -70,7 +70,7 @@ fn hashes_of(left: u32, right: u32) -> [u32; 2] {
 #[inline]
 #[allow(clippy::cast_possible_truncation)] // half of it
 fn high(one: u32, other: u32) -> u32 {
-    (u64::from(one) * u64::from(other) >> 32) as u32
+    ((u64::from(one) * u64::from(other)) >> 32) as u32
 }
 
 /// The word of a pair among those of its group, and its bit.
@@ -228,7 +228,7 @@ impl Table {
         let (order, _) = sorted((0..).zip(few), most + 1, |(_, few)| most - few.len());
         let filter = &mut self.filter[first as usize..];
         let entries = &mut self.entries[(first * SLOTS) as usize..];
-        let mut placed = Vec::new();
+        let mut placed: Vec<usize> = Vec::new();
         order.into_iter().all(|(word, few): (usize, &[Ranked])| {
             let bits = few
                 .iter()
@@ -239,7 +239,9 @@ impl Table {
                     let slot = slot_of(hashes_of(pair.left, pair.right)[1], seed, words) as usize;
                     let key = key_of(pair.left, pair.right);
                     if entries[slot] != EMPTY && entries[slot] >> RANK_BITS != key {
-                        placed.iter().for_each(|slot: &usize| entries[*slot] = EMPTY);
+                        for slot in placed.drain(..) {
+                            entries[slot] = EMPTY;
+                        }
                         return false;
                     }
                     entries[slot] = key << RANK_BITS | u64::from(pair.rank + 1);
@@ -306,13 +308,12 @@ impl Ranks<'_> {
     /// The ranks of pairs in lanes, above bits for a place that are zero; [`NONE`] above them for those that do not merge. (An id
     /// that is none merges with nothing.) What is asked of memory is asked for all of them before any is looked at.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // there are not so many groups
     pub(super) fn in_lanes<L: Lanes, const N: usize>(&self, left: &[L; N], right: &[L; N]) -> [L; N] {
         let (zero, one) = (L::splat(0), L::splat(1));
         let (mut first, mut words) = ([zero; N], [zero; N]);
         for n in 0..N {
             let group = left[n].max(right[n]).shr::<GROUP_BITS>();
-            let known = group.below(L::splat(self.groups.len() as u32));
+            let known = group.below(L::small(self.groups.len()));
             (first[n], words[n]) = L::gather_halves(bytemuck::cast_slice(self.groups), group, known);
         }
         let (mut bit, mut word) = ([zero; N], [zero; N]);

@@ -36,7 +36,7 @@ impl InLanes for MergeRows<'_> {
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
         for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
             let count = std::mem::take(&mut counts[usize::from(*number)]);
-            (*start, *end) = (u32::from(*number) * MOST as u32, u32::from(count));
+            (*start, *end) = (u32::from(*number) << PLACE_BITS, u32::from(count));
             longest = longest.max(usize::from(count));
         }
         let longest = longest.min(MOST);
@@ -65,7 +65,6 @@ impl InLanes for MergeRows<'_> {
 fn merge<L: Lanes>(pairs: &Pairs, symbols: &mut [L; PLACES], mut longest: usize) -> usize {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
-    let numbered = |place: usize| L::splat(place as u32);
     // By place, the rank at which a symbol and the next merge, above free bits for the place.
     let mut order = [no_merge; PLACES];
     for place in (0..longest.saturating_sub(1)).step_by(AT_ONCE) {
@@ -76,30 +75,30 @@ fn merge<L: Lanes>(pairs: &Pairs, symbols: &mut [L; PLACES], mut longest: usize)
     }
     loop {
         let mut least = order[0];
-        for place in 1..longest {
-            least = least.min(order[place].or(numbered(place)));
+        for (place, order) in order[..longest].iter().enumerate() {
+            least = least.min(order.or(L::small(place)));
         }
         let merging = least.below(no_merge);
         if !L::any(merging) {
             return longest;
         }
         // Where nothing merges any more, beyond all places.
-        let at = L::select(merging, least.and(numbered(MOST - 1)), L::splat(NONE >> 1));
+        let at = L::select(merging, least.and(L::small(MOST - 1)), L::splat(NONE >> 1));
         let made = pairs.results(least.shr::<PLACE_BITS>(), merging);
         let (mut before, mut behind) = (none, none);
         for place in 0..longest {
-            let (here, this) = (at.equal(numbered(place)), symbols[place]);
-            before = L::select(at.equal(numbered(place + 1)), this, before);
+            let (here, this) = (at.equal(L::small(place)), symbols[place]);
+            before = L::select(at.equal(L::small(place + 1)), this, before);
             behind = L::select(here, symbols[place + 2], behind);
-            let moves = at.below(numbered(place));
+            let moves = at.below(L::small(place));
             symbols[place] = L::select(here, made, L::select(moves, symbols[place + 1], this));
             order[place] = L::select(moves, order[place + 1], order[place]);
         }
         let [with_before, with_behind] = ranks.in_lanes(&[before, made], &[made, behind]);
         for place in 0..longest {
             let order = &mut order[place];
-            *order = L::select(at.equal(numbered(place + 1)), with_before, *order);
-            *order = L::select(at.equal(numbered(place)), with_behind, *order);
+            *order = L::select(at.equal(L::small(place + 1)), with_before, *order);
+            *order = L::select(at.equal(L::small(place)), with_behind, *order);
         }
         longest -= usize::from(!L::any(symbols[longest - 1].below(none)));
     }
