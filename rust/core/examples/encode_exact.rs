@@ -87,6 +87,18 @@ fn hostile() -> Vec<String> {
     texts
 }
 
+/// Documents that a session is given together.
+const RUN: usize = 16;
+
+/// Says where the ids of a text differ.
+fn report(text: &str, ours: &[u32], theirs: &[u32]) {
+    let place = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+    println!("  from id {place} on");
+    println!("  native    {:?}", &ours[place..ours.len().min(place + 12)]);
+    println!("  reference {:?}", &theirs[place..theirs.len().min(place + 12)]);
+    println!("  text of {} bytes: {:?}", text.len(), text.chars().take(300).collect::<String>());
+}
+
 fn compare(
     name: &str,
     special: SpecialTokens,
@@ -100,34 +112,34 @@ fn compare(
     let next = AtomicUsize::new(0);
     let (bytes, ids) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let same = AtomicBool::new(true);
-    let count = texts.len().div_ceil(step);
+    let texts: Vec<&str> = texts.iter().copied().step_by(step).collect();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let (mut ours, mut theirs) = (Vec::new(), Vec::new());
                 let (mut session, mut oracle) = (native.session(), reference.session());
+                let (mut all, mut ends, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
                 loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count || !same.load(Ordering::Relaxed) {
+                    let first = next.fetch_add(RUN, Ordering::Relaxed);
+                    if first >= texts.len() || !same.load(Ordering::Relaxed) {
                         return;
                     }
-                    let text = texts[at * step];
-                    ours.clear();
-                    theirs.clear();
-                    session.encode(text, &[], &mut ours).expect("native encodes");
-                    oracle.encode(text, &[], &mut theirs).expect("the reference encodes");
-                    bytes.fetch_add(text.len(), Ordering::Relaxed);
-                    ids.fetch_add(ours.len(), Ordering::Relaxed);
-                    if ours != theirs && same.swap(false, Ordering::Relaxed) {
-                        let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
-                        println!("{name} {special:?}: document {at} differs at id {place}:");
-                        println!("  native    {:?}", &ours[place..ours.len().min(place + 12)]);
-                        println!("  reference {:?}", &theirs[place..theirs.len().min(place + 12)]);
-                        println!(
-                            "  text of {} bytes: {:?}",
-                            text.len(),
-                            text.chars().take(300).collect::<String>()
-                        );
+                    let run = &texts[first..texts.len().min(first + RUN)];
+                    all.clear();
+                    ends.clear();
+                    session.encode_all(run, &mut all, &mut ends).expect("native encodes");
+                    let mut start = 0;
+                    for ((at, text), end) in (first..).zip(run).zip(&ends) {
+                        let end = usize::try_from(*end).expect("they are in memory");
+                        let ours = &all[start..end];
+                        start = end;
+                        theirs.clear();
+                        oracle.encode(text, &[], &mut theirs).expect("the reference encodes");
+                        bytes.fetch_add(text.len(), Ordering::Relaxed);
+                        ids.fetch_add(ours.len(), Ordering::Relaxed);
+                        if ours != theirs && same.swap(false, Ordering::Relaxed) {
+                            println!("{name} {special:?}: document {at} differs:");
+                            report(text, ours, &theirs);
+                        }
                     }
                 }
             });
@@ -136,7 +148,7 @@ fn compare(
     let same = same.into_inner();
     println!(
         "{name} {special:?}: {} documents, {:.1} MB, {:.2} M ids: {}",
-        count,
+        texts.len(),
         bytes.into_inner() as f64 / 1e6,
         ids.into_inner() as f64 / 1e6,
         if same { "identical" } else { "DIFFERENT" }

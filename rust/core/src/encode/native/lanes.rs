@@ -259,3 +259,80 @@ mod x86 {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    /// Checks every act against numbers one by one.
+    struct Every<'n>(&'n mut Numbers, &'n mut usize);
+
+    impl Every<'_> {
+        /// Numbers of all sizes.
+        #[allow(clippy::cast_possible_truncation)] // any number will do
+        fn some(&mut self) -> [u32; LANES] {
+            std::array::from_fn(|_| (self.0.below(1 << 32) as u32) >> self.0.below(32))
+        }
+    }
+
+    impl InLanes for Every<'_> {
+        #[inline(always)]
+        fn run<L: Lanes>(mut self) {
+            for round in 0..2000 {
+                let (a, b, other) = (self.some(), self.some(), self.some());
+                let [x, y, others] = [a, b, other].map(|some| L::from_array(&some));
+                let each = |act: &dyn Fn(u32, u32) -> u32| std::array::from_fn(|lane| act(a[lane], b[lane]));
+                let acts: [([u32; LANES], L); 12] = [
+                    (each(&|a, _| a), x),
+                    (each(&u32::min), x.min(y)),
+                    (each(&u32::max), x.max(y)),
+                    (each(&u32::wrapping_add), x.add(y)),
+                    (each(&u32::wrapping_mul), x.mul(y)),
+                    (each(&|a, b| ((u64::from(a) * u64::from(b)) >> 32) as u32), x.mul_high(y)),
+                    (each(&|a, b| a & b), x.and(y)),
+                    (each(&|a, b| a | b), x.or(y)),
+                    (each(&|a, b| a ^ b), x.xor(y)),
+                    (each(&|a, _| a >> 7), x.shr::<7>()),
+                    (each(&|a, _| a << 9), x.shl::<9>()),
+                    (each(&|a, b| a >> (b % 32)), x.shr_each(y.and(L::small(31)))),
+                ];
+                for (number, (expected, found)) in acts.into_iter().enumerate() {
+                    assert_eq!(found.to_array(), expected, "act {number} of {a:?} and {b:?}");
+                }
+                let (below, equal) = (x.below(y), x.and(L::small(1)).equal(y.and(L::small(1))));
+                let (both, any) = (L::both(below, equal), each(&|a, b| u32::from(a < b)) != [0; LANES]);
+                assert_eq!(L::any(below), any);
+                let chosen = L::select(both, others, L::splat(5)).to_array();
+                for lane in 0..LANES {
+                    let both = a[lane] < b[lane] && a[lane] % 2 == b[lane] % 2;
+                    assert_eq!(chosen[lane], if both { other[lane] } else { 5 });
+                }
+                // Places within, at the end and far beyond.
+                let words: Vec<u64> = (0..9).map(|at| u64::from(a[at]) << 32 | u64::from(b[at])).collect();
+                let at =
+                    std::array::from_fn(|lane| if lane % 3 == 0 { other[lane] } else { other[lane] % 11 });
+                let (low, high) = L::gather_halves(&words, L::from_array(&at), below);
+                let found = L::gather(&a[..9], L::from_array(&at), below).to_array();
+                for lane in 0..LANES {
+                    let chosen = a[lane] < b[lane] && at[lane] < 9;
+                    let here = (at[lane] as usize) % 9;
+                    let expected = if chosen { [a[here], b[here], a[here]] } else { [0; 3] };
+                    let found = [high.to_array()[lane], low.to_array()[lane], found[lane]];
+                    assert_eq!(found, expected, "lane {lane} at {}", at[lane]);
+                }
+                assert_eq!(L::gather(&[], x, below).to_array(), [0; LANES]);
+                *self.1 = round;
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_do_what_numbers_do_one_by_one() {
+        let mut last = 0;
+        let ran = in_lanes(Every(&mut Numbers(0x9E37_79B9_7F4A_7C15), &mut last));
+        assert_eq!(last, if ran { 1999 } else { 0 });
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(ran, std::arch::is_x86_feature_detected!("avx2"));
+    }
+}

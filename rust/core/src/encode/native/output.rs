@@ -118,3 +118,45 @@ impl Output {
         ids.truncate(self.filled);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_come_out_in_the_order_in_which_they_went_in() {
+        // Pieces of 0, 1, 2, ... ids that wait.
+        let rows: Vec<Vec<u32>> = (0..9u32).map(|count| (0..count).map(|id| 1000 + id).collect()).collect();
+        let waiting = Waiting::of_ids(&rows);
+        let (mut output, mut ids, mut ends) = (Output::new(), vec![1, 2, 3], Vec::new());
+        let (mut expected, mut expected_ends) = (ids.clone(), Vec::new());
+        output.begin(&ids);
+        for round in 0..3000u32 {
+            output.make_room(8, &mut ids);
+            output.room(&mut ids)[..4].copy_from_slice(&[round, round + 1, 7, 7]);
+            output.took(2);
+            expected.extend([round, round + 1]);
+            // Some of them so many that there have to be more places.
+            let some: Vec<u32> = (0..round % 13 * (round % 91 / 90 * 300 + 1)).collect();
+            output.take(&some, &mut ids);
+            expected.extend(some);
+            // Gaps side by side too, and texts without any ids.
+            for gap in 0..round % 5 / 2 {
+                let number = ((round + gap) % 9) as usize;
+                output.leave_gap(number);
+                expected.extend(&rows[number]);
+            }
+            if round % 7 < 2 {
+                output.end_text();
+                expected_ends.push(expected.len());
+            }
+            if output.is_crowded() {
+                output.fill_gaps(&waiting, &mut ids, &mut ends);
+            }
+        }
+        output.fill_gaps(&waiting, &mut ids, &mut ends);
+        output.finish(&mut ids);
+        assert_eq!(ids, expected);
+        assert_eq!(ends, expected_ends);
+    }
+}

@@ -344,3 +344,79 @@ impl Ranks<'_> {
         ranks
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::lanes::{InLanes, LANES, in_lanes};
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    /// Looks pairs up in lanes.
+    struct LookUp<'l> {
+        pairs: &'l Pairs,
+        asked: &'l [[u32; 2]],
+        ranks: &'l mut Vec<u32>,
+    }
+
+    impl InLanes for LookUp<'_> {
+        #[inline(always)]
+        fn run<L: Lanes>(self) {
+            for asked in self.asked.chunks_exact(LANES) {
+                let of = |side: usize| L::from_array(&std::array::from_fn(|lane| asked[lane][side]));
+                let [ranks] = self.pairs.ranks().in_lanes(&[of(0)], &[of(1)]);
+                self.ranks.extend(
+                    ranks.to_array().map(
+                        |rank| {
+                            if rank == NONE << PLACE_BITS { NONE } else { rank >> PLACE_BITS }
+                        },
+                    ),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ranks_are_what_was_put_in_and_nothing_else_merges() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        for round in 0..60 {
+            // Few ids with nearly all of their pairs, or many; far apart, so that groups are empty; and pairs that are there twice.
+            let (ids, apart) = (2 + numbers.below(3 << (round % 10)), [1, 7, 300][round % 3]);
+            let count = numbers.below(ids * ids.min(40));
+            let mut id = || u32::try_from(numbers.below(ids) * apart).unwrap();
+            let merges: Vec<[u32; 3]> = (5..).take(count).map(|made| [id(), id(), made]).collect();
+            let mut known = HashMap::new();
+            for (rank, [left, right, _]) in (0..).zip(&merges) {
+                known.insert([*left, *right], rank);
+            }
+            let asked: Vec<[u32; 2]> = merges
+                .iter()
+                .map(|[left, right, _]| [*left, *right])
+                .chain(std::iter::repeat_with(|| [id(), id()]).take(500))
+                .chain([[0, 0], [MAX_ID, 0], [0, MAX_ID], [NONE, 1], [1, NONE], [NONE, NONE]])
+                .chain([[0, 0]; LANES])
+                .collect();
+            let pairs = Pairs::new(&merges).unwrap();
+            let expected = |two: &[u32; 2]| known.get(two).copied().unwrap_or(NONE);
+            for two in asked.iter().filter(|two| !two.contains(&NONE)) {
+                assert_eq!(pairs.ranks().rank(two[0], two[1]), expected(two), "{two:?}");
+            }
+            let mut ranks = Vec::new();
+            if in_lanes(LookUp { pairs: &pairs, asked: &asked, ranks: &mut ranks }) {
+                assert!(ranks.len() + LANES > asked.len());
+                for (two, rank) in asked.iter().zip(ranks) {
+                    assert_eq!(rank, expected(two), "{two:?} in lanes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_turned_away() {
+        assert!(Pairs::new(&[[MAX_ID + 1, 0, 1]]).is_none());
+        assert!(Pairs::new(&[[MAX_ID, 0, 1]]).is_some());
+        assert_eq!(Pairs::new(&[]).unwrap().ranks().rank(0, 0), NONE);
+    }
+}

@@ -37,26 +37,53 @@ impl Both {
         })
     }
 
-    /// Encodes the texts with one session each and compares.
+    /// Encodes the texts with one session each and compares: those of the first half together and the others alone, while all
+    /// their words are new, and then the other way round.
     fn compare<'t>(&self, what: &str, texts: impl IntoIterator<Item = &'t str>) {
+        let texts: Vec<&str> = texts.into_iter().collect();
         let (mut native, mut reference) = (self.native.session(), self.reference.session());
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for text in texts {
-            ours.clear();
-            theirs.clear();
-            native.encode(text, &[], &mut ours).expect("native encodes");
+        let (first, second) = texts.split_at(texts.len() / 2);
+        let mut ours = together(native.as_mut(), first);
+        ours.extend(second.iter().map(|text| alone(native.as_mut(), text)));
+        let mut again: Vec<Vec<u32>> = first.iter().map(|text| alone(native.as_mut(), text)).collect();
+        again.extend(together(native.as_mut(), second));
+        for ((text, ours), again) in texts.iter().zip(&ours).zip(&again) {
+            let mut theirs = Vec::new();
             if !encodes(reference.as_mut(), text, &[], &mut theirs) {
                 continue;
             }
-            if ours != theirs {
-                let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
-                let shown: String = text.chars().take(400).collect();
-                panic!(
-                    "{what}: id {place} of {shown:?}:\n{:?}\nnot\n{:?}",
-                    &ours[place..ours.len().min(place + 16)],
-                    &theirs[place..theirs.len().min(place + 16)],
-                );
+            for ours in [ours, again] {
+                if *ours != theirs {
+                    let place = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+                    let shown: String = text.chars().take(400).collect();
+                    panic!(
+                        "{what}: id {place} of {shown:?}:\n{:?}\nnot\n{:?}",
+                        &ours[place..ours.len().min(place + 16)],
+                        &theirs[place..theirs.len().min(place + 16)],
+                    );
+                }
             }
         }
     }
+}
+
+/// The ids of a text.
+fn alone(session: &mut dyn Session, text: &str) -> Vec<u32> {
+    let mut ids = Vec::new();
+    session.encode(text, &[], &mut ids).expect("native encodes");
+    ids
+}
+
+/// The ids of each of the texts, behind ids that stay as they are.
+fn together(session: &mut dyn Session, texts: &[&str]) -> Vec<Vec<u32>> {
+    let (mut ids, mut ends) = (vec![7; 3], Vec::new());
+    session.encode_all(texts, &mut ids, &mut ends).expect("native encodes");
+    assert_eq!(ids[..3], [7; 3]);
+    let mut start = 3;
+    let mut each = Vec::new();
+    for end in ends.into_iter().map(|end| usize::try_from(end).unwrap()) {
+        each.push(ids[std::mem::replace(&mut start, end)..end].to_vec());
+    }
+    assert_eq!((each.len(), start), (texts.len(), ids.len()));
+    each
 }

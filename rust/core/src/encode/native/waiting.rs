@@ -101,3 +101,55 @@ impl Waiting {
 fn seat_of(piece: Piece) -> usize {
     (piece.hash >> 32) % SEATS
 }
+
+#[cfg(test)]
+impl Waiting {
+    /// Pieces that have been merged into these.
+    pub(super) fn of_ids(all: &[Vec<u32>]) -> Self {
+        let mut waiting = Self::new();
+        let piece = Piece { key: 0, hash: 0, start: 0, length: 0 };
+        for ids in all {
+            waiting.add(b"", piece, ids);
+        }
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cache::{hash_of, key_of, keys_of, middle_hash_of};
+    use super::*;
+
+    /// The piece that is the whole of a text.
+    fn piece(text: &[u8]) -> Piece {
+        let (key, hash) = if text.len() <= SHORT {
+            (key_of(text, text.len()), hash_of(key_of(text, text.len())))
+        } else {
+            (keys_of(text, text.len()).1, middle_hash_of(keys_of(text, text.len())))
+        };
+        Piece { key, hash, start: 0, length: text.len() }
+    }
+
+    #[test]
+    fn what_waits_is_found_by_its_bytes() {
+        let texts: [&[u8]; 5] = [
+            b"one",
+            b"another",
+            b"sixteen bytes ..",
+            b"sixteen bytes .. and more",
+            b"sixteen Bytes .. and more",
+        ];
+        let mut waiting = Waiting::new();
+        for (number, text) in texts.iter().enumerate() {
+            assert_eq!(waiting.find(text, piece(text)), None);
+            assert_eq!(waiting.add(text, piece(text), &[1, 2]), number);
+            assert_eq!(waiting.find(text, piece(text)), Some(number));
+        }
+        // Where several have one seat, the last is found; what is found is never another.
+        for (number, text) in texts.iter().enumerate() {
+            assert!([None, Some(number)].contains(&waiting.find(text, piece(text))));
+        }
+        waiting.clear();
+        assert_eq!(waiting.find(texts[0], piece(texts[0])), None);
+    }
+}

@@ -65,3 +65,72 @@ pub(super) fn merge_rows(
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use super::*;
+    use crate::encode::native::certain::{Letters, id_of};
+    use crate::encode::native::tests::random::Numbers;
+
+    /// Tokens made of any two others, by rank; letters have the first ids, and every token is spelled out.
+    fn random_merges(numbers: &mut Numbers, letters: &[char]) -> (Vec<[u32; 3]>, Vec<String>) {
+        let mut tokens: Vec<String> = letters.iter().map(|letter| String::from(*letter)).collect();
+        let mut merges: Vec<[u32; 3]> = Vec::new();
+        for _ in 0..numbers.below(60) {
+            let [left, right] = [0; 2].map(|_| numbers.below(tokens.len()));
+            let token = format!("{}{}", tokens[left], tokens[right]);
+            if token.len() < 12 && !tokens.contains(&token) {
+                let [left, right, made] = [left, right, tokens.len()].map(|id| u32::try_from(id).unwrap());
+                merges.insert(numbers.below(merges.len() + 1), [left, right, made]);
+                tokens.push(token);
+            }
+        }
+        (merges, tokens)
+    }
+
+    #[test]
+    fn rows_in_lanes_become_what_each_becomes_alone() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        for _ in 0..400 {
+            let letters: Vec<char> = ('a'..='z').take(1 + numbers.below(6)).collect();
+            let (merges, tokens) = random_merges(&mut numbers, &letters);
+            let mut first_use = vec![u32::MAX; tokens.len()];
+            for (rank, [left, right, _]) in (0..).zip(&merges) {
+                for id in [left, right] {
+                    first_use[*id as usize] = first_use[*id as usize].min(rank);
+                }
+            }
+            let texts: Vec<&[u8]> = tokens.iter().map(String::as_bytes).collect();
+            let chosen = Letters::choose(letters.iter().copied().zip(0..).collect(), &first_use);
+            let certain = Certain::new(&chosen, &merges, &first_use, &texts);
+            let symbols: Vec<u32> = chosen.symbols().map(|(_, symbol)| symbol).collect();
+            let pairs = Pairs::new(&merges).unwrap();
+            let count = 1 + numbers.below(40);
+            let mut rows: Vec<Row> = vec![[9; MOST]; count];
+            let mut counts: Vec<u8> = Vec::new();
+            let mut expected: Vec<Vec<u32>> = Vec::new();
+            for row in &mut rows {
+                let mut piece = Vec::new();
+                for _ in 0..2 + numbers.below(MOST - 1) {
+                    let symbol = symbols[numbers.below(symbols.len())];
+                    // One that is no letter as well: its id alone.
+                    piece.push(if numbers.below(9) == 0 { id_of(symbol) } else { symbol });
+                }
+                row[..piece.len()].copy_from_slice(&piece);
+                counts.push(u8::try_from(piece.len()).unwrap());
+                let mut merger =
+                    Merger { symbols: certain.merge(&mut piece.clone()).to_vec(), ..Merger::default() };
+                let mut ids = Vec::new();
+                merger.merge(&pairs, &mut ids);
+                expected.push(ids);
+            }
+            let mut order: Vec<u8> = (0..u8::try_from(count).unwrap()).collect();
+            order.sort_by_key(|number| std::cmp::Reverse(counts[usize::from(*number)]));
+            merge_rows(&pairs, &certain, &mut rows, &order, &mut counts);
+            for ((row, count), expected) in rows.iter().zip(&counts).zip(&expected) {
+                assert_eq!(row[..usize::from(*count)], *expected, "{merges:?} {tokens:?}");
+            }
+        }
+    }
+}
