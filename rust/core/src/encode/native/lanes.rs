@@ -1,10 +1,9 @@
-//! Sixteen numbers worked on at once, with the widest vectors that the processor has.
+//! Sixteen numbers worked on at once, with AVX2 where the processor has it. (With AVX-512 it was not faster.)
 //!
 //! This holds two unsafe acts: to call what was compiled for a processor of a kind only where the processor is of that kind
 //! and, within, to use its instructions, of which those that gather read memory: every place is compared with the length
 //! before. Many look-ups of pairs at once wait for memory together, and nothing about them has to be foreseen; one after the
-//! other they are the most of what a new word costs (measured: see `benches/encoder-log.md`). Where the processor has no
-//! such instructions [`with_lanes`] says so, and the caller does one after the other.
+//! other they are the most of what a new word costs (measured: see `benches/encoder-log.md`).
 #![allow(unsafe_code)]
 
 /// How many lanes there are.
@@ -62,19 +61,133 @@ pub(super) trait InLanes {
     fn run<L: Lanes>(self);
 }
 
-/// Does a work in lanes; false if the processor has none that pay.
+/// Whether lanes are faster than one after the other: not without instructions that gather (measured).
 #[inline]
-pub(super) fn in_lanes(work: impl InLanes) -> bool {
+pub(super) fn pay() -> bool {
     #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has it.
-            unsafe { x86::with_avx2(work) };
-            return true;
-        }
-    }
-    let _ = work;
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Does a work in lanes.
+#[inline]
+pub(super) fn in_lanes(work: impl InLanes) {
+    #[cfg(target_arch = "x86_64")]
+    if pay() {
+        // SAFETY: the processor has AVX2.
+        return unsafe { x86::with_avx2(work) };
+    }
+    work.run::<Plain>();
+}
+
+/// One after the other, as far as the compiler does not find vectors for it.
+#[derive(Clone, Copy)]
+struct Plain([u32; LANES]);
+
+impl Plain {
+    /// Of both numbers in every lane.
+    #[inline(always)]
+    fn each<T>(self, other: Self, act: impl Fn(u32, u32) -> T) -> [T; LANES] {
+        std::array::from_fn(|lane| act(self.0[lane], other.0[lane]))
+    }
+}
+
+impl Lanes for Plain {
+    type Mask = [bool; LANES];
+
+    #[inline(always)]
+    fn splat(value: u32) -> Self {
+        Self([value; LANES])
+    }
+    #[inline(always)]
+    fn from_array(values: &[u32; LANES]) -> Self {
+        Self(*values)
+    }
+    #[inline(always)]
+    fn to_array(self) -> [u32; LANES] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(self.each(other, u32::min))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(self.each(other, u32::max))
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.each(other, u32::wrapping_add))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.each(other, u32::wrapping_mul))
+    }
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // half of it
+    fn mul_high(self, other: Self) -> Self {
+        Self(self.each(other, |a, b| ((u64::from(a) * u64::from(b)) >> 32) as u32))
+    }
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Self(self.each(other, |a, b| a & b))
+    }
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self(self.each(other, |a, b| a | b))
+    }
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        Self(self.each(other, |a, b| a ^ b))
+    }
+    #[inline(always)]
+    fn shr<const BY: u32>(self) -> Self {
+        Self(self.each(self, |a, _| a >> BY))
+    }
+    #[inline(always)]
+    fn shl<const BY: u32>(self) -> Self {
+        Self(self.each(self, |a, _| a << BY))
+    }
+    #[inline(always)]
+    fn shr_each(self, by: Self) -> Self {
+        Self(self.each(by, |a, by| a >> (by % 32)))
+    }
+
+    #[inline(always)]
+    fn equal(self, other: Self) -> Self::Mask {
+        self.each(other, |a, b| a == b)
+    }
+    #[inline(always)]
+    fn below(self, other: Self) -> Self::Mask {
+        self.each(other, |a, b| a < b)
+    }
+    #[inline(always)]
+    fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask {
+        std::array::from_fn(|lane| one[lane] & other[lane])
+    }
+    #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        mask != [false; LANES]
+    }
+    #[inline(always)]
+    fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| if mask[lane] { chosen.0[lane] } else { other.0[lane] }))
+    }
+
+    #[inline(always)]
+    fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self {
+        let word = |lane: usize| words.get(at.0[lane] as usize).copied().unwrap_or(0);
+        Self(std::array::from_fn(|lane| if mask[lane] { word(lane) } else { 0 }))
+    }
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // halves are what is wanted
+    fn gather_halves(words: &[u64], at: Self, mask: Self::Mask) -> (Self, Self) {
+        let word = |lane: usize| words.get(at.0[lane] as usize).copied().unwrap_or(0);
+        let words: [u64; LANES] = std::array::from_fn(|lane| if mask[lane] { word(lane) } else { 0 });
+        (Self(words.map(|word| word as u32)), Self(words.map(|word| (word >> 32) as u32)))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -329,10 +442,9 @@ mod tests {
 
     #[test]
     fn lanes_do_what_numbers_do_one_by_one() {
-        let mut last = 0;
-        let ran = in_lanes(Every(&mut Numbers(0x9E37_79B9_7F4A_7C15), &mut last));
-        assert_eq!(last, if ran { 1999 } else { 0 });
-        #[cfg(target_arch = "x86_64")]
-        assert_eq!(ran, std::arch::is_x86_feature_detected!("avx2"));
+        let mut last = [0; 2];
+        in_lanes(Every(&mut Numbers(0x9E37_79B9_7F4A_7C15), &mut last[0]));
+        Every(&mut Numbers(0x9E37_79B9_7F4A_7C15), &mut last[1]).run::<Plain>();
+        assert_eq!(last, [1999; 2]);
     }
 }

@@ -4,7 +4,6 @@ use super::NativeEncoder;
 use super::bits::{Bits, WORD};
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
-
 use super::make::{Made, Maker, Piece};
 use super::output::{MOST_IDS, Output};
 use super::path::Splitting;

@@ -6,7 +6,7 @@ mod sweep;
 mod windows;
 
 use super::certain::Certain;
-use super::lanes::{LANES, in_lanes};
+use super::lanes::{self, LANES};
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use lockstep::MergeRows;
@@ -50,7 +50,8 @@ pub(super) fn merge_rows(
     counts: &mut [u8],
 ) {
     for numbers in order.chunks(LANES) {
-        if numbers.len() >= WORTH && in_lanes(MergeRows { pairs, certain, rows, counts, numbers }) {
+        if numbers.len() >= WORTH && lanes::pay() {
+            lanes::in_lanes(MergeRows { pairs, certain, rows, counts, numbers });
             continue;
         }
         for number in numbers {
