@@ -48,6 +48,7 @@ impl PyEncoder {
         let mut ids = Vec::new();
         py.detach(|| self.encoder.session().encode(text, &[], &mut ids))
             .map_err(|error| TokenizerError::new_err(error.to_string()))?;
+        ids.shrink_to_fit(); // who keeps many short ones should not keep the room beside them
         Ok(ids.into_pyarray(py))
     }
 

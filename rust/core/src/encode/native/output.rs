@@ -31,7 +31,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self { filled: 0, marks: Vec::with_capacity(MARKS) }
+        Self { filled: 0, marks: Vec::new() }
     }
 
     /// What follows goes behind these ids.

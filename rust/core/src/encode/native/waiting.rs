@@ -16,19 +16,14 @@ const SEATS: usize = 256;
 pub(super) struct Waiting {
     pieces: Vec<(Piece, [u8; 32])>,
     /// Their symbols, and once they are merged their ids.
-    rows: [Row; PIECES],
-    counts: [u8; PIECES],
-    seats: Box<[u8; SEATS]>,
+    rows: Vec<Row>,
+    counts: Vec<u8>,
+    seats: [u8; SEATS],
 }
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self {
-            pieces: Vec::with_capacity(PIECES),
-            rows: [[0; MOST]; PIECES],
-            counts: [0; PIECES],
-            seats: Box::new([0; SEATS]),
-        }
+        Self { pieces: Vec::new(), rows: Vec::new(), counts: Vec::new(), seats: [0; SEATS] }
     }
 
     /// The number of a piece that waits already.
@@ -49,8 +44,10 @@ impl Waiting {
         bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
         bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
-        self.rows[number].iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
-        self.counts[number] = symbols.len() as u8;
+        let mut row = [0; MOST];
+        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
+        self.rows.push(row);
+        self.counts.push(symbols.len() as u8);
         self.seats[seat_of(piece)] = number as u8;
         number
     }
@@ -64,7 +61,7 @@ impl Waiting {
     #[allow(clippy::cast_possible_truncation)] // there are few
     pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain) {
         let mut ends = [0usize; MOST + 1];
-        for count in &self.counts[..self.pieces.len()] {
+        for count in &self.counts {
             ends[MOST - usize::from(*count)] += 1;
         }
         let mut start = 0;
@@ -72,12 +69,12 @@ impl Waiting {
             start += std::mem::replace(end, start);
         }
         let mut order = [0; PIECES];
-        for (number, count) in self.counts[..self.pieces.len()].iter().enumerate() {
+        for (number, count) in self.counts.iter().enumerate() {
             let place = &mut ends[MOST - usize::from(*count)];
             order[*place] = number as u8;
             *place += 1;
         }
-        merge_rows(pairs, certain, &mut self.rows, &order[..self.pieces.len()], &mut self.counts);
+        merge_rows(pairs, certain, &mut self.rows, &order[..self.counts.len()], &mut self.counts);
     }
 
     /// All pieces with their bytes, and their ids once they are merged.
@@ -94,6 +91,8 @@ impl Waiting {
     /// Nothing waits any more.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
+        self.rows.clear();
+        self.counts.clear();
     }
 }
 
