@@ -3,11 +3,10 @@
 //! Tables of megabytes that are looked up at random spend much of their time in page-table walks, so
 //! they ask for huge pages, through an anonymous map. Untouched pages cost nothing.
 //!
-//! This holds three unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
+//! This holds two unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
 //! file, so much of a look-up or of a batch is waiting, and reading early instead of asking early ([`ask_for`]) blocks the
 //! processor until the memory is there. And what threads write to while others read has to be atomic, which no safe
-//! interface makes of mapped memory ([`SharedWords`]). And what several threads have made is put together in memory that is not
-//! cleared before ([`concatenated`]). All were measured: see `benches/encoder-log.md` and, for batches,
+//! interface makes of mapped memory ([`SharedWords`]). Both were measured: see `benches/encoder-log.md` and, for batches,
 //! `benches/README.md`.
 #![allow(unsafe_code)]
 
@@ -110,40 +109,6 @@ impl SharedWords {
     }
 }
 
-/// Ids below which a thread is not worth its start; tests take fewer.
-const WORTH_A_THREAD: usize = if cfg!(test) { 100 } else { 1 << 20 };
-
-/// All parts, one after the other. On several threads, each with parts of its own: new memory is slow to write to, since the
-/// system clears every page of it when it is first touched.
-pub(crate) fn concatenated(parts: &[&[u32]], threads: usize) -> Vec<u32> {
-    let length = |parts: &[&[u32]]| parts.iter().map(|part| part.len()).sum::<usize>();
-    let all = length(parts);
-    let threads = threads.min(all / WORTH_A_THREAD);
-    if threads < 2 {
-        return parts.concat();
-    }
-    let mut whole = Vec::with_capacity(all);
-    std::thread::scope(|scope| {
-        let mut rest = &mut whole.spare_capacity_mut()[..all];
-        for share in parts.chunks(parts.len().div_ceil(threads)) {
-            let (mut places, behind) = rest.split_at_mut(length(share));
-            rest = behind;
-            scope.spawn(move || {
-                for part in share {
-                    let (here, behind) = places.split_at_mut(part.len());
-                    here.iter_mut().zip(*part).for_each(|(place, id)| {
-                        place.write(*id);
-                    });
-                    places = behind;
-                }
-            });
-        }
-    });
-    // SAFETY: the scope has ended, so every share has been written, and together they are the first `all` places.
-    unsafe { whole.set_len(all) };
-    whole
-}
-
 /// Asks for the cache line in which `words[at]` lies; does nothing where there is no such word.
 #[inline]
 pub(crate) fn ask_for<T>(words: &[T], at: usize) {
@@ -174,16 +139,6 @@ pub(crate) fn ask_for<T>(words: &[T], at: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_follow_each_other_whoever_writes_them() {
-        for (count, threads) in [(0, 2), (1, 1), (1, 8), (7, 2), (1000, 3), (5, 0)] {
-            let parts: Vec<Vec<u32>> =
-                (0..count).map(|part| (part * 7..part * 7 + part % 5).collect()).collect();
-            let parts: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
-            assert_eq!(concatenated(&parts, threads), parts.concat());
-        }
-    }
 
     #[test]
     fn shared_words_are_zero_and_each_its_own() {
