@@ -79,6 +79,12 @@ fn within(bytes: u8x16, low: u8, high: u8) -> u8x16 {
     (bytes - u8x16::splat(low)).simd_le(u8x16::splat(high - low))
 }
 
+/// Which bytes are among others.
+#[inline(always)]
+pub(super) fn one_of(bytes: impl Compare, others: &[u8]) -> u64 {
+    others.iter().fold(0, |found, other| found | bytes.equal(*other))
+}
+
 /// Bytes that do not begin a character.
 #[inline(always)]
 pub(super) fn inside(bytes: impl Compare) -> u64 {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::bits::Bits;
-use super::block::{BLOCK, Compare, block_at, devanagari, inside, preceding, unspaced};
+use super::block::{BLOCK, Compare, block_at, devanagari, inside, one_of, preceding, unspaced};
 use super::joins::{self, Apart, Spelling, last_byte, spelling_at};
 use super::model::Chars;
 use super::unicode::{decode, previous};
@@ -74,8 +74,9 @@ impl Paired {
 }
 
 /// Asks for what says where words end.
-struct InWords {
+struct InWords<'a> {
     last_of_space: u8,
+    torn: &'a [u8],
     apart: Apart,
     paired: Paired,
 }
@@ -85,6 +86,7 @@ struct FoundInWords {
     beyond: u64,
     /// First bytes of the characters of three bytes that are looked at one by one, and of those of two bytes.
     unspaced: u64,
+    torn: u64,
     arabic: u64,
     /// Of those, the ones of which two make a piece.
     paired_of_three: u64,
@@ -95,7 +97,7 @@ struct FoundInWords {
     joining: u64,
 }
 
-impl Look for InWords {
+impl Look for InWords<'_> {
     type Found = FoundInWords;
 
     #[inline(always)]
@@ -110,6 +112,7 @@ impl Look for InWords {
                 (_, false) => unspaced(bytes),
                 (_, true) => unspaced(bytes) | bytes.equal(0xE0),
             },
+            torn: if beyond == 0 { 0 } else { one_of(bytes, self.torn) },
             arabic,
             paired_of_three: if self.paired.devanagari && beyond != 0 {
                 let [first, second] = devanagari(bytes);
@@ -125,15 +128,17 @@ impl Look for InWords {
     }
 }
 
-/// Asks for the first bytes of characters of scripts without spaces.
-struct Unspaced;
+/// Asks for the first bytes of characters of scripts without spaces, and which bytes are among others.
+struct Unspaced<'a> {
+    torn: &'a [u8],
+}
 
-impl Look for Unspaced {
-    type Found = u64;
+impl Look for Unspaced<'_> {
+    type Found = [u64; 2];
 
     #[inline(always)]
-    fn look(&self, bytes: impl Compare) -> u64 {
-        if bytes.high() == 0 { 0 } else { unspaced(bytes) }
+    fn look(&self, bytes: impl Compare) -> [u64; 2] {
+        if bytes.high() == 0 { [0; 2] } else { [unspaced(bytes), one_of(bytes, self.torn)] }
     }
 }
 
@@ -197,7 +202,8 @@ impl Cutter<'_> {
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
         let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
-        let question = InWords { last_of_space, apart: self.joins.apart(), paired: self.paired };
+        let torn = self.joins.torn_threes();
+        let question = InWords { last_of_space, torn, apart: self.joins.apart(), paired: self.paired };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let mut rest = [0; BLOCK];
@@ -234,7 +240,7 @@ impl Cutter<'_> {
             if at == start {
                 asked &= !1;
             }
-            let mut cut = self.between_neighbours(text, at, neighbours & within)
+            let mut cut = self.between_neighbours(text, at, neighbours & within, found.torn)
                 | self.between_neighbours_of_two(text, at, neighbours_of_two & within);
             let (threes, twos) = (found.paired_of_three, found.paired_of_two);
             if threes | twos != 0 {
@@ -269,32 +275,38 @@ impl Cutter<'_> {
     /// rarely repeats.
     pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
         let mut before = 0;
+        let question = Unspaced { torn: self.joins.torn_threes() };
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
             let mut rest = [0; BLOCK];
-            let unspaced = look(&Unspaced, block_at(text, at, &mut rest));
+            let [unspaced, torn] = look(&question, block_at(text, at, &mut rest));
             if before | unspaced == 0 {
                 continue;
             }
             let neighbours = unspaced & (unspaced << 3 | before >> (BLOCK - 3));
             before = unspaced;
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
-            *cuts |= self.between_neighbours(text, at, neighbours & within);
+            *cuts |= self.between_neighbours(text, at, neighbours & within, torn);
         }
     }
 
-    /// The cuts among the places, from `at` on, that stand between two characters of three bytes.
+    /// The cuts among the places, from `at` on, that stand between two characters of three bytes. `torn`: those before a
+    /// byte with which a token may end that begins inside the character before.
     #[inline]
-    fn between_neighbours(self, text: &[u8], at: usize, places: u64) -> u64 {
+    fn between_neighbours(self, text: &[u8], at: usize, places: u64, torn: u64) -> u64 {
         if places == 0 {
             return 0;
         }
         let mut near_ends = [0; BLOCK + 8];
         let around = around::<3>(text, at, &mut near_ends);
-        if self.joins.three_may_join_inside() {
-            Self::cuts_among(around, places, |six| self.joins.can_join_three(six & 0xFFFF_FFFF_FFFF))
-        } else {
-            Self::cuts_among(around, places, |six| self.joins.pair_of_three(six & 0xFFFF_FFFF_FFFF))
+        let mut joins = joins_among(around, places, |eight| self.joins.pair_of_three(eight));
+        let mut doubtful = places & torn & !joins;
+        while doubtful != 0 {
+            let place = doubtful.trailing_zeros() as usize % BLOCK;
+            doubtful &= doubtful - 1;
+            let (last, first) = (around[place + 2].into(), around[place + 3].into());
+            joins |= u64::from(self.joins.inside_both(last, first)) << place;
         }
+        places & !joins
     }
 
     /// The same between two characters of two bytes.
@@ -304,24 +316,26 @@ impl Cutter<'_> {
             return 0;
         }
         let mut near_ends = [0; BLOCK + 8];
-        Self::cuts_among(around::<2>(text, at, &mut near_ends), places, |four| {
-            let [left, right] = [four & 0xFFFF, four >> 16 & 0xFFFF];
+        let joins = joins_among(around::<2>(text, at, &mut near_ends), places, |eight| {
+            let [left, right] = [eight & 0xFFFF, eight >> 16 & 0xFFFF];
             #[allow(clippy::cast_possible_truncation)] // two bytes each
             self.joins.can_join(left as Spelling, right as Spelling)
-        })
+        });
+        places & !joins
     }
+}
 
-    #[inline]
-    fn cuts_among(around: &[u8; BLOCK + 8], mut places: u64, can_join: impl Fn(u64) -> bool) -> u64 {
-        let mut cut = 0;
-        while places != 0 {
-            let place = places.trailing_zeros() as usize % BLOCK;
-            places &= places - 1;
-            let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            cut |= u64::from(!can_join(eight)) << place;
-        }
-        cut
+/// The places of which the eight bytes there can join.
+#[inline]
+fn joins_among(around: &[u8; BLOCK + 8], mut places: u64, can_join: impl Fn(u64) -> bool) -> u64 {
+    let mut joins = 0;
+    while places != 0 {
+        let place = places.trailing_zeros() as usize % BLOCK;
+        places &= places - 1;
+        let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        joins |= u64::from(can_join(eight)) << place;
     }
+    joins
 }
 
 /// The first, the third and so on of the places that stand so many bytes from each other.

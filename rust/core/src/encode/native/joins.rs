@@ -17,8 +17,8 @@ pub(super) struct Joins {
     /// the first byte of the other.
     inside_both: [u64; 64],
     has_both: bool,
-    /// There are such of which the next character may be of three bytes.
-    has_both_three: bool,
+    /// First bytes of three that those tokens end with.
+    torn_threes: Vec<u8>,
     /// Some token begins or ends inside a character of four bytes: those are never cut off.
     four_bytes_join: bool,
     /// How often characters of three bytes that begin with E0 stand side by side, and letters of Arabic.
@@ -56,7 +56,7 @@ impl Joins {
             touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
-            has_both_three: false,
+            torn_threes: Vec::new(),
             four_bytes_join: false,
             indic: 0,
             arabic: 0,
@@ -106,7 +106,9 @@ impl Joins {
                     self.add_beginning(None, &token[at..]);
                     self.add_ending(&token[start..at], None);
                     self.has_both = true;
-                    self.has_both_three |= matches!(token[at], 0xE0..=0xEF);
+                    if matches!(token[at], 0xE0..=0xEF) && !self.torn_threes.contains(&token[at]) {
+                        self.torn_threes.push(token[at]);
+                    }
                     self.four_bytes_join = true;
                     let left_end = usize::from(token[at - 1] & 0x3F);
                     self.inside_both[left_end] |= 1 << (token[at] & 0x3F);
@@ -186,23 +188,17 @@ impl View<'_> {
         self.pair(left, right) | four | self.inside_both(last_byte(left), right)
     }
 
-    /// The same of two characters of three bytes each, in the order of the text, the first byte lowest.
-    #[inline]
-    #[allow(clippy::cast_possible_truncation)] // single bytes
-    pub(super) fn can_join_three(self, six: u64) -> bool {
-        self.bit(six) | self.inside_both((six >> 16) as u32, (six >> 24) as u32)
-    }
-
-    /// The same where no token ends inside the one and begins inside the other.
+    /// Whether some token holds side by side two characters of three bytes each, in the order of the text, the first byte
+    /// lowest.
     #[inline]
     pub(super) fn pair_of_three(self, six: u64) -> bool {
-        self.bit(six)
+        self.bit(six & 0xFFFF_FFFF_FFFF)
     }
 
-    /// Whether there are tokens that end inside a character and begin inside one of three bytes.
+    /// First bytes of characters of three bytes in which tokens end that begin inside the character before.
     #[inline]
-    pub(super) fn three_may_join_inside(self) -> bool {
-        self.joins.has_both_three
+    pub(super) fn torn_threes(&self) -> &[u8] {
+        &self.joins.torn_threes
     }
 
     /// Which scripts fall into letters.
@@ -227,7 +223,7 @@ impl View<'_> {
     /// the first of the other.
     #[inline]
     #[allow(clippy::needless_bitwise_bool)] // a branch that could not be foreseen costs more than the look-up
-    fn inside_both(self, last: u32, first: u32) -> bool {
+    pub(super) fn inside_both(self, last: u32, first: u32) -> bool {
         self.joins.has_both & (self.joins.inside_both[last as usize & 0x3F] >> (first & 0x3F) & 1 != 0)
     }
 }
