@@ -10,18 +10,21 @@
 
 use super::pairs::{MAX_ID, NONE, Pairs};
 
-/// Up to three ids of 20 bits, or a symbol of 32, and how many they are above them; 0 for a character that is not formed.
-type Packed = u64;
+/// What a character becomes: a symbol, or with [`SEVERAL`] where its ids stand; 0 for a character that is not formed.
+type Packed = u32;
 
-const COUNT_SHIFT: u32 = 60;
+/// Marks a character that becomes more than one id.
+const SEVERAL: Packed = 1 << 30;
 /// Marks a character that is not formed behind a space.
-const NOT_SPACED: u64 = 1 << 62;
+const NOT_SPACED: Packed = 1 << 31;
 const BASIC: usize = 0x1_0000;
 
 /// The characters of the basic plane.
 #[derive(Default)]
 pub(super) struct Formed {
     packed: Vec<Packed>,
+    /// Ids of characters that become two or three, the last of those that become two is [`NONE`].
+    several: Vec<[u32; 3]>,
 }
 
 /// By id, the lowest ranks at which a token that is a part of a character merges with something outside of it.
@@ -72,9 +75,9 @@ impl Formed {
         outside: &Outside,
         touched: &[bool],
     ) -> Self {
-        let mut packed = vec![0; BASIC];
+        let mut formed = Self { packed: vec![0; BASIC], several: Vec::new() };
         let mut buffer = [0; 4];
-        for (code, packed) in (0..).zip(&mut packed) {
+        for (code, packed) in (0..).zip(&mut formed.packed) {
             let Some(c) = char::from_u32(code).filter(|c| !c.is_ascii()) else {
                 continue;
             };
@@ -88,51 +91,49 @@ impl Formed {
             }
             let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
             let whole_too_early = matches!(ids[..], [id] if used(id) < highest);
-            if !whole_too_early && ids.iter().all(|&id| id <= MAX_ID) {
-                *packed = ids.iter().rev().fold(0, |packed, &id| packed << 20 | u64::from(id))
-                    | (ids.len() as u64) << COUNT_SHIFT
-                    | if spaced { 0 } else { NOT_SPACED };
+            if whole_too_early || ids.iter().any(|&id| id > MAX_ID) {
+                continue;
             }
+            let what = match ids[..] {
+                [id] => id,
+                [first, second, ref third @ ..] => {
+                    formed.several.push([first, second, third.first().copied().unwrap_or(NONE)]);
+                    (formed.several.len() - 1) as u32 | SEVERAL
+                }
+                [] => continue,
+            };
+            *packed = what | if spaced { 0 } else { NOT_SPACED };
         }
-        Self { packed }
+        formed
     }
 
     /// The characters that are one token each.
     pub(super) fn whole(&self) -> impl Iterator<Item = (char, u32)> {
-        (0..).zip(&self.packed).filter(|(_, packed)| (**packed & !NOT_SPACED) >> COUNT_SHIFT == 1).filter_map(
-            |(code, packed)| {
-                #[allow(clippy::cast_possible_truncation)] // 20 bits
-                char::from_u32(code).map(|c| (c, (packed & u64::from(MAX_ID)) as u32))
-            },
-        )
+        let whole = (0..).zip(&self.packed).filter(|(_, packed)| **packed != 0 && **packed & SEVERAL == 0);
+        whole.filter_map(|(code, packed)| char::from_u32(code).map(|c| (c, packed & MAX_ID)))
     }
 
     /// Has a character that is one token be this symbol.
     pub(super) fn name(&mut self, c: char, symbol: u32) {
         if let Some(packed) = self.packed.get_mut(c as usize) {
-            *packed = u64::from(symbol) | 1 << COUNT_SHIFT | *packed & NOT_SPACED;
+            *packed = symbol | *packed & NOT_SPACED;
         }
     }
 
     /// Appends the symbols of a character; false if its bytes have to stand for it.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // a symbol, or 20 bits each
     pub(super) fn push(&self, code: u32, after_space: bool, symbols: &mut Vec<u32>) -> bool {
         let packed = self.packed.get(code as usize).copied().unwrap_or(0);
         if packed == 0 || after_space && packed & NOT_SPACED != 0 {
             return false;
         }
-        let count = (packed & !NOT_SPACED) >> COUNT_SHIFT;
-        if count == 1 {
-            symbols.push(packed as u32);
+        let what = packed & !NOT_SPACED;
+        if what & SEVERAL == 0 {
+            symbols.push(what);
             return true;
         }
-        let mask = u64::from(MAX_ID);
-        symbols.push((packed & mask) as u32);
-        symbols.push((packed >> 20 & mask) as u32);
-        if count > 2 {
-            symbols.push((packed >> 40 & mask) as u32);
-        }
+        let ids = self.several.get((what & !SEVERAL) as usize);
+        symbols.extend(ids.into_iter().flatten().filter(|id| **id != NONE));
         true
     }
 }

@@ -132,12 +132,15 @@ fn is_jamo(c: char) -> bool {
     matches!(c, '\u{1160}'..='\u{11FF}')
 }
 
-/// Characters that normalization leaves alone, by their first two bytes: a bit is set if all that begin
-/// so are sure.
+/// What matters of a character: whether normalization may change it or join it to what stands before, or else whether it is a
+/// mark. 0: it is sure.
+const DOUBTFUL: u8 = 1;
+const MARK: u8 = 2;
+
+/// What matters of every character in one form.
 struct Sure {
-    begin: [u64; 64],
-    /// Of the characters below U+1000, among them most scripts with marks, the flags that matter.
-    low: Vec<u16>,
+    /// Of the basic plane, by code point: near, and found in one step.
+    basic: Vec<u8>,
     unsure: u16,
 }
 
@@ -150,28 +153,15 @@ impl Sure {
     }
 
     fn new(unsure: u16) -> Self {
-        let mut sure = [!0; 64];
-        let mut buffer = [0; 4];
-        for c in '\u{80}'..=char::MAX {
-            if CLASSES.of(u32::from(c)) & (unsure | COMBINING) != 0 {
-                let bytes = c.encode_utf8(&mut buffer).as_bytes();
-                sure[usize::from(bytes[0] & 0x3F)] &= !(1 << (bytes[1] & 0x3F));
-            }
-        }
-        let low = (0..0x1000).map(|code| CLASSES.of(code) & (unsure | COMBINING)).collect();
-        Self { begin: sure, low, unsure }
+        Self { basic: (0..0x1_0000).map(|code| matters(code, unsure)).collect(), unsure }
     }
 
-    /// The flags that matter of the character at `at`, and its length.
+    /// What matters of the character at `at`, and its length.
     #[inline]
-    fn flags(&self, bytes: &[u8], at: usize) -> (u16, usize) {
-        if let Some([0xE0, second, third]) = bytes.get(at..at + 3) {
-            // What begins so is below U+1000: no need to decode it.
-            (self.low[usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F)], 3)
-        } else {
-            let (code, length) = decode(bytes, at);
-            (CLASSES.of(code) & (self.unsure | COMBINING), length)
-        }
+    fn at(&self, bytes: &[u8], at: usize) -> (u8, usize) {
+        let (code, length) = decode(bytes, at);
+        let known = self.basic.get(code as usize);
+        (known.copied().unwrap_or_else(|| matters(code, self.unsure)), length)
     }
 
     /// Passes blocks in which all characters are sure but for single marks that join nothing. Gives where to look from.
@@ -188,21 +178,26 @@ impl Sure {
             while leads != 0 {
                 let place = at + leads.trailing_zeros() as usize;
                 leads &= leads - 1;
-                let second = bytes.get(place + 1).map_or(0, |byte| byte & 0x3F);
-                if self.begin[usize::from(bytes[place] & 0x3F)] >> second & 1 == 1 {
+                let (matters, length) = self.at(bytes, place);
+                if matters == 0 {
                     continue;
                 }
-                let (flags, length) = self.flags(bytes, place);
-                if flags & self.unsure != 0 || flags != 0 && mark.end == place {
+                if matters == DOUBTFUL || mark.end == place {
                     return from(at, mark);
                 }
-                if flags != 0 {
-                    mark = place..place + length;
-                }
+                mark = place..place + length;
             }
             at += BLOCK;
         }
         from(at, mark)
+    }
+}
+
+fn matters(code: u32, unsure: u16) -> u8 {
+    match CLASSES.of(code) {
+        flags if flags & unsure != 0 => DOUBTFUL,
+        flags if flags & COMBINING != 0 => MARK,
+        _ => 0,
     }
 }
 
@@ -274,10 +269,10 @@ fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
             at += 2;
             continue;
         }
-        let (flags, length) = sure.flags(bytes, at);
-        if flags == 0 {
+        let (matters, length) = sure.at(bytes, at);
+        if matters == 0 {
             after_mark = false;
-        } else if flags & unsure != 0 || after_mark {
+        } else if matters == DOUBTFUL || after_mark {
             return Some(if after_mark { previous(bytes, at) } else { at });
         } else {
             after_mark = true;

@@ -15,7 +15,8 @@ const SEATS: usize = 256;
 /// they wait for longer than their text stays where it is.
 pub(super) struct Waiting {
     pieces: Vec<(Piece, [u8; 32])>,
-    /// Their symbols, and once they are merged their ids.
+    /// Their symbols, and once they are merged their ids. As many as can wait, from the first on, so none is cleared before it is
+    /// written to.
     rows: Vec<Row>,
     counts: Vec<u8>,
     seats: [u8; SEATS],
@@ -44,9 +45,11 @@ impl Waiting {
         bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
         bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
-        let mut row = [0; MOST];
-        row.iter_mut().zip(symbols).for_each(|(place, symbol)| *place = *symbol);
-        self.rows.push(row);
+        if self.rows.is_empty() {
+            self.rows.resize(PIECES, [0; MOST]);
+        }
+        let places = self.rows[number].iter_mut();
+        places.zip(symbols).for_each(|(place, symbol)| *place = *symbol);
         self.counts.push(symbols.len() as u8);
         self.seats[seat_of(piece)] = number as u8;
         number
@@ -91,7 +94,6 @@ impl Waiting {
     /// Nothing waits any more.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
-        self.rows.clear();
         self.counts.clear();
     }
 }
