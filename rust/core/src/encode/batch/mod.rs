@@ -19,7 +19,7 @@ const RUN_BYTES: usize = 64 << 10;
 const LAST_RUN_BYTES: usize = 8 << 10;
 
 /// Bytes of the next text that are asked for: then the processor sees by itself what comes.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 256;
 
 /// Ids of many texts in one array.
 #[derive(Debug, Default, PartialEq, Eq)]
