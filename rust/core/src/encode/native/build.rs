@@ -137,8 +137,10 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     let letters = symbols.number_letters(&first_use);
     let certain = Certain::new(&letters, merges.all(), &first_use, &tokens);
+    #[allow(clippy::cast_possible_truncation)] // the file would be larger than 4 GiB
+    let lengths = tokens.iter().map(|token| token.len().max(1) as u32).collect();
     let unmerged_tokens = Vocab::with_capacity(0, 0);
-    let mut model = Model { vocab, pairs, certain, symbols, joins, unmerged: unmerged_tokens };
+    let mut model = Model { vocab, pairs, certain, lengths, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

@@ -98,7 +98,7 @@ impl Formed {
                 [id] => id,
                 [first, second, ref third @ ..] => {
                     formed.several.push([first, second, third.first().copied().unwrap_or(NONE)]);
-                    (formed.several.len() - 1) as u32 | SEVERAL
+                    u32::try_from(formed.several.len() - 1).unwrap_or(0) | SEVERAL
                 }
                 [] => continue,
             };

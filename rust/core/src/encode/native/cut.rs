@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use super::bits::Bits;
 use super::block::{BLOCK, Compare, block_at, devanagari, inside, one_of, preceding, unspaced};
 use super::joins::{self, Apart, Spelling, last_byte, spelling_at};
 use super::model::Chars;
@@ -177,9 +176,9 @@ impl Cutter<'_> {
         })
     }
 
-    /// Marks cuts in `text[start..stop]`, places from `start` on: between words and what is around them, and
+    /// Marks cuts behind `start` in `text[start..stop]`, places from `start` on: between words and what is around them, and
     /// inside what is written without spaces. Words are left whole, since they repeat.
-    pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+    pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut [u64]) {
         if self.fusing.is_some() {
             self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
         } else {
@@ -194,7 +193,7 @@ impl Cutter<'_> {
         text: &[u8],
         start: usize,
         stop: usize,
-        cuts: &mut Bits,
+        cuts: &mut [u64],
         can_join: impl Fn(Spelling, Spelling) -> bool,
     ) {
         // Bytes that belong to words, and first bytes of characters that are looked at one by one, in the block before.
@@ -205,7 +204,7 @@ impl Cutter<'_> {
         let torn = self.joins.torn_threes();
         let question = InWords { last_of_space, torn, apart: self.joins.apart(), paired: self.paired };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
-        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts) {
             let mut rest = [0; BLOCK];
             let found = look(&question, block_at(text, at, &mut rest));
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
@@ -273,10 +272,10 @@ impl Cutter<'_> {
 
     /// Marks the cuts between neighbours of scripts without spaces, where what a pattern takes for a word
     /// rarely repeats.
-    pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut Bits) {
+    pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut [u64]) {
         let mut before = 0;
         let question = Unspaced { torn: self.joins.torn_threes() };
-        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts.words_mut()) {
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts) {
             let mut rest = [0; BLOCK];
             let [unspaced, torn] = look(&question, block_at(text, at, &mut rest));
             if before | unspaced == 0 {

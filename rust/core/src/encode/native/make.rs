@@ -84,7 +84,7 @@ impl<'a> Maker<'a> {
             if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
                 return Made::Later(self.waiting.add(text, piece, symbols));
             }
-            model.merge_symbols(&mut self.merger, ids);
+            self.merger.merge(model.rules(), ids);
             self.merger.shrink_to(KEEP);
             self.spelled.shrink_to(KEEP);
         }
@@ -95,7 +95,7 @@ impl<'a> Maker<'a> {
     /// Makes and remembers the ids of all that waits.
     pub(super) fn merge_waiting(&mut self) {
         let model = &self.encoder.model;
-        self.waiting.merge(&model.pairs, &model.certain);
+        self.waiting.merge(model.rules());
         for (piece, bytes, ids) in self.waiting.all() {
             remember(&self.encoder.cache, &mut self.long, bytes, piece, ids);
         }
@@ -107,15 +107,15 @@ impl NativeEncoder {
     fn spell<'p>(&self, piece: &'p [u8], spelled: &'p mut Vec<u8>) -> &'p [u8] {
         let Some(space) = self.path.space.filter(|_| piece.contains(&b' ')) else { return piece };
         let mut buffer = [0; 4];
-        let visible = space.encode_utf8(&mut buffer).as_bytes();
+        let length = space.encode_utf8(&mut buffer).len();
         spelled.clear();
-        for &byte in piece {
-            if byte == b' ' {
-                spelled.extend_from_slice(visible);
-            } else {
-                spelled.push(byte);
-            }
+        for word in piece.split(|byte| *byte == b' ') {
+            spelled.extend_from_slice(word);
+            // Four bytes are written faster than as many as there are.
+            spelled.extend_from_slice(&buffer);
+            spelled.truncate(spelled.len() - buffer.len() + length);
         }
+        spelled.truncate(spelled.len() - length);
         spelled
     }
 }

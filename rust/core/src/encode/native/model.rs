@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::certain::{Certain, Letters};
 use super::chars::Formed;
 use super::joins::Joins;
-use super::merge::Merger;
+use super::merge::{Merger, Rules};
 use super::pairs::{NONE, Pairs};
 use super::unicode::decode;
 use super::vocab::Vocab;
@@ -148,6 +148,8 @@ pub(super) struct Model {
     pub(super) vocab: Vocab,
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
+    /// By id, the bytes of the token.
+    pub(super) lengths: Vec<u32>,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -163,17 +165,15 @@ impl Model {
         if part || self.unmerged.is_empty() { None } else { self.unmerged.id(piece) }
     }
 
+    /// What merging goes by.
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules { pairs: &self.pairs, certain: &self.certain, lengths: &self.lengths }
+    }
+
     /// Appends what merging alone makes of a text.
     pub(super) fn merge(&self, merger: &mut Merger, text: &[u8], ids: &mut Vec<u32>) {
         self.symbols(&mut merger.symbols, text);
-        self.merge_symbols(merger, ids);
-    }
-
-    /// Merges the symbols of a piece and appends the ids that are left.
-    pub(super) fn merge_symbols(&self, merger: &mut Merger, ids: &mut Vec<u32>) {
-        let kept = self.certain.merge(&mut merger.symbols).len();
-        merger.symbols.truncate(kept);
-        merger.merge(&self.pairs, ids);
+        merger.merge(self.rules(), ids);
     }
 
     /// The symbols of a piece.

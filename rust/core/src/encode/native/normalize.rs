@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 
 use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
-use unicode_normalization_alignments::char::{compose, decompose_canonical, decompose_compatible};
+use unicode_normalization_alignments::char::{
+    canonical_combining_class, compose, decompose_canonical, decompose_compatible,
+};
 
 use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
 use super::config::Step;
@@ -71,18 +73,16 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
         let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
         // To the next sure character.
         let mut end = doubtful;
-        let mut count = 0;
         loop {
             let (flags, length) = classes.at(bytes, end);
             if length == 0 || flags & (unsure | COMBINING) == 0 {
                 break;
             }
             end += length;
-            count += 1;
         }
         at = end;
         let stretch = &text[start..end];
-        if count == 1 && start < doubtful && is_settled_pair(bytes, start, doubtful, unsure) {
+        if is_settled(stretch, unsure) {
             continue;
         }
         let normal: String = if unsure == NFC_UNSURE {
@@ -103,17 +103,28 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
     changed
 }
 
-/// One doubtful mark after a sure character: nothing happens if neither decomposes and the two do not
-/// compose.
-fn is_settled_pair(bytes: &[u8], start: usize, doubtful: usize, unsure: u16) -> bool {
-    let (left, right) = (decode(bytes, start).0, decode(bytes, doubtful).0);
-    let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
-        return false;
-    };
-    is_undecomposed(left, unsure)
-        && is_undecomposed(right, unsure)
-        && compose(left, right).is_none()
-        && !is_jamo(right)
+/// Whether nothing decomposes, nothing is out of order, and nothing may compose with the last character of class 0 before it:
+/// then nothing happens. (It may be said of what composition would leave alone that it may compose.)
+fn is_settled(stretch: &str, unsure: u16) -> bool {
+    let (mut starter, mut last, mut last_class) = (None, None, 0);
+    for c in stretch.chars() {
+        if last_class != 0 && last == Some(c) {
+            continue; // long rows of marks are of one kind mostly
+        }
+        let class = canonical_combining_class(c);
+        if class != 0 && class < last_class
+            || !is_undecomposed(c, unsure)
+            || is_jamo(c)
+            || starter.is_some_and(|starter| compose(starter, c).is_some())
+        {
+            return false;
+        }
+        if class == 0 {
+            starter = Some(c);
+        }
+        (last, last_class) = (Some(c), class);
+    }
+    true
 }
 
 fn is_undecomposed(c: char, unsure: u16) -> bool {

@@ -67,6 +67,13 @@ impl Output {
         self.filled += some.len();
     }
 
+    /// Has ids of one piece appended.
+    pub(super) fn append(&mut self, ids: &mut Vec<u32>, append: impl FnOnce(&mut Vec<u32>)) {
+        ids.truncate(self.filled);
+        append(ids);
+        self.filled = ids.len();
+    }
+
     /// Leaves a gap for the ids of the piece that waits with this number.
     pub(super) fn leave_gap(&mut self, number: usize) {
         self.marks.push((self.filled, Mark::Gap(number)));

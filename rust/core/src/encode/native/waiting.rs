@@ -1,10 +1,8 @@
 //! New pieces that wait to be merged together.
 
 use super::cache::{SHORT, sixteen};
-use super::certain::Certain;
 use super::make::Piece;
-use super::merge::{MOST, Row, merge_rows};
-use super::pairs::Pairs;
+use super::merge::{MOST, Row, Rules, merge_rows};
 
 /// Pieces that wait at most.
 const PIECES: usize = 128;
@@ -62,7 +60,7 @@ impl Waiting {
 
     /// Merges all of them: those that have about as many symbols together.
     #[allow(clippy::cast_possible_truncation)] // there are few
-    pub(super) fn merge(&mut self, pairs: &Pairs, certain: &Certain) {
+    pub(super) fn merge(&mut self, rules: Rules<'_>) {
         let mut ends = [0usize; MOST + 1];
         for count in &self.counts {
             ends[MOST - usize::from(*count)] += 1;
@@ -77,7 +75,7 @@ impl Waiting {
             order[*place] = number as u8;
             *place += 1;
         }
-        merge_rows(pairs, certain, &mut self.rows, &order[..self.counts.len()], &mut self.counts);
+        merge_rows(rules, &mut self.rows, &order[..self.counts.len()], &mut self.counts);
     }
 
     /// All pieces with their bytes, and their ids once they are merged.

@@ -2,6 +2,7 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
+use super::block::BLOCK;
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
 use super::make::{Made, Maker, Piece};
@@ -82,6 +83,8 @@ impl<'a> Work<'a> {
     /// Marks where pieces begin, stretch by stretch, and takes them.
     fn drive<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
         let (mut at, mut look) = (0, STRETCH);
+        // In so many bytes there is known to be no cut.
+        let mut uncut = 0;
         let mut begins_piece = true;
         while at < text.len() {
             let stop = char_end(text, at + look);
@@ -91,13 +94,17 @@ impl<'a> Work<'a> {
             }
             self.cuts.copy_from(&self.pattern);
             let cutter = self.encoder.cutter();
+            // Cuts are looked for from the block before the first that has not been looked at.
+            let from = (uncut / BLOCK).saturating_sub(1);
+            let (start, cuts) = (at + from * BLOCK, &mut self.cuts.words_mut()[from..]);
             if self.encoder.cuts_words {
-                cutter.words(text, at, seen, &mut self.cuts);
+                cutter.words(text, start, seen, cuts);
             } else {
-                cutter.unspaced(text, at, seen, &mut self.cuts);
+                cutter.unspaced(text, start, seen, cuts);
             }
             let Some(last) = self.cuts.last() else {
                 // Nothing ends within what was looked at.
+                uncut = seen - at;
                 look *= 2;
                 continue;
             };
@@ -113,7 +120,7 @@ impl<'a> Work<'a> {
             }
             begins_piece = self.pattern.has(last);
             at += last;
-            look = STRETCH;
+            (look, uncut) = (STRETCH, 0);
         }
         if self.places.capacity() > KEEP {
             (self.pattern, self.cuts, self.places) = Default::default();
@@ -235,6 +242,11 @@ impl<'a> Work<'a> {
     /// The ids of a new piece. (Not inlined, nor is what follows: the loop over known pieces needs all registers.)
     #[inline(never)]
     fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        if piece.length > STRETCH {
+            // So many ids are written where they stay.
+            self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
+            return;
+        }
         self.made.clear();
         match self.maker.make(text, piece, &mut self.made) {
             Made::Now => self.output.take(&self.made, ids),
@@ -245,7 +257,6 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        self.made.shrink_to(KEEP);
     }
 
     /// What follows is appended to these ids.

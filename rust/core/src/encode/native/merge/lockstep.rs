@@ -31,11 +31,12 @@ pub(super) struct MergeRows<'r> {
 
 impl InLanes for MergeRows<'_> {
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
         let Self { pairs, certain, rows, counts, numbers } = self;
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
         for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
-            let count = std::mem::take(&mut counts[usize::from(*number)]);
+            let count = counts[usize::from(*number)];
             (*start, *end) = (u32::from(*number) << PLACE_BITS, u32::from(count));
             longest = longest.max(usize::from(count));
         }
@@ -50,12 +51,16 @@ impl InLanes for MergeRows<'_> {
         }
         let left = certain.merge_in_lanes(&mut symbols, longest);
         let left = merge(pairs, &mut symbols, left);
-        for ids in &symbols[..left] {
-            for (number, id) in numbers.iter().zip(ids.to_array()) {
-                let count = &mut counts[usize::from(*number)];
-                rows[usize::from(*number)][usize::from(*count)] = id;
-                *count += u8::from(id != NONE);
-            }
+        // What is left of a row stands at its front.
+        let (mut ids, mut kept) = ([[0; LANES]; MOST], L::splat(0));
+        for (ids, symbol) in ids.iter_mut().zip(&symbols[..left]) {
+            *ids = symbol.to_array();
+            kept = kept.add(L::select(symbol.below(none), L::splat(1), L::splat(0)));
+        }
+        for ((lane, number), kept) in numbers.iter().enumerate().zip(kept.to_array()) {
+            let places = rows[usize::from(*number)].iter_mut();
+            places.zip(&ids[..left]).for_each(|(place, ids)| *place = ids[lane]);
+            counts[usize::from(*number)] = kept as u8;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
 mod few;
+mod linked;
 mod lockstep;
 mod sweep;
 mod windows;
@@ -13,6 +14,15 @@ use lockstep::MergeRows;
 pub(super) use lockstep::{MOST, PLACE_BITS, Row};
 use windows::Windows;
 
+/// What is known of the merges.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'m> {
+    pub(super) pairs: &'m Pairs,
+    pub(super) certain: &'m Certain,
+    /// By id, the bytes of the token.
+    pub(super) lengths: &'m [u32],
+}
+
 /// Merges symbols, and keeps what it needs for that from piece to piece.
 #[derive(Default)]
 pub(super) struct Merger {
@@ -23,11 +33,11 @@ pub(super) struct Merger {
 
 impl Merger {
     /// Merges the symbols until no neighbours merge any more, and appends the ids that are left.
-    pub(super) fn merge(&mut self, pairs: &Pairs, ids: &mut Vec<u32>) {
+    pub(super) fn merge(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
         if self.symbols.len() <= FEW {
-            merge_few(pairs, &self.symbols, |_, id| ids.push(id));
+            merge_few(rules.pairs, rules.certain.merge(&mut self.symbols), |_, id| ids.push(id));
         } else {
-            self.windows.merge(pairs, &self.symbols, ids);
+            self.windows.merge(rules, &self.symbols, ids);
         }
     }
 
@@ -42,13 +52,8 @@ const WORTH: usize = 4;
 
 /// Merges the symbols of rows, as they stand. `counts`: how many each has, before and after; `order`: the rows that are to be
 /// merged, those of most symbols first.
-pub(super) fn merge_rows(
-    pairs: &Pairs,
-    certain: &Certain,
-    rows: &mut [Row],
-    order: &[u8],
-    counts: &mut [u8],
-) {
+pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], order: &[u8], counts: &mut [u8]) {
+    let Rules { pairs, certain, .. } = rules;
     for numbers in order.chunks(LANES) {
         if numbers.len() >= WORTH && lanes::pay() {
             lanes::in_lanes(MergeRows { pairs, certain, rows, counts, numbers });
@@ -73,6 +78,34 @@ mod tests {
     use super::*;
     use crate::encode::native::certain::{Letters, id_of};
     use crate::encode::native::tests::random::Numbers;
+
+    /// What is known of merges among numbers, the bytes of which count as one for what no merge makes.
+    pub(super) struct Made {
+        pairs: Pairs,
+        certain: Certain,
+        lengths: Vec<u32>,
+    }
+
+    impl Made {
+        pub(super) fn of(merges: &[[u32; 3]]) -> Self {
+            let count = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
+            let mut lengths = vec![1; count];
+            // A token is made of others with lower ids.
+            let mut by_id = merges.to_vec();
+            by_id.sort_unstable_by_key(|[_, _, id]| *id);
+            for [left, right, id] in by_id {
+                lengths[id as usize] = lengths[left as usize] + lengths[right as usize];
+            }
+            let first_use = vec![u32::MAX; count];
+            let letters = Letters::choose(Vec::new(), &first_use);
+            let certain = Certain::new(&letters, merges, &first_use, &vec![&b""[..]; count]);
+            Self { pairs: Pairs::new(merges).unwrap(), certain, lengths }
+        }
+
+        pub(super) fn rules(&self) -> Rules<'_> {
+            Rules { pairs: &self.pairs, certain: &self.certain, lengths: &self.lengths }
+        }
+    }
 
     /// Tokens made of any two others, by rank; letters have the first ids, and every token is spelled out.
     fn random_merges(numbers: &mut Numbers, letters: &[char]) -> (Vec<[u32; 3]>, Vec<String>) {
@@ -107,6 +140,7 @@ mod tests {
             let certain = Certain::new(&chosen, &merges, &first_use, &texts);
             let symbols: Vec<u32> = chosen.symbols().map(|(_, symbol)| symbol).collect();
             let pairs = Pairs::new(&merges).unwrap();
+            let rules = Rules { pairs: &pairs, certain: &certain, lengths: &[] };
             let count = 1 + numbers.below(40);
             let mut rows: Vec<Row> = vec![[9; MOST]; count];
             let mut counts: Vec<u8> = Vec::new();
@@ -120,15 +154,14 @@ mod tests {
                 }
                 row[..piece.len()].copy_from_slice(&piece);
                 counts.push(u8::try_from(piece.len()).unwrap());
-                let mut merger =
-                    Merger { symbols: certain.merge(&mut piece.clone()).to_vec(), ..Merger::default() };
+                let mut merger = Merger { symbols: piece, ..Merger::default() };
                 let mut ids = Vec::new();
-                merger.merge(&pairs, &mut ids);
+                merger.merge(rules, &mut ids);
                 expected.push(ids);
             }
             let mut order: Vec<u8> = (0..u8::try_from(count).unwrap()).collect();
             order.sort_by_key(|number| std::cmp::Reverse(counts[usize::from(*number)]));
-            merge_rows(&pairs, &certain, &mut rows, &order, &mut counts);
+            merge_rows(rules, &mut rows, &order, &mut counts);
             for ((row, count), expected) in rows.iter().zip(&counts).zip(&expected) {
                 assert_eq!(row[..usize::from(*count)], *expected, "{merges:?} {tokens:?}");
             }

@@ -13,18 +13,21 @@
 //! at every turn, which are encoded from their beginning at most as often as a window can be doubled.
 
 use super::super::certain::id_of;
+use super::super::lanes;
 use super::super::pairs::{NONE, Pairs};
+use super::Rules;
 use super::few::{FEW, merge_few};
+use super::linked::Linked;
 use super::sweep::{KEEP, Sweep};
 
 /// A token of a window.
 #[derive(Clone, Copy, PartialEq)]
-struct Token {
-    id: u32,
+pub(super) struct Token {
+    pub(super) id: u32,
     /// Where in the window it begins, in symbols.
-    start: usize,
+    pub(super) start: usize,
     /// How many symbols it is.
-    length: usize,
+    pub(super) length: usize,
 }
 
 impl Token {
@@ -38,6 +41,7 @@ impl Token {
 #[derive(Default)]
 pub(super) struct Windows {
     sweep: Sweep,
+    linked: Linked,
     scratch: Vec<u32>,
     /// Of the window at hand, and of the next.
     tokens: Vec<Token>,
@@ -46,10 +50,10 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Merges symbols and appends the ids that are left.
-    pub(super) fn merge(&mut self, pairs: &Pairs, symbols: &[u32], ids: &mut Vec<u32>) {
+    pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], ids: &mut Vec<u32>) {
         let before = ids.len();
         let mut smallest = FEW;
-        while !self.merges(pairs, symbols, smallest, ids) {
+        while !self.merges(rules, symbols, smallest, ids) {
             ids.truncate(before);
             smallest *= 2;
         }
@@ -59,8 +63,9 @@ impl Windows {
     }
 
     /// Merges symbols in windows of at least so many; false if they were too small.
-    fn merges(&mut self, pairs: &Pairs, symbols: &[u32], smallest: usize, ids: &mut Vec<u32>) -> bool {
-        let Self { sweep, scratch, tokens, next } = self;
+    fn merges(&mut self, rules: Rules<'_>, symbols: &[u32], smallest: usize, ids: &mut Vec<u32>) -> bool {
+        let Self { sweep, linked, scratch, tokens, next } = self;
+        let pairs: &Pairs = rules.pairs;
         let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
             tokens.clear();
             let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
@@ -82,10 +87,13 @@ impl Windows {
         fill(tokens, window(rest, size));
         while rest.len() > size {
             // What stands near the end might go on behind it.
-            let place = tokens.partition_point(|token| token.start <= size / 8 * 7) - 1;
-            let begin = tokens[place];
+            let near_end = tokens.partition_point(|token| token.start <= size / 8 * 7) - 1;
             // Long pieces are repetitions mostly: then the next window is this one again.
-            let repeated = window(&rest[begin.start..], size) == window(rest, size);
+            let again = |place: &usize| window(&rest[tokens[*place].start..], size) == window(rest, size);
+            let half = tokens.partition_point(|token| token.start < size / 2);
+            let repeated = (half..=near_end).rev().find(again);
+            let place = repeated.unwrap_or(near_end);
+            let (begin, repeated) = (tokens[place], repeated.is_some());
             let next_size = if repeated { size } else { smallest.max(size / 2) };
             let mut goes_on = begin.start >= size / 2;
             if goes_on {
@@ -95,11 +103,32 @@ impl Windows {
                 goes_on = (if repeated { &*tokens } else { &*next })[0].is(begin);
             }
             if goes_on {
-                ids.extend(tokens[..place].iter().map(|token| token.id));
-                rest = &rest[begin.start..];
+                let mut pass = |rest: &mut &[u32]| {
+                    ids.extend(tokens[..place].iter().map(|token| token.id));
+                    *rest = &rest[begin.start..];
+                };
+                pass(&mut rest);
                 size = next_size;
-                if !repeated {
+                if repeated {
+                    while rest.len() > begin.start + size
+                        && window(&rest[begin.start..], size) == window(rest, size)
+                    {
+                        pass(&mut rest);
+                    }
+                } else {
                     std::mem::swap(tokens, next);
+                    let before = ids.len();
+                    if lanes::pay()
+                        && let Some((passed, token)) = linked.merge(rules, rest, tokens[0], ids)
+                    {
+                        fill(next, window(&rest[passed..], size));
+                        if next[0].is(token) {
+                            rest = &rest[passed..];
+                            std::mem::swap(tokens, next);
+                        } else {
+                            ids.truncate(before);
+                        }
+                    }
                 }
             } else {
                 let first = tokens[0];
@@ -122,12 +151,26 @@ fn window(symbols: &[u32], size: usize) -> &[u32] {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // tests say what went wrong by failing
-mod tests {
+pub(super) mod tests {
+    use super::super::tests::Made;
     use super::*;
     use crate::encode::native::tests::random::Numbers;
 
+    /// Few letters, and tokens made of any two others, in any order of ranks: long tokens, and merges that wait for what stands
+    /// far to the right.
+    pub(in super::super) fn random_merges(numbers: &mut Numbers, letters: usize) -> Vec<[u32; 3]> {
+        let mut merges: Vec<[u32; 3]> = Vec::new();
+        for id in letters..letters + 1 + numbers.below(24) {
+            let [left, right] = [0; 2].map(|_| u32::try_from(numbers.below(id)).unwrap());
+            if !merges.iter().any(|[a, b, _]| [*a, *b] == [left, right]) {
+                merges.insert(numbers.below(merges.len() + 1), [left, right, u32::try_from(id).unwrap()]);
+            }
+        }
+        merges
+    }
+
     /// The lowest rank first, the leftmost first, one after the other.
-    fn one_by_one(merges: &[[u32; 3]], symbols: &[u32]) -> Vec<u32> {
+    pub(in super::super) fn one_by_one(merges: &[[u32; 3]], symbols: &[u32]) -> Vec<u32> {
         let mut ids = symbols.to_vec();
         loop {
             let rank = |two: &[u32]| merges.iter().position(|[left, right, _]| two == [*left, *right]);
@@ -140,11 +183,11 @@ mod tests {
 
     /// Merges in windows, and whether the smallest were too small.
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
-        let pairs = Pairs::new(merges).unwrap();
+        let made = Made::of(merges);
         let mut ids = vec![7];
-        let began_again = !windows.merges(&pairs, symbols, FEW, &mut ids);
+        let began_again = !windows.merges(made.rules(), symbols, FEW, &mut ids);
         ids.truncate(1);
-        windows.merge(&pairs, symbols, &mut ids);
+        windows.merge(made.rules(), symbols, &mut ids);
         assert_eq!(ids.remove(0), 7); // what was there stays
         (ids, began_again)
     }
@@ -154,16 +197,8 @@ mod tests {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
         let mut windows = Windows::default();
         for _ in 0..1500 {
-            // Few letters, and tokens made of any two others, in any order of ranks: long tokens, and merges that wait for
-            // what stands far to the right.
             let letters = 1 + numbers.below(4);
-            let mut merges: Vec<[u32; 3]> = Vec::new();
-            for id in letters..letters + 1 + numbers.below(24) {
-                let [left, right] = [0; 2].map(|_| u32::try_from(numbers.below(id)).unwrap());
-                if !merges.iter().any(|[a, b, _]| [*a, *b] == [left, right]) {
-                    merges.insert(numbers.below(merges.len() + 1), [left, right, u32::try_from(id).unwrap()]);
-                }
-            }
+            let merges = random_merges(&mut numbers, letters);
             let mut symbols: Vec<u32> = Vec::new();
             let length = 1 + numbers.below(700);
             while symbols.len() < length {
