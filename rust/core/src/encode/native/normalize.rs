@@ -1,7 +1,6 @@
 //! Normalization, with quick checks so that text that is normal already is never copied.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use memchr::memmem;
 use unicode_normalization_alignments::UnicodeNormalization;
@@ -11,7 +10,7 @@ use unicode_normalization_alignments::char::{
 
 use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
 use super::config::Step;
-use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
+use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
 use super::vectors::{Look, look};
 
 /// Applies the steps one after the other.
@@ -143,73 +142,33 @@ fn is_jamo(c: char) -> bool {
     matches!(c, '\u{1160}'..='\u{11FF}')
 }
 
-/// What matters of a character: whether normalization may change it or join it to what stands before, or else whether it is a
-/// mark. 0: it is sure.
-const DOUBTFUL: u8 = 1;
-const MARK: u8 = 2;
-
-/// What matters of every character in one form.
-struct Sure {
-    /// Of the basic plane, by code point: near, and found in one step.
-    basic: Vec<u8>,
-    unsure: u16,
-}
-
-static SURE: [LazyLock<Sure>; 2] =
-    [LazyLock::new(|| Sure::new(NFC_UNSURE)), LazyLock::new(|| Sure::new(NFKC_UNSURE))];
-
-impl Sure {
-    fn of(unsure: u16) -> &'static Self {
-        &SURE[usize::from(unsure == NFKC_UNSURE)]
-    }
-
-    fn new(unsure: u16) -> Self {
-        Self { basic: (0..0x1_0000).map(|code| matters(code, unsure)).collect(), unsure }
-    }
-
-    /// What matters of the character at `at`, and its length.
-    #[inline]
-    fn at(&self, bytes: &[u8], at: usize) -> (u8, usize) {
-        let (code, length) = decode(bytes, at);
-        let known = self.basic.get(code as usize);
-        (known.copied().unwrap_or_else(|| matters(code, self.unsure)), length)
-    }
-
-    /// Passes blocks in which all characters are sure but for single marks that join nothing. Gives where to look from.
-    fn skip(&self, bytes: &[u8], mut at: usize) -> usize {
-        // The last mark, and where it ends.
-        let mut mark = at..at;
-        let from = |at: usize, mark: std::ops::Range<usize>| {
-            let start = char_end(bytes, at);
-            if mark.end == start { mark.start } else { start }
-        };
-        while at < bytes.len() {
-            let mut rest = [0; BLOCK];
-            let mut leads = look(&Unsure, block_at(bytes, at, &mut rest));
-            while leads != 0 {
-                let place = at + leads.trailing_zeros() as usize;
-                leads &= leads - 1;
-                let (matters, length) = self.at(bytes, place);
-                if matters == 0 {
-                    continue;
-                }
-                if matters == DOUBTFUL || mark.end == place {
-                    return from(at, mark);
-                }
-                mark = place..place + length;
+/// Passes blocks in which all characters are sure but for single marks that join nothing. Gives where to look from.
+fn pass_sure(bytes: &[u8], mut at: usize, unsure: u16) -> usize {
+    let classes = &*CLASSES;
+    // The last mark, and where it ends.
+    let mut mark = at..at;
+    let from = |at: usize, mark: std::ops::Range<usize>| {
+        let start = char_end(bytes, at);
+        if mark.end == start { mark.start } else { start }
+    };
+    while at < bytes.len() {
+        let mut rest = [0; BLOCK];
+        let mut leads = look(&Unsure, block_at(bytes, at, &mut rest));
+        while leads != 0 {
+            let place = at + leads.trailing_zeros() as usize;
+            leads &= leads - 1;
+            let (flags, length) = classes.beyond_ascii(bytes, place);
+            if flags & (unsure | COMBINING) == 0 {
+                continue;
             }
-            at += BLOCK;
+            if flags & unsure != 0 || mark.end == place {
+                return from(at, mark);
+            }
+            mark = place..place + length;
         }
-        from(at, mark)
+        at += BLOCK;
     }
-}
-
-fn matters(code: u32, unsure: u16) -> u8 {
-    match CLASSES.of(code) {
-        flags if flags & unsure != 0 => DOUBTFUL,
-        flags if flags & COMBINING != 0 => MARK,
-        _ => 0,
-    }
+    from(at, mark)
 }
 
 /// Asks for the first bytes of characters that may not be sure in every form.
@@ -243,13 +202,13 @@ const QUIET: usize = 256;
 
 /// The next character from `at` on that normalization may change, join or move.
 fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
-    let sure = Sure::of(unsure);
+    let classes = &*CLASSES;
     let mut look = if at == 0 { 0 } else { at + QUIET };
     // A mark right after a sure character that it does not join stays where it is.
     let mut after_mark = false;
     loop {
         if at >= look && !after_mark {
-            at = sure.skip(bytes, at);
+            at = pass_sure(bytes, at, unsure);
             look = at + QUIET;
         }
         let byte = *bytes.get(at)?;
@@ -280,10 +239,10 @@ fn next_doubtful(bytes: &[u8], mut at: usize, unsure: u16) -> Option<usize> {
             at += 2;
             continue;
         }
-        let (matters, length) = sure.at(bytes, at);
-        if matters == 0 {
+        let (flags, length) = classes.beyond_ascii(bytes, at);
+        if flags & (unsure | COMBINING) == 0 {
             after_mark = false;
-        } else if matters == DOUBTFUL || after_mark {
+        } else if flags & unsure != 0 || after_mark {
             return Some(if after_mark { previous(bytes, at) } else { at });
         } else {
             after_mark = true;

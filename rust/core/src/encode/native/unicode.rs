@@ -29,8 +29,8 @@ pub(super) const NFC_UNSURE: u16 = 1 << 10;
 /// NFKC may change it or join it to what stands before.
 pub(super) const NFKC_UNSURE: u16 = 1 << 11;
 
-/// Code points of at most two bytes.
-const SHORT: usize = 0x800;
+/// Code points of the basic plane: of at most three bytes.
+const BASIC: usize = 0x1_0000;
 const BLOCK: usize = 64;
 const BLOCKS: usize = 0x11_0000 / BLOCK;
 
@@ -38,8 +38,8 @@ const BLOCKS: usize = 0x11_0000 / BLOCK;
 pub(super) struct Classes {
     blocks: Box<[u16; BLOCKS]>,
     flags: Box<[u16]>,
-    /// Those of one and two bytes again, for one look-up instead of two.
-    short: Box<[u16; SHORT]>,
+    /// Those of the basic plane again, for one look-up instead of two.
+    basic: Box<[u16; BASIC]>,
 }
 
 /// The one table of the process.
@@ -64,14 +64,17 @@ impl Classes {
             });
             *place = at;
         }
-        let mut short = Box::new([0; SHORT]);
-        short.copy_from_slice(&all[..SHORT]);
-        Self { blocks, flags: flags.into_boxed_slice(), short }
+        all.truncate(BASIC);
+        let basic = all.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("as many"));
+        Self { blocks, flags: flags.into_boxed_slice(), basic }
     }
 
     /// The flags of a code point.
     #[inline]
     pub(super) fn of(&self, code: u32) -> u16 {
+        if let Some(flags) = self.basic.get(code as usize) {
+            return *flags;
+        }
         let block = self.blocks[code as usize / BLOCK % BLOCKS];
         self.flags[usize::from(block) * BLOCK + code as usize % BLOCK]
     }
@@ -79,7 +82,7 @@ impl Classes {
     /// The flags of a byte below 128.
     #[inline]
     pub(super) fn ascii(&self, byte: u8) -> u16 {
-        self.short[usize::from(byte & 0x7F)]
+        self.basic[usize::from(byte & 0x7F)]
     }
 
     /// The flags of the character that begins at `at` and its length; (0, 0) at the end.
@@ -96,9 +99,6 @@ impl Classes {
     #[inline]
     pub(super) fn beyond_ascii(&self, text: &[u8], at: usize) -> (u16, usize) {
         let (code, length) = decode(text, at);
-        if length == 2 {
-            return (self.short[code as usize % SHORT], 2);
-        }
         (self.of(code), length)
     }
 }

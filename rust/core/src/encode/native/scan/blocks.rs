@@ -379,6 +379,9 @@ impl Beyond {
             let place = unknown.trailing_zeros();
             unknown &= unknown - 1;
             let flags = classes.beyond_ascii(text, at + place as usize).0;
+            if flags & (S::LETTERS | NUMBER | SPACE) == 0 {
+                continue;
+            }
             beyond.letters |= u64::from(flags & S::LETTERS != 0) << place;
             beyond.numbers |= u64::from(flags & NUMBER != 0) << place;
             beyond.spaces |= u64::from(flags & SPACE != 0) << place;
