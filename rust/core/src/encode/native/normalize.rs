@@ -260,7 +260,7 @@ mod tests {
 
     /// Letters, marks that join them and marks that do not, of all lengths in bytes, so that they meet at the edges of
     /// blocks in every way.
-    const CHARS: [char; 24] = [
+    const CHARS: [char; 28] = [
         'a',
         'e',
         ' ',
@@ -285,6 +285,10 @@ mod tests {
         '\u{1161}',
         '😀',
         '\u{1D165}',
+        '\u{327}',
+        '\u{9C7}',
+        '\u{9BE}',
+        '\u{1100}',
     ];
 
     proptest! {

@@ -15,14 +15,15 @@ use super::{Rules, merge_rows};
 const WIDTH: usize = 32;
 /// So many symbols from the beginning of a window to that of the next; they overlap by the rest.
 const STRIDE: usize = 22;
-/// The symbols of all windows.
-const SPAN: usize = STRIDE * (LANES - 1) + WIDTH;
+/// The symbols of all windows that are merged together.
+pub(super) const SPAN: usize = STRIDE * (LANES - 1) + WIDTH;
 
-/// Keeps what it needs.
+/// What it needs, kept from span to span.
 #[derive(Default)]
 pub(super) struct Linked {
     rows: Vec<Row>,
-    /// By symbol of the span, how many bytes stand before it.
+    /// By symbol of the span, how many bytes stand before it: with that, tokens say where they end, of however many symbols
+    /// they were made.
     before: Vec<u32>,
 }
 
@@ -53,8 +54,9 @@ impl Linked {
         (at > 0).then_some((at, first))
     }
 
-    #[allow(clippy::cast_possible_truncation)] // few symbols and few lanes
     /// Merges a span that begins with this token; appends the tokens before the last at which windows are linked, and gives that.
+    /// None if there is no link, and then nothing is appended.
+    #[allow(clippy::cast_possible_truncation)] // few symbols and few lanes
     fn link(
         &mut self,
         rules: Rules<'_>,
