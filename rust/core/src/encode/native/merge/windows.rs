@@ -129,7 +129,7 @@ impl Windows {
                         if next[0].is(token) {
                             rest = &rest[passed..];
                             std::mem::swap(tokens, next);
-                            trust *= 2;
+                            trust += passed;
                         } else {
                             ids.truncate(before);
                             trust = SPAN;
