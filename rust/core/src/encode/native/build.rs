@@ -137,8 +137,9 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     let letters = symbols.number_letters(&first_use);
     let certain = Certain::new(&letters, merges.all(), &first_use, &tokens);
-    #[allow(clippy::cast_possible_truncation)] // the file would be larger than 4 GiB
-    let lengths = tokens.iter().map(|token| token.len().max(1) as u32).collect();
+    // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
+    let lengths =
+        tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model = Model { vocab, pairs, certain, lengths, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {

@@ -23,7 +23,7 @@ const BASIC: usize = 0x1_0000;
 #[derive(Default)]
 pub(super) struct Formed {
     packed: Vec<Packed>,
-    /// Ids of characters that become two or three, the last of those that become two is [`NONE`].
+    /// Ids of characters that become two or three; of two the third is [`NONE`].
     several: Vec<[u32; 3]>,
 }
 
