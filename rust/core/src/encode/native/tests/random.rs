@@ -71,6 +71,13 @@ const STRINGS: &[&str] = &[
 
 fn text(numbers: &mut Numbers) -> String {
     let mut text = String::new();
+    if numbers.chance(4) {
+        // So much without an end or a pattern that it is merged in windows.
+        let few: Vec<&str> = (0..2 + numbers.below(5)).map(|_| *numbers.pick(STRINGS)).collect();
+        for _ in 0..numbers.below(2000) {
+            text.push_str(numbers.pick::<&str>(&few));
+        }
+    }
     for _ in 0..numbers.below(24) {
         let piece = *numbers.pick(STRINGS);
         let times = if numbers.chance(8) { numbers.below(90) } else { 1 };

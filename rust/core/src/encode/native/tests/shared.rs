@@ -7,6 +7,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::Both;
+use super::random::Numbers;
 use crate::encode::{SpecialTokens, native::texts};
 
 fn data() -> Option<PathBuf> {
@@ -78,6 +79,20 @@ fn hostile_text() {
             .map(|unit| unit.repeat(20_000 / unit.len()))
             .collect();
     samples.push(String::new());
+    // Long pieces that do not repeat themselves.
+    let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+    for letters in [
+        "abcdefghijklmnopqrstuvwxyz",
+        "0123456789abcdef",
+        "ACGT",
+        "ab",
+        "-=",
+        "абвгдежзиклмнопрст",
+        "قلمبتثح",
+    ] {
+        let letters: Vec<char> = letters.chars().collect();
+        samples.push((0..20_000).map(|_| letters[numbers.below(letters.len())]).collect());
+    }
     for special in [
         "<|endoftext|>",
         "<|im_start|>",
