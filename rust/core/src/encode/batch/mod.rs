@@ -7,7 +7,7 @@ mod together;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use self::together::{Part, Together, Whole};
+use self::together::{BYTES_A_TOKEN, Part, Together, Whole};
 use super::{EncodeError, Encoder, Session};
 use crate::memory::ask_for;
 
@@ -49,13 +49,14 @@ pub fn encode_batch(
     texts: &[&str],
     threads: usize,
 ) -> Result<EncodedTexts, BatchError> {
+    let threads = threads.clamp(1, texts.len().max(1));
     let runs = runs_of(texts, threads);
     let threads = threads.min(runs.len());
     if threads <= 1 {
         let mut whole = Whole::of(texts);
         let mut session = encoder.session();
         for run in &runs {
-            let encoded = whole.room_for(run.bytes);
+            let encoded = whole.room_for(run.bytes / BYTES_A_TOKEN);
             run.encode(texts, session.as_mut(), encoded)?;
             whole.added(run.bytes);
         }
@@ -93,7 +94,7 @@ struct Run {
 fn runs_of(texts: &[&str], threads: usize) -> Vec<Run> {
     let mut left: usize = texts.iter().map(|text| text.len()).sum();
     let enough = |left: usize| match threads {
-        0 | 1 => RUN_BYTES,
+        1 => RUN_BYTES,
         _ => (left / (4 * threads)).clamp(LAST_RUN_BYTES, RUN_BYTES),
     };
     let mut runs = Vec::with_capacity(left / RUN_BYTES + 1);
@@ -175,7 +176,7 @@ mod tests {
         let Ok(one) = encode(&texts, 1) else { panic!("refused") };
         assert_eq!(one.ids, texts.concat().bytes().map(u32::from).collect::<Vec<_>>());
         assert_eq!(one.offsets.len(), texts.len() + 1);
-        for threads in [2, 3, 16] {
+        for threads in [0, 2, 3, 16, usize::MAX] {
             assert_eq!(encode(&texts, threads).ok().as_ref(), Some(&one));
         }
         assert_eq!(encode(&[], 4).ok().map(|encoded| encoded.offsets), Some(vec![0]));

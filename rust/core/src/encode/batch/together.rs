@@ -11,7 +11,7 @@ use super::{BatchError, EncodedTexts};
 
 /// Bytes a token, on the low side of what is usual: to reserve space once. (Space that is not used costs nothing, but what is
 /// very large is taken from the system and given back every time.)
-const BYTES_A_TOKEN: usize = 3;
+pub(super) const BYTES_A_TOKEN: usize = 3;
 
 /// The ids of all texts, as far as they are done.
 pub(super) struct Whole {
@@ -34,9 +34,11 @@ impl Whole {
     pub(super) fn room_for(&mut self, more: usize) -> &mut EncodedTexts {
         let ids = &mut self.encoded.ids;
         if ids.capacity() - ids.len() < more && self.bytes_done > 0 {
-            // As many as there have been for what is done; doubling what is large would be to move it.
-            let expected = ids.len().saturating_mul(self.bytes - self.bytes_done) / self.bytes_done;
-            ids.reserve_exact(expected + expected / 8 + more);
+            // As many as there have been for what is done, but hardly one for each byte; doubling what is large would be to move
+            // it.
+            let left = self.bytes - self.bytes_done;
+            let expected = ids.len().saturating_mul(left) / self.bytes_done;
+            ids.reserve_exact(expected.saturating_add(expected / 8).min(left).max(more));
         }
         &mut self.encoded
     }

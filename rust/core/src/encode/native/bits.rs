@@ -36,6 +36,11 @@ impl Bits {
         self.words.get(at / WORD).is_some_and(|word| word >> (at % WORD) & 1 != 0)
     }
 
+    /// Gives back memory beyond so many bytes.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.words.shrink_to(bytes / (WORD / 8));
+    }
+
     /// The words, the first bytes first.
     #[inline]
     pub(super) fn words(&self) -> &[u64] {

@@ -73,9 +73,8 @@ impl Paired {
 }
 
 /// Asks for what says where words end.
-struct InWords<'a> {
+struct InWords {
     last_of_space: u8,
-    torn: &'a [u8],
     apart: Apart,
     paired: Paired,
 }
@@ -85,7 +84,6 @@ struct FoundInWords {
     beyond: u64,
     /// First bytes of the characters of three bytes that are looked at one by one, and of those of two bytes.
     unspaced: u64,
-    torn: u64,
     arabic: u64,
     /// Of those, the ones of which two make a piece.
     paired_of_three: u64,
@@ -96,7 +94,7 @@ struct FoundInWords {
     joining: u64,
 }
 
-impl Look for InWords<'_> {
+impl Look for InWords {
     type Found = FoundInWords;
 
     #[inline(always)]
@@ -111,7 +109,6 @@ impl Look for InWords<'_> {
                 (_, false) => unspaced(bytes),
                 (_, true) => unspaced(bytes) | bytes.equal(0xE0),
             },
-            torn: if beyond == 0 { 0 } else { one_of(bytes, self.torn) },
             arabic,
             paired_of_three: if self.paired.devanagari && beyond != 0 {
                 let [first, second] = devanagari(bytes);
@@ -182,7 +179,7 @@ impl Cutter<'_> {
         if self.fusing.is_some() {
             self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
         } else {
-            // Characters are never taken apart, so a pair is all there is to ask.
+            // Characters are never taken apart, so a pair is all there is to ask, here and between neighbours.
             self.words_if(text, start, stop, cuts, |left, right| self.joins.pair(left, right));
         }
     }
@@ -201,8 +198,7 @@ impl Cutter<'_> {
         let (mut spaces_before, mut joining_before) = (0, 0);
         // What a space is read as may stand in the text too: it ends with this byte.
         let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
-        let torn = self.joins.torn_threes();
-        let question = InWords { last_of_space, torn, apart: self.joins.apart(), paired: self.paired };
+        let question = InWords { last_of_space, apart: self.joins.apart(), paired: self.paired };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
         for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts) {
             let mut rest = [0; BLOCK];
@@ -239,7 +235,7 @@ impl Cutter<'_> {
             if at == start {
                 asked &= !1;
             }
-            let mut cut = self.between_neighbours(text, at, neighbours & within, found.torn)
+            let mut cut = self.between_neighbours(text, at, neighbours & within, 0)
                 | self.between_neighbours_of_two(text, at, neighbours_of_two & within);
             let (threes, twos) = (found.paired_of_three, found.paired_of_two);
             if threes | twos != 0 {
@@ -308,7 +304,7 @@ impl Cutter<'_> {
         places & !joins
     }
 
-    /// The same between two characters of two bytes.
+    /// The same between two characters of two bytes, of which none is torn.
     #[inline]
     fn between_neighbours_of_two(self, text: &[u8], at: usize, places: u64) -> u64 {
         if places == 0 {
@@ -318,7 +314,7 @@ impl Cutter<'_> {
         let joins = joins_among(around::<2>(text, at, &mut near_ends), places, |eight| {
             let [left, right] = [eight & 0xFFFF, eight >> 16 & 0xFFFF];
             #[allow(clippy::cast_possible_truncation)] // two bytes each
-            self.joins.can_join(left as Spelling, right as Spelling)
+            self.joins.pair(left as Spelling, right as Spelling)
         });
         places & !joins
     }

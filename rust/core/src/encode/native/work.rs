@@ -122,9 +122,8 @@ impl<'a> Work<'a> {
             at += last;
             (look, uncut) = (STRETCH, 0);
         }
-        if self.places.capacity() > KEEP {
-            (self.pattern, self.cuts, self.places) = Default::default();
-        }
+        self.pattern.shrink_to(KEEP);
+        self.cuts.shrink_to(KEEP);
     }
 
     /// Encodes the pieces of a stretch that are marked. `PARTS`: it makes a difference whether a cut made a piece.
@@ -245,6 +244,7 @@ impl<'a> Work<'a> {
         if piece.length > STRETCH {
             // So many ids are written where they stay.
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
+            self.output.make_room(BATCH * MOST_IDS, ids);
             return;
         }
         self.made.clear();

@@ -33,25 +33,24 @@ fn repeats(span: &[u32; SPAN]) -> bool {
 }
 
 impl Linked {
-    /// Merges symbols from the front as far as windows can be linked, as long as they do not repeat themselves. `first` is what
-    /// they begin with. Appends the ids of all tokens up to one; says before how many symbols, and which. None: no more than
-    /// the first.
+    /// Merges symbols from the front as far as windows can be linked, as long as they do not repeat themselves. `first` is the
+    /// token that they begin with. Appends the ids of all tokens up to one, and gives that. None: no more than the first.
     pub(super) fn merge(
         &mut self,
         rules: Rules<'_>,
         symbols: &[u32],
-        mut first: Token,
+        first: u32,
         ids: &mut Vec<u32>,
-    ) -> Option<(usize, Token)> {
-        let mut at = 0;
+    ) -> Option<Token> {
+        let (mut at, mut last) = (0, None);
         while let Some(span) = symbols[at..].first_chunk::<SPAN>()
             && !repeats(span)
-            && let Some(token) = self.link(rules, span, first.id, ids)
+            && let Some(token) = self.link(rules, span, last.map_or(first, |token: Token| token.id), ids)
         {
             at += token.start;
-            first = Token { start: 0, ..token };
+            last = Some(Token { start: at, ..token });
         }
-        (at > 0).then_some((at, first))
+        last
     }
 
     /// Merges a span that begins with this token; appends the tokens before the last at which windows are linked, and gives that.
@@ -136,17 +135,16 @@ mod tests {
             let expected = one_by_one(&merges, &symbols);
             let made = Made::of(&merges);
             let mut ids = vec![7];
-            let first = Token { id: expected[0], start: 0, length: 1 };
-            let found = linked.merge(made.rules(), &symbols, first, &mut ids);
+            let found = linked.merge(made.rules(), &symbols, expected[0], &mut ids);
             let length =
                 |ids: &[u32]| ids.iter().map(|id| made.rules().lengths[*id as usize] as usize).sum::<usize>();
-            let Some((symbols, token)) = found else {
+            let Some(token) = found else {
                 assert_eq!(ids, [7]);
                 continue;
             };
             assert_eq!([&ids[1..], &[token.id]].concat(), expected[..ids.len()], "{merges:?}");
-            assert_eq!((symbols, token.length), (length(&ids[1..]), length(&[token.id])));
-            passed += symbols;
+            assert_eq!((token.start, token.length), (length(&ids[1..]), length(&[token.id])));
+            passed += token.start;
         }
         assert!(passed > 100_000, "{passed}");
     }

@@ -85,7 +85,8 @@ impl Windows {
             }
         };
         let (mut rest, mut size) = (symbols, smallest);
-        // So many symbols are merged in lanes before what comes of it is looked at: no more are in vain than have been useful.
+        // So many symbols are merged in lanes before what comes of it is looked at: no more are in vain than have been useful
+        // since the last that were in vain, and one span.
         let mut trust = SPAN;
         fill(tokens, window(rest, size));
         while rest.len() > size {
@@ -122,14 +123,13 @@ impl Windows {
                     std::mem::swap(tokens, next);
                     let before = ids.len();
                     if lanes::pay()
-                        && let Some((passed, token)) =
-                            linked.merge(rules, window(rest, trust), tokens[0], ids)
+                        && let Some(token) = linked.merge(rules, window(rest, trust), tokens[0].id, ids)
                     {
-                        fill(next, window(&rest[passed..], size));
+                        fill(next, window(&rest[token.start..], size));
                         if next[0].is(token) {
-                            rest = &rest[passed..];
+                            rest = &rest[token.start..];
                             std::mem::swap(tokens, next);
-                            trust += passed;
+                            trust += token.start;
                         } else {
                             ids.truncate(before);
                             trust = SPAN;
