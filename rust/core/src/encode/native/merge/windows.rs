@@ -15,7 +15,7 @@
 
 use super::super::certain::id_of;
 use super::super::lanes;
-use super::super::pairs::{NONE, Pairs};
+use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
 use super::linked::{Linked, SPAN};
@@ -66,16 +66,15 @@ impl Windows {
     /// Merges symbols in windows of at least so many; false if they were too small.
     fn merges(&mut self, rules: Rules<'_>, symbols: &[u32], smallest: usize, ids: &mut Vec<u32>) -> bool {
         let Self { sweep, linked, scratch, tokens, next } = self;
-        let pairs: &Pairs = rules.pairs;
         let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
             tokens.clear();
             let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
             if symbols.len() <= FEW {
-                merge_few(pairs, symbols, give);
+                merge_few(rules.pairs, symbols, give);
             } else {
                 scratch.clear();
                 scratch.extend(symbols.iter().map(|&symbol| id_of(symbol)));
-                sweep.merge(pairs, scratch);
+                sweep.merge(rules.pairs, scratch);
                 let left = scratch.iter().enumerate().filter(|(_, id)| **id != NONE);
                 left.for_each(|(start, id)| give(start, *id));
             }
