@@ -1,8 +1,8 @@
 //! The merges of many short pieces at once, in lockstep: in each round the first of every piece.
 
-use super::super::certain::Certain;
 use super::super::lanes::{InLanes, LANES, Lanes};
 use super::super::pairs::{NONE, Pairs};
+use super::Rules;
 
 /// The most symbols of a piece.
 pub(in super::super) const MOST: usize = 32;
@@ -21,8 +21,7 @@ const PLACES: usize = MOST + AT_ONCE;
 
 /// Merges the rows with these numbers, at most one for each lane.
 pub(super) struct MergeRows<'r> {
-    pub(super) pairs: &'r Pairs,
-    pub(super) certain: &'r Certain,
+    pub(super) rules: Rules<'r>,
     pub(super) rows: &'r mut [Row],
     pub(super) counts: &'r mut [u8],
     /// Those of most symbols first.
@@ -33,7 +32,7 @@ impl InLanes for MergeRows<'_> {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
-        let Self { pairs, certain, rows, counts, numbers } = self;
+        let Self { rules: Rules { pairs, certain, .. }, rows, counts, numbers } = self;
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
         for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
             let count = counts[usize::from(*number)];

@@ -53,18 +53,17 @@ const WORTH: usize = 4;
 /// Merges the symbols of rows, as they stand. `counts`: how many each has, before and after; `order`: the rows that are to be
 /// merged, those of most symbols first.
 pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], order: &[u8], counts: &mut [u8]) {
-    let Rules { pairs, certain, .. } = rules;
     for numbers in order.chunks(LANES) {
         if numbers.len() >= WORTH && lanes::pay() {
-            lanes::in_lanes(MergeRows { pairs, certain, rows, counts, numbers });
+            lanes::in_lanes(MergeRows { rules, rows, counts, numbers });
             continue;
         }
         for number in numbers {
             let (row, count) = (&mut rows[usize::from(*number)], &mut counts[usize::from(*number)]);
             let mut symbols = *row;
-            let symbols = certain.merge(&mut symbols[..usize::from(*count)]);
+            let symbols = rules.certain.merge(&mut symbols[..usize::from(*count)]);
             *count = 0;
-            merge_few(pairs, symbols, |_, id| {
+            merge_few(rules.pairs, symbols, |_, id| {
                 row[usize::from(*count)] = id;
                 *count += 1;
             });
