@@ -7,7 +7,7 @@
 //! are of this kind, and what one has to know for them is a table of pairs of letters.
 
 use super::lanes::Lanes;
-use super::pairs::{MAX_ID, NONE};
+use super::pairs::{MAX_ID, NONE, Pairs};
 use crate::memory::Words;
 
 /// Characters that the table knows, and one more that stands for all others.
@@ -15,23 +15,43 @@ const LETTERS: usize = 512;
 /// Where a symbol has the number of its letter, above its id; 0 if it is none.
 const LETTER_SHIFT: u32 = 20;
 
+/// Marks what two letters have become.
+pub(super) const PAIRED: u32 = (LETTERS as u32) << LETTER_SHIFT;
+
 /// Characters and their ids, numbered from 1.
 pub(super) struct Letters {
     all: Vec<(char, u32)>,
+    /// The symbols of those in the basic plane, 0 for others.
+    by_char: Vec<u32>,
 }
 
-/// What is known of two letters side by side, a and b. All plus one, and 0 for none.
-#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
+/// What is known of two letters side by side, a and b: three ranks in one word, as how early each is, so that no rank is 0.
+#[derive(Clone, Copy, Default)]
 struct Two {
-    /// At which they merge.
+    /// At which they merge, if nothing takes what they become before.
     rank: u32,
     /// The lowest at which something that ends in a merges with b.
     before: u32,
     /// The lowest at which a merges with something that begins with b.
     behind: u32,
-    /// What they become, if nothing takes that before.
-    result: u32,
+}
+
+/// The bits of a rank in a word.
+const RANK_BITS: u32 = 21;
+/// As early as the first rank; for later ones so much less. Ranks from this on count as none.
+pub(super) const EARLIEST: u32 = (1 << RANK_BITS) - 1;
+
+impl Two {
+    fn of(word: u64) -> Self {
+        #[allow(clippy::cast_possible_truncation)] // bits of a rank
+        let part = |number: u32| (word >> (number * RANK_BITS)) as u32 & EARLIEST;
+        Self { rank: part(0), before: part(1), behind: part(2) }
+    }
+
+    fn word(self) -> u64 {
+        let part = |early: u32, number: u32| u64::from(early) << (number * RANK_BITS);
+        part(self.rank, 0) | part(self.before, 1) | part(self.behind, 2)
+    }
 }
 
 /// The table.
@@ -45,12 +65,23 @@ impl Letters {
         let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
         all.sort_by_key(|(c, id)| (!c.is_ascii(), used(*id), *c));
         all.truncate(LETTERS - 1);
-        Self { all }
+        let mut letters = Self { all, by_char: vec![0; 0x1_0000] };
+        for (number, (c, id)) in (1..).zip(&letters.all) {
+            if let Some(symbol) = letters.by_char.get_mut(*c as usize) {
+                *symbol = number << LETTER_SHIFT | id;
+            }
+        }
+        letters
     }
 
     /// The characters, each with the symbol that stands for it: its id and its number.
     pub(super) fn symbols(&self) -> impl Iterator<Item = (char, u32)> {
         (1..).zip(&self.all).map(|(number, (c, id))| (*c, number << LETTER_SHIFT | id))
+    }
+
+    /// The symbol of a character in the basic plane.
+    pub(super) fn symbol(&self, c: char) -> Option<u32> {
+        self.by_char.get(c as usize).copied().filter(|symbol| *symbol != 0)
     }
 }
 
@@ -58,6 +89,12 @@ impl Letters {
 #[inline]
 pub(super) fn id_of(symbol: u32) -> u32 {
     symbol & MAX_ID
+}
+
+/// In lanes, whether symbols are letters, or what two letters have become.
+#[inline(always)]
+pub(super) fn is_known<L: Lanes>(symbol: L) -> L::Mask {
+    L::both(L::splat(MAX_ID).below(symbol), symbol.below(L::splat(NONE)))
 }
 
 /// Where the table has two symbols.
@@ -78,87 +115,93 @@ impl Certain {
     /// `merges`: both tokens and what they become, by rank; `first_use`: by id, the lowest rank that takes it;
     /// `tokens`: by id, its bytes.
     pub(super) fn new(letters: &Letters, merges: &[[u32; 3]], first_use: &[u32], tokens: &[&[u8]]) -> Self {
-        let mut certain = Self { words: Words::zeroed(LETTERS * LETTERS * 2) };
-        let table: &mut [Two] = bytemuck::cast_slice_mut(certain.words.get_mut());
+        let mut certain = Self { words: Words::zeroed(LETTERS * LETTERS) };
+        let table = certain.words.get_mut();
         // Beside what is no letter nothing is certain.
         for other in 0..LETTERS {
             for place in [place_of_numbers(0, other), place_of_numbers(other, 0)] {
-                table[place] = Two { before: 1, behind: 1, ..Two::default() };
+                table[place] = Two { rank: 0, before: EARLIEST, behind: EARLIEST }.word();
             }
         }
-        let mut by_char = vec![0; 0x1_0000];
         let mut by_id = vec![0; tokens.len()];
-        for (c, symbol) in letters.symbols() {
-            if let (Some(of_char), Some(of_id)) =
-                (by_char.get_mut(c as usize), by_id.get_mut(id_of(symbol) as usize))
-            {
-                (*of_char, *of_id) = (symbol, symbol);
+        for symbol in letters.by_char.iter().filter(|symbol| **symbol != 0) {
+            if let Some(of_id) = by_id.get_mut(id_of(*symbol) as usize) {
+                *of_id = *symbol;
             }
         }
-        let of_char = |c: Option<char>| c.and_then(|c| by_char.get(c as usize).copied()).filter(|c| *c != 0);
-        let lowest = |known: &mut u32, rank: u32| *known = if *known == 0 { rank } else { rank.min(*known) };
-        for (rank, &[left, right, result]) in (1..).zip(merges) {
+        let letter = |c: Option<char>| letters.symbol(c?);
+        let mut change = |place: usize, change: &dyn Fn(&mut Two)| {
+            let mut two = Two::of(table[place]);
+            change(&mut two);
+            table[place] = two.word();
+        };
+        for (rank, &[left, right, result]) in (0u32..).zip(merges) {
+            let early = EARLIEST.saturating_sub(rank);
             let [of_left, of_right] = [left, right].map(|id| by_id[id as usize]);
             if of_right != 0
-                && let Some(last) = of_char(last_char(tokens[left as usize]))
+                && let Some(last) = letter(last_chars(tokens[left as usize])[1])
             {
-                lowest(&mut table[place_of(last, of_right)].before, rank);
+                change(place_of(last, of_right), &|two| two.before = two.before.max(early));
             }
             if of_left != 0
-                && let Some(first) = of_char(first_char(tokens[right as usize]))
+                && let Some(first) = letter(first_chars(tokens[right as usize])[0])
             {
-                lowest(&mut table[place_of(of_left, first)].behind, rank);
+                change(place_of(of_left, first), &|two| two.behind = two.behind.max(early));
             }
             if of_left != 0 && of_right != 0 {
-                let two = &mut table[place_of(of_left, of_right)];
-                two.rank = rank;
                 let taken = first_use.get(result as usize).copied().unwrap_or(NONE);
-                two.result = if taken >= rank { result + 1 } else { 0 };
+                change(place_of(of_left, of_right), &|two| two.rank = if taken >= rank { early } else { 0 });
             }
         }
         certain
     }
 
-    /// What is known of neighbours in lanes, nothing where there is no right one: at which rank they merge, the lowest before, the
-    /// lowest behind, and what they become.
+    /// What two letters become in any text where they are certain to merge.
+    pub(super) fn made(&self, pairs: &Pairs, left: u32, right: u32) -> Option<u32> {
+        let two = Two::of(self.words.get()[place_of(left, right)]);
+        (two.rank != 0).then(|| pairs.result(EARLIEST - two.rank) | PAIRED)
+    }
+
+    /// What is known of neighbours in lanes, nothing where there is no right one: how early they merge, the earliest before, and the
+    /// earliest behind.
     #[inline(always)]
-    fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 4] {
+    pub(super) fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 3] {
         let number = |symbol: L| symbol.shr::<LETTER_SHIFT>().and(L::small(LETTERS - 1));
         let (left, other) = (number(left), number(right));
         let fifteen = L::splat(15);
         let tile = left.shr::<4>().shl::<5>().add(other.shr::<4>());
-        let place = tile.shl::<8>().or(left.and(fifteen).shl::<4>()).or(other.and(fifteen)).shl::<1>();
-        let present = right.below(L::splat(NONE));
-        let (rank, before) = L::gather_halves(self.words.get(), place, present);
-        let (behind, result) = L::gather_halves(self.words.get(), place.or(L::splat(1)), present);
-        [rank, before, behind, result]
+        let place = tile.shl::<8>().or(left.and(fifteen).shl::<4>()).or(other.and(fifteen));
+        let (low, high) = L::gather_halves(self.words.get(), place, right.below(L::splat(NONE)));
+        let before = low.shr::<RANK_BITS>().or(high.shl::<{ u32::BITS - RANK_BITS }>());
+        let behind = high.shr::<{ 2 * RANK_BITS - u32::BITS }>();
+        let some = L::splat(EARLIEST);
+        [low.and(some), before.and(some), behind.and(some)]
     }
 
     /// Does in lanes what [`Self::merge`] does, and leaves ids alone; how many there are at most before, and then.
     #[inline(always)]
     pub(super) fn merge_in_lanes<L: Lanes, const PLACES: usize>(
         &self,
+        pairs: &Pairs,
         symbols: &mut [L; PLACES],
         longest: usize,
     ) -> usize {
         let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(NONE));
         // By place, how many symbols before it are dropped.
         let mut dropped = [zero; PLACES];
-        let (mut drop, mut drops, mut lowest) = (zero, zero, none);
+        let (mut drop, mut drops, mut earliest) = (zero, zero, zero);
         let mut this = self.two_in_lanes(symbols[0], symbols[1]);
         for place in 0..longest {
             let next = self.two_in_lanes(symbols[place + 1], symbols[place + 2]);
-            let [rank, before, _, result] = this;
-            let [_, _, behind, _] = next;
-            let rank = rank.add(none);
-            let first = L::both(rank.below(lowest), rank.below(behind.add(none)));
-            let merges = L::both(first, zero.below(result));
-            let kept = L::select(merges, result.add(none), symbols[place]);
+            let [rank, before, _] = this;
+            let merges = L::both(earliest.below(rank), next[2].below(rank));
+            let made = pairs.results(rank.xor(L::splat(EARLIEST)), merges);
+            let kept = L::select(merges, made, symbols[place]);
             symbols[place] = L::select(zero.below(drop), none, kept);
             dropped[place] = drops;
             drop = L::select(merges, one, zero);
             drops = drops.add(drop);
-            lowest = before.add(none);
+            earliest = before;
             this = next;
         }
         // What is left moves to the front: first by one, where that is in the number of places to go, then by two, four, ...
@@ -184,39 +227,46 @@ impl Certain {
     }
 
     /// Merges what is certain to merge. Symbols of letters that are left keep their numbers.
-    #[allow(clippy::needless_bitwise_bool)] // none of the three can be foreseen
-    pub(super) fn merge<'s>(&self, symbols: &'s mut [u32]) -> &'s [u32] {
-        let table: &[Two] = bytemuck::cast_slice(self.words.get());
+    #[allow(clippy::needless_bitwise_bool)] // neither can be foreseen
+    pub(super) fn merge<'s>(&self, pairs: &Pairs, symbols: &'s mut [u32]) -> &'s [u32] {
+        let table = self.words.get();
         let two_at = |symbols: &[u32], at: usize| match symbols.get(at..at + 2) {
-            Some(two) => table[place_of(two[0], two[1])],
+            Some(two) => Two::of(table[place_of(two[0], two[1])]),
             None => Two::default(), // at the end nothing is behind
         };
-        let mut before = NONE;
+        let mut earliest = 0;
         let mut this = two_at(symbols, 0);
         let (mut kept, mut merged) = (0, false);
         for at in 0..symbols.len() {
             let next = two_at(symbols, at + 1);
-            let rank = this.rank.wrapping_sub(1);
-            let merges = (rank < before) & (rank < next.behind.wrapping_sub(1)) & (this.result != 0);
+            let merges = (this.rank > earliest) & (this.rank > next.behind);
             // Neighbours are never both certain, so what follows one that merges is the other half of it.
-            symbols[kept] = if merges { this.result.wrapping_sub(1) } else { symbols[at] };
+            symbols[kept] = if merges { pairs.result(EARLIEST - this.rank) } else { symbols[at] };
             kept += usize::from(!merged);
             merged = merges;
-            before = this.before.wrapping_sub(1);
+            earliest = this.before;
             this = next;
         }
         &symbols[..kept]
     }
 }
 
-/// The character with which a token begins, if it begins with one.
-fn first_char(token: &[u8]) -> Option<char> {
-    let length = token.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
-    std::str::from_utf8(token.get(..length)?).ok()?.chars().next()
+/// The first two characters of a token, as far as it begins with such.
+pub(super) fn first_chars(token: &[u8]) -> [Option<char>; 2] {
+    let first = |bytes: &[u8]| {
+        let length = bytes.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
+        std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
+    };
+    let one = first(token);
+    [one, one.and_then(|c| first(&token[c.len_utf8()..]))]
 }
 
-/// The character with which a token ends, if it ends with one.
-fn last_char(token: &[u8]) -> Option<char> {
-    let start = token.iter().rposition(|byte| byte & 0xC0 != 0x80)?;
-    std::str::from_utf8(&token[start..]).ok()?.chars().next()
+/// The last two characters of a token, as far as it ends with such.
+pub(super) fn last_chars(token: &[u8]) -> [Option<char>; 2] {
+    let last = |bytes: &[u8]| {
+        let start = bytes.iter().rposition(|byte| byte & 0xC0 != 0x80)?;
+        std::str::from_utf8(&bytes[start..]).ok()?.chars().next()
+    };
+    let other = last(token);
+    [other.and_then(|c| last(&token[..token.len() - c.len_utf8()])), other]
 }

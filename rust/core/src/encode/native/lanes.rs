@@ -44,8 +44,13 @@ pub(super) trait Lanes: Copy {
     fn equal(self, other: Self) -> Self::Mask;
     fn below(self, other: Self) -> Self::Mask;
     fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask;
+    /// A bit for each lane, the first lowest, set where it is chosen.
+    fn bits(mask: Self::Mask) -> u32;
     /// Whether any lane is chosen.
-    fn any(mask: Self::Mask) -> bool;
+    #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        Self::bits(mask) != 0
+    }
     /// One where the mask has a lane, the other elsewhere.
     fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self;
 
@@ -168,8 +173,8 @@ impl Lanes for Plain {
         std::array::from_fn(|lane| one[lane] & other[lane])
     }
     #[inline(always)]
-    fn any(mask: Self::Mask) -> bool {
-        mask != [false; LANES]
+    fn bits(mask: Self::Mask) -> u32 {
+        mask.iter().rev().fold(0, |bits, chosen| bits << 1 | u32::from(*chosen))
     }
     #[inline(always)]
     fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self {
@@ -303,8 +308,11 @@ mod x86 {
             unsafe { [_mm256_and_si256(a, c), _mm256_and_si256(b, d)] }
         }
         #[inline(always)]
-        fn any([a, b]: Self::Mask) -> bool {
-            unsafe { _mm256_movemask_epi8(_mm256_or_si256(a, b)) != 0 }
+        fn bits([a, b]: Self::Mask) -> u32 {
+            unsafe {
+                let low = _mm256_movemask_ps(_mm256_castsi256_ps(a));
+                (_mm256_movemask_ps(_mm256_castsi256_ps(b)) << 8 | low).cast_unsigned()
+            }
         }
         #[inline(always)]
         fn select([low, high]: Self::Mask, chosen: Self, other: Self) -> Self {

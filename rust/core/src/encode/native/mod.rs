@@ -14,6 +14,7 @@
 mod added;
 mod bits;
 mod block;
+mod borders;
 mod build;
 mod byte_level;
 mod cache;

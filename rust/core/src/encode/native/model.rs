@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::borders::Borders;
 use super::certain::{Certain, Letters};
 use super::chars::Formed;
 use super::joins::Joins;
@@ -148,8 +149,7 @@ pub(super) struct Model {
     pub(super) vocab: Vocab,
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
-    /// By id, the bytes of the token.
-    pub(super) lengths: Vec<u32>,
+    pub(super) borders: Borders,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -167,7 +167,7 @@ impl Model {
 
     /// What merging goes by.
     pub(super) fn rules(&self) -> Rules<'_> {
-        Rules { pairs: &self.pairs, certain: &self.certain, lengths: &self.lengths }
+        Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders }
     }
 
     /// Appends what merging alone makes of a text.

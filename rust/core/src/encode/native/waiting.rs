@@ -58,24 +58,9 @@ impl Waiting {
         self.pieces.len() == PIECES
     }
 
-    /// Merges all of them: those that have about as many symbols together.
-    #[allow(clippy::cast_possible_truncation)] // there are few
+    /// Merges all of them.
     pub(super) fn merge(&mut self, rules: Rules<'_>) {
-        let mut ends = [0usize; MOST + 1];
-        for count in &self.counts {
-            ends[MOST - usize::from(*count)] += 1;
-        }
-        let mut start = 0;
-        for end in &mut ends {
-            start += std::mem::replace(end, start);
-        }
-        let mut order = [0; PIECES];
-        for (number, count) in self.counts.iter().enumerate() {
-            let place = &mut ends[MOST - usize::from(*count)];
-            order[*place] = number as u8;
-            *place += 1;
-        }
-        merge_rows(rules, &mut self.rows, &order[..self.counts.len()], &mut self.counts);
+        merge_rows(rules, &mut self.rows, &mut self.counts, true);
     }
 
     /// All pieces with their bytes, and their ids once they are merged.

@@ -26,13 +26,15 @@ pub(super) struct MergeRows<'r> {
     pub(super) counts: &'r mut [u8],
     /// Those of most symbols first.
     pub(super) numbers: &'r [u8],
+    /// What is certain to merge has not been merged.
+    pub(super) fresh: bool,
 }
 
 impl InLanes for MergeRows<'_> {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
-        let Self { rules: Rules { pairs, certain, .. }, rows, counts, numbers } = self;
+        let Self { rules: Rules { pairs, certain, .. }, rows, counts, numbers, fresh } = self;
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
         for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
             let count = counts[usize::from(*number)];
@@ -48,7 +50,7 @@ impl InLanes for MergeRows<'_> {
             let here = L::gather(rows.as_flattened(), starts.add(place), present);
             *symbol = L::select(present, here, none);
         }
-        let left = certain.merge_in_lanes(&mut symbols, longest);
+        let left = if fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
         let left = merge(pairs, &mut symbols, left);
         // What is left of a row stands at its front.
         let (mut ids, mut kept) = ([[0; LANES]; MOST], L::splat(0));

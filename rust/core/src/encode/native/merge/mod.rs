@@ -1,11 +1,12 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
 mod few;
-mod linked;
 mod lockstep;
+mod parted;
 mod sweep;
 mod windows;
 
+use super::borders::Borders;
 use super::certain::Certain;
 use super::lanes::{self, LANES};
 use super::pairs::Pairs;
@@ -19,8 +20,7 @@ use windows::Windows;
 pub(super) struct Rules<'m> {
     pub(super) pairs: &'m Pairs,
     pub(super) certain: &'m Certain,
-    /// By id, the bytes of the token.
-    pub(super) lengths: &'m [u32],
+    pub(super) borders: &'m Borders,
 }
 
 /// Merges symbols, and keeps what it needs for that from piece to piece.
@@ -35,7 +35,7 @@ impl Merger {
     /// Merges the symbols until no neighbours merge any more, and appends the ids that are left.
     pub(super) fn merge(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
         if self.symbols.len() <= FEW {
-            merge_few(rules.pairs, rules.certain.merge(&mut self.symbols), |_, id| ids.push(id));
+            merge_few(rules.pairs, rules.certain.merge(rules.pairs, &mut self.symbols), |_, id| ids.push(id));
         } else {
             self.windows.merge(rules, &self.symbols, ids);
         }
@@ -50,18 +50,33 @@ impl Merger {
 /// Rows below which lanes would be empty for the most part.
 const WORTH: usize = 4;
 
-/// Merges the symbols of rows, as they stand. `counts`: how many each has, before and after; `order`: the rows that are to be
-/// merged, those of most symbols first.
-pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], order: &[u8], counts: &mut [u8]) {
-    for numbers in order.chunks(LANES) {
+/// Merges the symbols of at most 256 rows, those of about as many together. `counts`: how many each has, before and after;
+/// `fresh`: what is certain to merge has not been merged.
+#[allow(clippy::cast_possible_truncation)] // there are few
+pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], counts: &mut [u8], fresh: bool) {
+    let mut ends = [0usize; MOST + 1];
+    for count in &*counts {
+        ends[MOST - usize::from(*count)] += 1;
+    }
+    let mut start = 0;
+    for end in &mut ends {
+        start += std::mem::replace(end, start);
+    }
+    let mut order = [0; 256];
+    for (number, count) in counts.iter().enumerate() {
+        let place = &mut ends[MOST - usize::from(*count)];
+        order[*place] = number as u8;
+        *place += 1;
+    }
+    for numbers in order[..counts.len()].chunks(LANES) {
         if numbers.len() >= WORTH && lanes::pay() {
-            lanes::in_lanes(MergeRows { rules, rows, counts, numbers });
+            lanes::in_lanes(MergeRows { rules, rows, counts, numbers, fresh });
             continue;
         }
         for number in numbers {
             let (row, count) = (&mut rows[usize::from(*number)], &mut counts[usize::from(*number)]);
             let mut symbols = *row;
-            let symbols = rules.certain.merge(&mut symbols[..usize::from(*count)]);
+            let symbols = rules.certain.merge(rules.pairs, &mut symbols[..usize::from(*count)]);
             *count = 0;
             merge_few(rules.pairs, symbols, |_, id| {
                 row[usize::from(*count)] = id;
@@ -78,31 +93,26 @@ mod tests {
     use crate::encode::native::certain::{Letters, id_of};
     use crate::encode::native::tests::random::Numbers;
 
-    /// What is known of merges among numbers, the bytes of which count as one for what no merge makes.
+    /// What is known of merges among numbers.
     pub(super) struct Made {
         pairs: Pairs,
         certain: Certain,
-        lengths: Vec<u32>,
+        borders: Borders,
     }
 
     impl Made {
         pub(super) fn of(merges: &[[u32; 3]]) -> Self {
             let count = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-            let mut lengths = vec![1; count];
-            // A token is made of others with lower ids.
-            let mut by_id = merges.to_vec();
-            by_id.sort_unstable_by_key(|[_, _, id]| *id);
-            for [left, right, id] in by_id {
-                lengths[id as usize] = lengths[left as usize] + lengths[right as usize];
-            }
             let first_use = vec![u32::MAX; count];
             let letters = Letters::choose(Vec::new(), &first_use);
-            let certain = Certain::new(&letters, merges, &first_use, &vec![&b""[..]; count]);
-            Self { pairs: Pairs::new(merges).unwrap(), certain, lengths }
+            let (pairs, tokens) = (Pairs::new(merges).unwrap(), vec![&b""[..]; count]);
+            let certain = Certain::new(&letters, merges, &first_use, &tokens);
+            let borders = Borders::new(&letters, &certain, &pairs, merges, &tokens);
+            Self { pairs, certain, borders }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            Rules { pairs: &self.pairs, certain: &self.certain, lengths: &self.lengths }
+            Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders }
         }
     }
 
@@ -139,7 +149,8 @@ mod tests {
             let certain = Certain::new(&chosen, &merges, &first_use, &texts);
             let symbols: Vec<u32> = chosen.symbols().map(|(_, symbol)| symbol).collect();
             let pairs = Pairs::new(&merges).unwrap();
-            let rules = Rules { pairs: &pairs, certain: &certain, lengths: &[] };
+            let borders = Borders::new(&chosen, &certain, &pairs, &merges, &texts);
+            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders };
             let count = 1 + numbers.below(40);
             let mut rows: Vec<Row> = vec![[9; MOST]; count];
             let mut counts: Vec<u8> = Vec::new();
@@ -158,9 +169,7 @@ mod tests {
                 merger.merge(rules, &mut ids);
                 expected.push(ids);
             }
-            let mut order: Vec<u8> = (0..u8::try_from(count).unwrap()).collect();
-            order.sort_by_key(|number| std::cmp::Reverse(counts[usize::from(*number)]));
-            merge_rows(rules, &mut rows, &order, &mut counts);
+            merge_rows(rules, &mut rows, &mut counts, true);
             for ((row, count), expected) in rows.iter().zip(&counts).zip(&expected) {
                 assert_eq!(row[..usize::from(*count)], *expected, "{merges:?} {tokens:?}");
             }

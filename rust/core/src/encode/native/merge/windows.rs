@@ -14,11 +14,10 @@
 //! one before over again is not merged; and where nothing repeats itself, many are merged together ([`linked`](super::linked)).
 
 use super::super::certain::id_of;
-use super::super::lanes;
 use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
-use super::linked::{Linked, SPAN};
+use super::parted::Parted;
 use super::sweep::{KEEP, Sweep};
 
 /// A token of a window.
@@ -42,7 +41,7 @@ impl Token {
 #[derive(Default)]
 pub(super) struct Windows {
     sweep: Sweep,
-    linked: Linked,
+    parted: Parted,
     scratch: Vec<u32>,
     /// Of the window at hand, and of the next.
     tokens: Vec<Token>,
@@ -52,20 +51,34 @@ pub(super) struct Windows {
 impl Windows {
     /// Merges symbols and appends the ids that are left.
     pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], ids: &mut Vec<u32>) {
-        let before = ids.len();
-        let mut smallest = FEW;
-        while !self.merges(rules, symbols, smallest, ids) {
-            ids.truncate(before);
-            smallest *= 2;
+        let mut rest = symbols;
+        while !rest.is_empty() {
+            rest = &rest[self.parted.merge(rules, rest, None, ids)..];
+            let before = ids.len();
+            let mut smallest = FEW;
+            rest = loop {
+                if let Some(merged) = self.merges(rules, rest, smallest, ids) {
+                    break &rest[merged..];
+                }
+                ids.truncate(before);
+                smallest *= 2;
+            };
         }
         self.scratch.shrink_to(KEEP);
         self.tokens.shrink_to(KEEP);
         self.next.shrink_to(KEEP);
     }
 
-    /// Merges symbols in windows of at least so many; false if they were too small.
-    fn merges(&mut self, rules: Rules<'_>, symbols: &[u32], smallest: usize, ids: &mut Vec<u32>) -> bool {
-        let Self { sweep, linked, scratch, tokens, next } = self;
+    /// Merges symbols in windows of at least so many, all of them or up to a border, and says how many; none if windows were too
+    /// small.
+    fn merges(
+        &mut self,
+        rules: Rules<'_>,
+        symbols: &[u32],
+        smallest: usize,
+        ids: &mut Vec<u32>,
+    ) -> Option<usize> {
+        let Self { sweep, parted, scratch, tokens, next } = self;
         let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
             tokens.clear();
             let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
@@ -84,9 +97,6 @@ impl Windows {
             }
         };
         let (mut rest, mut size) = (symbols, smallest);
-        // So many symbols are merged in lanes before what comes of it is looked at: no more are in vain than have been useful
-        // since the last that were in vain, and one span.
-        let mut trust = SPAN;
         fill(tokens, window(rest, size));
         while rest.len() > size {
             // What stands near the end might go on behind it.
@@ -120,19 +130,9 @@ impl Windows {
                     }
                 } else {
                     std::mem::swap(tokens, next);
-                    let before = ids.len();
-                    if lanes::pay()
-                        && let Some(token) = linked.merge(rules, window(rest, trust), tokens[0].id, ids)
-                    {
-                        fill(next, window(&rest[token.start..], size));
-                        if next[0].is(token) {
-                            rest = &rest[token.start..];
-                            std::mem::swap(tokens, next);
-                            trust += token.start;
-                        } else {
-                            ids.truncate(before);
-                            trust = SPAN;
-                        }
+                    let passed = parted.merge(rules, rest, Some(tokens[0].id), ids);
+                    if passed > 0 {
+                        return Some(symbols.len() - rest.len() + passed);
                     }
                 }
             } else {
@@ -140,12 +140,12 @@ impl Windows {
                 size *= 2;
                 fill(tokens, window(rest, size));
                 if rest.len() < symbols.len() && !tokens[0].is(first) {
-                    return false; // what is before was right for another first token
+                    return None; // what is before was right for another first token
                 }
             }
         }
         ids.extend(tokens.iter().map(|token| token.id));
-        true
+        Some(symbols.len())
     }
 }
 
@@ -190,7 +190,7 @@ pub(super) mod tests {
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
         let made = Made::of(merges);
         let mut ids = vec![7];
-        let began_again = !windows.merges(made.rules(), symbols, FEW, &mut ids);
+        let began_again = windows.merges(made.rules(), symbols, FEW, &mut ids).is_none();
         ids.truncate(1);
         windows.merge(made.rules(), symbols, &mut ids);
         assert_eq!(ids.remove(0), 7); // what was there stays
