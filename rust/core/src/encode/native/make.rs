@@ -79,12 +79,12 @@ impl<'a> Maker<'a> {
         if let Some(id) = model.whole(spelled, piece.is_part()) {
             ids.push(id);
         } else {
-            model.symbols(&mut self.merger.symbols, spelled);
-            let symbols = &self.merger.symbols;
+            let mut source = model.source(spelled);
+            let symbols = self.merger.begin(&mut source);
             if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
                 return Made::Later(self.waiting.add(text, piece, symbols));
             }
-            self.merger.merge(model.rules(), ids);
+            self.merger.merge(model.rules(), source, ids);
             self.merger.shrink_to(KEEP);
             self.spelled.shrink_to(KEEP);
         }

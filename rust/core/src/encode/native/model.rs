@@ -1,6 +1,7 @@
 //! The merge model: the ids of one piece, from scratch.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::borders::Borders;
 use super::certain::{Certain, Letters};
@@ -8,7 +9,7 @@ use super::chars::Formed;
 use super::joins::Joins;
 use super::merge::{Merger, Rules};
 use super::pairs::{NONE, Pairs};
-use super::unicode::decode;
+use super::unicode::{char_end, decode, previous};
 use super::vocab::Vocab;
 
 /// What merging begins with: ids, with numbers where they are letters (see [`Certain`]).
@@ -25,7 +26,7 @@ impl Symbols {
         ids.clear();
         match self {
             Self::Bytes(bytes, _) => ids.extend(text.iter().map(|&byte| bytes[usize::from(byte)])),
-            Self::Chars(chars) => chars.symbols(text, ids),
+            Self::Chars(chars) => chars.append(text, 0..text.len(), ids),
         }
     }
 
@@ -120,10 +121,12 @@ impl Chars {
         self.bytes.is_none() && matches!(self.unknown, Some((_, true)))
     }
 
-    fn symbols(&self, text: &[u8], symbols: &mut Vec<u32>) {
-        let mut at = 0;
-        let mut after_unknown = false;
-        while at < text.len() {
+    /// Appends the symbols of the characters in a range of a text.
+    fn append(&self, text: &[u8], range: Range<usize>, symbols: &mut Vec<u32>) {
+        let mut at = range.start;
+        let mut after_unknown =
+            self.may_fuse() && at > 0 && self.symbol(decode(text, previous(text, at)).0) == NONE;
+        while at < range.end {
             let (code, length) = decode(text, at);
             let symbol = self.symbol(code);
             if symbol != NONE {
@@ -141,6 +144,47 @@ impl Chars {
             // Without an unknown token the reference drops the character.
             at += length;
         }
+    }
+}
+
+/// The symbols of a text, made from the front as they are asked for.
+pub(super) struct Source<'s> {
+    symbols: &'s Symbols,
+    text: &'s [u8],
+    at: usize,
+}
+
+impl Source<'_> {
+    /// Appends the symbols of about so many bytes more.
+    pub(super) fn append(&mut self, bytes: usize, symbols: &mut Vec<u32>) {
+        let (text, mut at) = (self.text, self.at);
+        let end = char_end(text, at.saturating_add(bytes));
+        self.at = end;
+        match self.symbols {
+            Symbols::Chars(chars) => chars.append(text, at..end, symbols),
+            Symbols::Bytes(bytes, formed) => {
+                while at < end {
+                    let mut length = 1;
+                    if text[at] < 0x80 {
+                        symbols.push(bytes[usize::from(text[at])]);
+                    } else {
+                        let code;
+                        (code, length) = decode(text, at);
+                        let after_space = at > 0 && text[at - 1] == b' ';
+                        if !formed.push(code, after_space, symbols) {
+                            let end = (at + length).min(text.len());
+                            symbols.extend(text[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
+                        }
+                    }
+                    at += length;
+                }
+            }
+        }
+    }
+
+    /// Whether there are no more.
+    pub(super) fn is_done(&self) -> bool {
+        self.at == self.text.len()
     }
 }
 
@@ -172,33 +216,13 @@ impl Model {
 
     /// Appends what merging alone makes of a text.
     pub(super) fn merge(&self, merger: &mut Merger, text: &[u8], ids: &mut Vec<u32>) {
-        self.symbols(&mut merger.symbols, text);
-        merger.merge(self.rules(), ids);
+        let mut source = self.source(text);
+        merger.begin(&mut source);
+        merger.merge(self.rules(), source, ids);
     }
 
     /// The symbols of a piece.
-    pub(super) fn symbols(&self, symbols: &mut Vec<u32>, piece: &[u8]) {
-        symbols.clear();
-        match &self.symbols {
-            Symbols::Bytes(bytes, formed) => {
-                let mut at = 0;
-                while at < piece.len() {
-                    let mut length = 1;
-                    if piece[at] < 0x80 {
-                        symbols.push(bytes[usize::from(piece[at])]);
-                    } else {
-                        let code;
-                        (code, length) = decode(piece, at);
-                        let after_space = at > 0 && piece[at - 1] == b' ';
-                        if !formed.push(code, after_space, symbols) {
-                            let end = (at + length).min(piece.len());
-                            symbols.extend(piece[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
-                        }
-                    }
-                    at += length;
-                }
-            }
-            Symbols::Chars(chars) => chars.symbols(piece, symbols),
-        }
+    pub(super) fn source<'s>(&'s self, text: &'s [u8]) -> Source<'s> {
+        Source { symbols: &self.symbols, text, at: 0 }
     }
 }

@@ -9,6 +9,7 @@ mod windows;
 use super::borders::Borders;
 use super::certain::Certain;
 use super::lanes::{self, LANES};
+use super::model::Source;
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use lockstep::MergeRows;
@@ -23,21 +24,39 @@ pub(super) struct Rules<'m> {
     pub(super) borders: &'m Borders,
 }
 
+/// Bytes whose symbols are made at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Merges symbols, and keeps what it needs for that from piece to piece.
 #[derive(Default)]
 pub(super) struct Merger {
-    /// To be filled with the symbols of a piece.
-    pub(super) symbols: Vec<u32>,
+    symbols: Vec<u32>,
     windows: Windows,
 }
 
 impl Merger {
-    /// Merges the symbols until no neighbours merge any more, and appends the ids that are left.
-    pub(super) fn merge(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
-        if self.symbols.len() <= FEW {
-            merge_few(rules.pairs, rules.certain.merge(rules.pairs, &mut self.symbols), |_, id| ids.push(id));
-        } else {
-            self.windows.merge(rules, &self.symbols, ids);
+    /// The symbols of a piece, or the first of many.
+    pub(super) fn begin(&mut self, source: &mut Source<'_>) -> &[u32] {
+        self.symbols.clear();
+        source.append(CHUNK, &mut self.symbols);
+        &self.symbols
+    }
+
+    /// Merges what has begun until no neighbours merge any more, and appends the ids that are left.
+    pub(super) fn merge(&mut self, rules: Rules<'_>, mut source: Source<'_>, ids: &mut Vec<u32>) {
+        loop {
+            let is_all = source.is_done();
+            if is_all && self.symbols.len() <= FEW {
+                let symbols = rules.certain.merge(rules.pairs, &mut self.symbols);
+                return merge_few(rules.pairs, symbols, |_, id| ids.push(id));
+            }
+            let merged = self.windows.merge(rules, &self.symbols, is_all, ids);
+            if is_all {
+                return;
+            }
+            self.symbols.drain(..merged);
+            // What has no border is merged as a whole.
+            source.append(if merged == 0 { usize::MAX } else { CHUNK }, &mut self.symbols);
         }
     }
 
@@ -164,9 +183,8 @@ mod tests {
                 }
                 row[..piece.len()].copy_from_slice(&piece);
                 counts.push(u8::try_from(piece.len()).unwrap());
-                let mut merger = Merger { symbols: piece, ..Merger::default() };
                 let mut ids = Vec::new();
-                merger.merge(rules, &mut ids);
+                merge_few(&pairs, &piece, |_, id| ids.push(id));
                 expected.push(ids);
             }
             merge_rows(rules, &mut rows, &mut counts, true);

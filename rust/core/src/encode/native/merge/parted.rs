@@ -37,6 +37,7 @@ impl Parted {
         &mut self,
         rules: Rules<'_>,
         symbols: &[u32],
+        is_all: bool,
         first: Option<u32>,
         ids: &mut Vec<u32>,
     ) -> usize {
@@ -45,7 +46,7 @@ impl Parted {
         while at < symbols.len() {
             let rest = &symbols[at..];
             let size = rest.len().min(if at == 0 { FIRST } else { SLAB });
-            let passed = self.merge_slab(rules, &rest[..size], size == rest.len(), ids);
+            let passed = self.merge_slab(rules, &rest[..size], is_all && size == rest.len(), ids);
             if at == 0 && first.is_some_and(|first| ids.get(before) != Some(&first)) {
                 ids.truncate(before);
                 return 0;
@@ -98,9 +99,18 @@ impl Parted {
     /// Merges the rows and appends their ids.
     fn merge_rows(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
         merge_rows(rules, &mut self.rows, &mut self.counts, false);
+        let mut at = ids.len();
+        let more: usize = self.counts.iter().map(|count| usize::from(*count)).sum();
+        ids.resize(at + more + MOST, 0);
         for (row, count) in self.rows.iter().zip(&self.counts) {
-            ids.extend_from_slice(&row[..usize::from(*count)]);
+            // As many as most have at most are copied faster than as many as there are.
+            ids[at..at + 16].copy_from_slice(&row[..16]);
+            if *count > 16 {
+                ids[at + 16..at + MOST].copy_from_slice(&row[16..]);
+            }
+            at += usize::from(*count);
         }
+        ids.truncate(at);
         self.rows.clear();
         self.counts.clear();
     }

@@ -37,6 +37,15 @@ impl Token {
     }
 }
 
+/// Where merging window by window has come to.
+enum Met {
+    /// A border, behind so many symbols.
+    Border(usize),
+    End,
+    /// Windows would have to be larger.
+    TooSmall,
+}
+
 /// What merging window by window needs, kept from piece to piece.
 #[derive(Default)]
 pub(super) struct Windows {
@@ -49,35 +58,53 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Merges symbols and appends the ids that are left.
-    pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], ids: &mut Vec<u32>) {
-        let mut rest = symbols;
-        while !rest.is_empty() {
-            rest = &rest[self.parted.merge(rules, rest, None, ids)..];
+    /// Merges symbols and appends the ids that are left: of all symbols, or, if more may come, of some up to a border. Says how many
+    /// that were.
+    pub(super) fn merge(
+        &mut self,
+        rules: Rules<'_>,
+        symbols: &[u32],
+        is_all: bool,
+        ids: &mut Vec<u32>,
+    ) -> usize {
+        let (mut at, mut smallest) = (0, FEW);
+        while at < symbols.len() {
             let before = ids.len();
-            let mut smallest = FEW;
-            rest = loop {
-                if let Some(merged) = self.merges(rules, rest, smallest, ids) {
-                    break &rest[merged..];
-                }
-                ids.truncate(before);
-                smallest *= 2;
-            };
+            let rest = &symbols[at..];
+            let parted = self.parted.merge(rules, rest, is_all, None, ids);
+            at += parted;
+            if parted > 0 {
+                continue;
+            }
+            if !is_all && rest.len() < 4 * FEW {
+                break; // there might be a border in what comes
+            }
+            let met = self.merges(rules, rest, is_all, smallest, ids);
+            match met {
+                Met::Border(merged) => at += merged,
+                Met::End if is_all => at = symbols.len(),
+                Met::End | Met::TooSmall => ids.truncate(before),
+            }
+            if matches!(met, Met::End) {
+                break;
+            }
+            smallest = if matches!(met, Met::TooSmall) { smallest * 2 } else { FEW };
         }
         self.scratch.shrink_to(KEEP);
         self.tokens.shrink_to(KEEP);
         self.next.shrink_to(KEEP);
+        at
     }
 
-    /// Merges symbols in windows of at least so many, all of them or up to a border, and says how many; none if windows were too
-    /// small.
+    /// Merges symbols in windows of at least so many, up to a border or to the end.
     fn merges(
         &mut self,
         rules: Rules<'_>,
         symbols: &[u32],
+        is_all: bool,
         smallest: usize,
         ids: &mut Vec<u32>,
-    ) -> Option<usize> {
+    ) -> Met {
         let Self { sweep, parted, scratch, tokens, next } = self;
         let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
             tokens.clear();
@@ -130,9 +157,9 @@ impl Windows {
                     }
                 } else {
                     std::mem::swap(tokens, next);
-                    let passed = parted.merge(rules, rest, Some(tokens[0].id), ids);
+                    let passed = parted.merge(rules, rest, is_all, Some(tokens[0].id), ids);
                     if passed > 0 {
-                        return Some(symbols.len() - rest.len() + passed);
+                        return Met::Border(symbols.len() - rest.len() + passed);
                     }
                 }
             } else {
@@ -140,12 +167,12 @@ impl Windows {
                 size *= 2;
                 fill(tokens, window(rest, size));
                 if rest.len() < symbols.len() && !tokens[0].is(first) {
-                    return None; // what is before was right for another first token
+                    return Met::TooSmall; // what is before was right for another first token
                 }
             }
         }
         ids.extend(tokens.iter().map(|token| token.id));
-        Some(symbols.len())
+        Met::End
     }
 }
 
@@ -190,11 +217,11 @@ pub(super) mod tests {
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
         let made = Made::of(merges);
         let mut ids = vec![7];
-        let began_again = windows.merges(made.rules(), symbols, FEW, &mut ids).is_none();
+        let met = windows.merges(made.rules(), symbols, true, FEW, &mut ids);
         ids.truncate(1);
-        windows.merge(made.rules(), symbols, &mut ids);
+        windows.merge(made.rules(), symbols, true, &mut ids);
         assert_eq!(ids.remove(0), 7); // what was there stays
-        (ids, began_again)
+        (ids, matches!(met, Met::TooSmall))
     }
 
     #[test]
