@@ -103,9 +103,9 @@ impl<'a> Maker<'a> {
 }
 
 impl NativeEncoder {
-    /// A piece with its spaces made visible, where that is wanted.
+    /// A piece with its spaces made visible, where the model does not read them so.
     fn spell<'p>(&self, piece: &'p [u8], spelled: &'p mut Vec<u8>) -> &'p [u8] {
-        let Some(space) = self.path.space.filter(|_| piece.contains(&b' ')) else { return piece };
+        let Some(space) = self.spelled_space.filter(|_| piece.contains(&b' ')) else { return piece };
         let mut buffer = [0; 4];
         let length = space.encode_utf8(&mut buffer).len();
         spelled.clear();

@@ -71,6 +71,8 @@ pub struct NativeEncoder {
     special: SpecialTokens,
     /// No pattern cuts words out, so every boundary is looked at.
     cuts_words: bool,
+    /// What spaces have to be spelled as before symbols are made, if the model does not read them so.
+    spelled_space: Option<char>,
     /// What a space is read as, and whether no merge joins it to what stands before it.
     space: joins::Spelling,
     space_begins_words: bool,
@@ -98,12 +100,20 @@ impl NativeEncoder {
     }
 
     fn new(
-        model: Model,
+        mut model: Model,
         added: AddedTokens,
         path: Path,
         special: SpecialTokens,
         cache: cache::Cache,
     ) -> Self {
+        // Whole pieces are looked up as they are spelled.
+        let mut spelled_space = path.space;
+        if let (Some(space), Symbols::Chars(chars)) = (path.space, &mut model.symbols)
+            && model.unmerged.is_empty()
+            && chars.read_space_as(space)
+        {
+            spelled_space = None;
+        }
         let chars = matches!(model.symbols, Symbols::Chars(_));
         let read_as = path.space.unwrap_or(' ');
         let (space, space_begins_words) = (joins::spelling(read_as), model.joins.begins_words(read_as));
@@ -119,6 +129,7 @@ impl NativeEncoder {
             path,
             special,
             cuts_words: chars,
+            spelled_space,
             space,
             space_begins_words,
             ascii,

@@ -107,6 +107,15 @@ impl Chars {
         }
     }
 
+    /// Reads a space as another character from now on, if that is a token; says whether it is.
+    pub(super) fn read_space_as(&mut self, c: char) -> bool {
+        let symbol = self.symbol(u32::from(c));
+        if symbol != NONE {
+            self.insert(u32::from(' '), symbol);
+        }
+        symbol != NONE
+    }
+
     /// Neighbours that are both unknown become one token, so no cut may part them.
     #[inline]
     pub(super) fn fuses(&self, left: u32, right: u32) -> bool {

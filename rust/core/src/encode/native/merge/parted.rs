@@ -86,12 +86,15 @@ impl Parted {
     }
 
     fn add_row(&mut self, at: usize, length: usize) {
-        let mut row = [0; MOST];
+        let number = self.counts.len();
+        if number == self.rows.len() {
+            self.rows.resize(number + LANES, [0; MOST]);
+        }
+        let row = &mut self.rows[number];
         row[..16].copy_from_slice(&self.left.ids[at..at + 16]);
         if length > 16 {
             row[16..].copy_from_slice(&self.left.ids[at + 16..at + 32]);
         }
-        self.rows.push(row);
         #[allow(clippy::cast_possible_truncation)] // few
         self.counts.push(length as u8);
     }
@@ -111,7 +114,6 @@ impl Parted {
             at += usize::from(*count);
         }
         ids.truncate(at);
-        self.rows.clear();
         self.counts.clear();
     }
 }
@@ -184,6 +186,9 @@ struct Part<'p> {
     left: &'p mut Left,
 }
 
+/// The number of every lane.
+const NUMBERS: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
 #[inline(always)]
 fn load<L: Lanes>(from: &[u32], at: usize) -> L {
     from[at..].first_chunk().map_or(L::splat(0), L::from_array)
@@ -214,17 +219,11 @@ impl InLanes for Part<'_> {
             let rank: L = load(ranks, at);
             let merges = L::both(load::<L>(before, at).below(rank), load::<L>(behind, at + 1).below(rank));
             let made = rules.pairs.results(rank.xor(L::splat(EARLIEST)), merges).or(L::splat(PAIRED));
-            let kept = L::select(merges, made, load(here, at)).to_array();
             dropped |= L::bits(merges) << 1;
-            let to = &mut ids[*count..*count + LANES];
-            let start_to = &mut starts[*count..*count + LANES];
-            let mut some = 0;
-            for lane in 0..LANES {
-                to[some % LANES] = kept[lane];
-                start_to[some % LANES] = (at + lane) as u32;
-                some += (!dropped >> lane & 1) as usize;
-            }
-            *count += some;
+            let kept = !dropped & ((1 << LANES) - 1);
+            store(L::select(merges, made, load(here, at)).compress(kept), ids, *count);
+            store(L::small(at).add(L::from_array(&NUMBERS)).compress(kept), starts, *count);
+            *count += kept.count_ones() as usize;
             dropped >>= LANES;
         }
         // What is no symbol any more is none.
