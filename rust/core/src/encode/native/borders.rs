@@ -5,8 +5,9 @@
 //! letters hardly any are apart, but of what certain merges (see [`Certain`]) make of them about one in three, since few tokens
 //! are made of any three letters, and next to none of any four.
 
-use super::certain::{Certain, Letters, first_chars, is_known, last_chars};
+use super::certain::{Certain, first_chars, last_chars};
 use super::lanes::Lanes;
+use super::model::Symbols;
 use super::pairs::Pairs;
 use crate::memory::Words;
 
@@ -25,7 +26,7 @@ pub(super) struct Borders {
 impl Borders {
     /// `merges`: both tokens and what they become, by rank; `tokens`: by id, its bytes.
     pub(super) fn new(
-        letters: &Letters,
+        symbols: &Symbols,
         certain: &Certain,
         pairs: &Pairs,
         merges: &[[u32; 3]],
@@ -33,17 +34,16 @@ impl Borders {
     ) -> Self {
         let mut borders = Self { bits: Words::zeroed(1 << (BITS - 6)) };
         let words: &mut [u32] = bytemuck::cast_slice_mut(borders.bits.get_mut());
-        // A letter, or what two become.
-        let symbols = |[first, second]: [Option<u32>; 2], letter: Option<u32>| {
-            let both = first.zip(second).and_then(|(first, second)| certain.made(pairs, first, second));
-            letter.into_iter().chain(both)
-        };
-        let letter = |c: Option<char>| letters.symbol(c?);
+        let made = |[first, second]: [Option<u32>; 2]| certain.made(pairs, first?, second?);
         for &[left, right, _] in merges {
             let [left, right] = [left, right].map(|id| tokens[id as usize]);
-            let (last, first) = (last_chars(left).map(letter), first_chars(right).map(letter));
-            for end in symbols(last, last[1]) {
-                for begin in symbols(first, first[0]) {
+            // What a token may end or begin with: a byte, a character, or what two characters have become.
+            let (last, first) = (last_chars(left), first_chars(right));
+            let (last, first) = (last.map(|c| symbols.of_char(c?)), first.map(|c| symbols.of_char(c?)));
+            let ends = [symbols.of_byte(left.last()), last[1], made(last)];
+            let begins = [symbols.of_byte(right.first()), first[0], made(first)];
+            for end in ends.into_iter().flatten() {
+                for begin in begins.into_iter().flatten() {
                     let bit = bit_of(end, begin);
                     words[(bit / 32) as usize] |= 1 << (bit % 32);
                 }
@@ -55,12 +55,11 @@ impl Borders {
     /// Whether nothing joins two symbols.
     #[inline(always)]
     pub(super) fn part_in_lanes<L: Lanes>(&self, left: L, right: L) -> L::Mask {
-        let known = L::both(is_known(left), is_known(right));
         let bit = left.mul(L::splat(LEFT)).add(right.mul(L::splat(RIGHT)));
         let bit = bit.shr::<{ u32::BITS - BITS }>();
-        let word = L::gather(bytemuck::cast_slice(self.bits.get()), bit.shr::<5>(), known);
+        let word = L::gather(bytemuck::cast_slice(self.bits.get()), bit.shr::<5>(), bit.equal(bit));
         let joined = word.shr_each(bit.and(L::splat(31))).and(L::splat(1));
-        L::both(known, joined.equal(L::splat(0)))
+        joined.equal(L::splat(0))
     }
 }
 

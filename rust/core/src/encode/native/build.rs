@@ -138,9 +138,12 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     let letters = symbols.number_letters(&first_use);
     let certain = Certain::new(&letters, merges.all(), &first_use, &tokens);
-    let borders = Borders::new(&letters, &certain, &pairs, merges.all(), &tokens);
+    let borders = Borders::new(&symbols, &certain, &pairs, merges.all(), &tokens);
+    // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
+    let lengths =
+        tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();
     let unmerged_tokens = Vocab::with_capacity(0, 0);
-    let mut model = Model { vocab, pairs, certain, borders, symbols, joins, unmerged: unmerged_tokens };
+    let mut model = Model { vocab, pairs, certain, borders, lengths, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

@@ -91,12 +91,6 @@ pub(super) fn id_of(symbol: u32) -> u32 {
     symbol & MAX_ID
 }
 
-/// In lanes, whether symbols are letters, or what two letters have become.
-#[inline(always)]
-pub(super) fn is_known<L: Lanes>(symbol: L) -> L::Mask {
-    L::both(L::splat(MAX_ID).below(symbol), symbol.below(L::splat(NONE)))
-}
-
 /// Where the table has two symbols.
 #[inline]
 fn place_of(left: u32, right: u32) -> usize {

@@ -113,6 +113,12 @@ impl Formed {
         whole.filter_map(|(code, packed)| char::from_u32(code).map(|c| (c, packed & MAX_ID)))
     }
 
+    /// The symbol of a character that is one token.
+    pub(super) fn symbol(&self, c: char) -> Option<u32> {
+        let packed = self.packed.get(c as usize).copied().unwrap_or(0);
+        (packed != 0 && packed & SEVERAL == 0).then_some(packed & !NOT_SPACED)
+    }
+
     /// Has a character that is one token be this symbol.
     pub(super) fn name(&mut self, c: char, symbol: u32) {
         if let Some(packed) = self.packed.get_mut(c as usize) {

@@ -2,8 +2,8 @@
 
 use super::NativeEncoder;
 use super::cache::{Cache, Long, MIDDLE, PART, SHORT, keys_of};
-use super::merge::{MOST, Merger};
-use super::waiting::Waiting;
+use super::merge::Merger;
+use super::waiting::{MOST_SYMBOLS, Waiting};
 use super::work::KEEP;
 
 /// A piece on its way through the cache.
@@ -81,7 +81,7 @@ impl<'a> Maker<'a> {
         } else {
             let mut source = model.source(spelled);
             let symbols = self.merger.begin(&mut source);
-            if piece.length <= MIDDLE && (2..=MOST).contains(&symbols.len()) {
+            if piece.length <= MIDDLE && (2..=MOST_SYMBOLS).contains(&symbols.len()) {
                 return Made::Later(self.waiting.add(text, piece, symbols));
             }
             self.merger.merge(model.rules(), source, ids);

@@ -42,6 +42,23 @@ impl Symbols {
         by_id
     }
 
+    /// The symbol of a byte, where bytes are symbols.
+    pub(super) fn of_byte(&self, byte: Option<&u8>) -> Option<u32> {
+        match self {
+            Self::Bytes(bytes, _) => byte.map(|byte| bytes[usize::from(*byte)]),
+            Self::Chars(_) => None,
+        }
+    }
+
+    /// The symbol of a character, if it is one.
+    pub(super) fn of_char(&self, c: char) -> Option<u32> {
+        match self {
+            Self::Bytes(bytes, _) if c.is_ascii() => Some(bytes[c as usize]),
+            Self::Bytes(_, formed) => formed.symbol(c),
+            Self::Chars(chars) => Some(chars.symbol(u32::from(c))).filter(|symbol| *symbol != NONE),
+        }
+    }
+
     /// Numbers the letters; `first_use` is by id.
     pub(super) fn number_letters(&mut self, first_use: &[u32]) -> Letters {
         let all = match self {
@@ -203,6 +220,8 @@ pub(super) struct Model {
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
     pub(super) borders: Borders,
+    /// By id, the bytes of the token.
+    pub(super) lengths: Vec<u32>,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -220,7 +239,7 @@ impl Model {
 
     /// What merging goes by.
     pub(super) fn rules(&self) -> Rules<'_> {
-        Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders }
+        Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders, lengths: &self.lengths }
     }
 
     /// Appends what merging alone makes of a text.

@@ -2,10 +2,12 @@
 
 use super::cache::{SHORT, sixteen};
 use super::make::Piece;
-use super::merge::{MOST, Row, Rules, merge_rows};
+use super::merge::{Rows, Rules, merge_rows};
 
 /// Pieces that wait at most.
 const PIECES: usize = 128;
+/// The most symbols of a piece that waits.
+pub(super) const MOST_SYMBOLS: usize = 32;
 /// By hash, where a piece stands that may be the one that is looked for.
 const SEATS: usize = 256;
 
@@ -13,16 +15,16 @@ const SEATS: usize = 256;
 /// they wait for longer than their text stays where it is.
 pub(super) struct Waiting {
     pieces: Vec<(Piece, [u8; 32])>,
-    /// Their symbols, and once they are merged their ids. As many as can wait, from the first on, so none is cleared before it is
-    /// written to.
-    rows: Vec<Row>,
+    /// Their symbols, and once they are merged their ids, in rows of as many as can be: for as many as can wait, from the first on, so
+    /// none is cleared before it is written to.
+    symbols: Vec<u32>,
     counts: Vec<u8>,
     seats: [u8; SEATS],
 }
 
 impl Waiting {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), rows: Vec::new(), counts: Vec::new(), seats: [0; SEATS] }
+        Self { pieces: Vec::new(), symbols: Vec::new(), counts: Vec::new(), seats: [0; SEATS] }
     }
 
     /// The number of a piece that waits already.
@@ -43,10 +45,10 @@ impl Waiting {
         bytes[..16].copy_from_slice(&sixteen(text).to_le_bytes());
         bytes[16..].copy_from_slice(&sixteen(text.get(16..).unwrap_or_default()).to_le_bytes());
         self.pieces.push((Piece { start: 0, ..piece }, bytes));
-        if self.rows.is_empty() {
-            self.rows.resize(PIECES, [0; MOST]);
+        if self.symbols.is_empty() {
+            self.symbols.resize(PIECES * MOST_SYMBOLS, 0);
         }
-        let places = self.rows[number].iter_mut();
+        let places = self.symbols[number * MOST_SYMBOLS..][..MOST_SYMBOLS].iter_mut();
         places.zip(symbols).for_each(|(place, symbol)| *place = *symbol);
         self.counts.push(symbols.len() as u8);
         self.seats[seat_of(piece)] = number as u8;
@@ -59,8 +61,11 @@ impl Waiting {
     }
 
     /// Merges all of them.
+    #[allow(clippy::cast_possible_truncation)] // there are few
     pub(super) fn merge(&mut self, rules: Rules<'_>) {
-        merge_rows(rules, &mut self.rows, &mut self.counts, true);
+        let starts: [u32; PIECES] = std::array::from_fn(|number| (number * MOST_SYMBOLS) as u32);
+        let (symbols, counts) = (&mut self.symbols, &mut self.counts);
+        merge_rows(rules, Rows { symbols, starts: &starts, counts, fresh: true });
     }
 
     /// All pieces with their bytes, and their ids once they are merged.
@@ -71,7 +76,7 @@ impl Waiting {
 
     /// The ids of a piece.
     pub(super) fn ids(&self, number: usize) -> &[u32] {
-        &self.rows[number][..usize::from(self.counts[number])]
+        &self.symbols[number * MOST_SYMBOLS..][..usize::from(self.counts[number])]
     }
 
     /// Nothing waits any more.

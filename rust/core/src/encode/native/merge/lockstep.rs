@@ -5,70 +5,79 @@ use super::super::pairs::{NONE, Pairs};
 use super::Rules;
 
 /// The most symbols of a piece.
-pub(in super::super) const MOST: usize = 32;
-
-/// Symbols of a piece.
-pub(in super::super) type Row = [u32; MOST];
+pub(in super::super) const MOST: usize = 64;
 
 /// Bits that a place takes.
 pub(in super::super) const PLACE_BITS: u32 = MOST.ilog2();
 /// Above all ranks with their places, for which the low bits are free.
 const NO_MERGE: u32 = NONE << PLACE_BITS;
 
-/// Places of which the pairs are looked up at once; and so many places that what lies behind a place always is one.
+/// Places of which the pairs are looked up at once; what lies so many places behind a place always is one.
 const AT_ONCE: usize = 4;
-const PLACES: usize = MOST + AT_ONCE;
+/// Places for pieces of up to half as many symbols as can be, which take less time to clear; and for all.
+pub(super) const HALF: usize = MOST / 2 + AT_ONCE;
+pub(super) const ALL: usize = MOST + AT_ONCE;
 
-/// Merges the rows with these numbers, at most one for each lane.
-pub(super) struct MergeRows<'r> {
-    pub(super) rules: Rules<'r>,
-    pub(super) rows: &'r mut [Row],
-    pub(super) counts: &'r mut [u8],
-    /// Those of most symbols first.
-    pub(super) numbers: &'r [u8],
+/// Rows of symbols among others.
+pub(in super::super) struct Rows<'r> {
+    pub(in super::super) symbols: &'r mut [u32],
+    /// Where each begins.
+    pub(in super::super) starts: &'r [u32],
+    /// How many symbols each has, and ids once it is merged.
+    pub(in super::super) counts: &'r mut [u8],
     /// What is certain to merge has not been merged.
-    pub(super) fresh: bool,
+    pub(in super::super) fresh: bool,
 }
 
-impl InLanes for MergeRows<'_> {
+/// Merges the rows with these numbers, at most one for each lane.
+pub(super) struct MergeRows<'m, 'r, const PLACES: usize> {
+    pub(super) rules: Rules<'m>,
+    pub(super) rows: &'m mut Rows<'r>,
+    /// Those of most symbols first.
+    pub(super) numbers: &'m [u8],
+}
+
+impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
-        let Self { rules: Rules { pairs, certain, .. }, rows, counts, numbers, fresh } = self;
+        let Self { rules: Rules { pairs, certain, .. }, rows, numbers } = self;
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
         for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
-            let count = counts[usize::from(*number)];
-            (*start, *end) = (u32::from(*number) << PLACE_BITS, u32::from(count));
+            let count = rows.counts[usize::from(*number)];
+            (*start, *end) = (rows.starts[usize::from(*number)], u32::from(count));
             longest = longest.max(usize::from(count));
         }
-        let longest = longest.min(MOST);
+        let longest = longest.min(PLACES - AT_ONCE);
         let (starts, ends, none) = (L::from_array(&starts), L::from_array(&ends), L::splat(NONE));
         let mut symbols = [none; PLACES];
         for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
             let place = L::splat(place);
             let present = place.below(ends);
-            let here = L::gather(rows.as_flattened(), starts.add(place), present);
+            let here = L::gather(rows.symbols, starts.add(place), present);
             *symbol = L::select(present, here, none);
         }
-        let left = if fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
+        let left =
+            if rows.fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
         let left = merge(pairs, &mut symbols, left);
         // What is left of a row stands at its front.
-        let (mut ids, mut kept) = ([[0; LANES]; MOST], L::splat(0));
+        let (mut ids, mut kept) = ([[0; LANES]; PLACES], L::splat(0));
         for (ids, symbol) in ids.iter_mut().zip(&symbols[..left]) {
             *ids = symbol.to_array();
             kept = kept.add(L::select(symbol.below(none), L::splat(1), L::splat(0)));
         }
         for ((lane, number), kept) in numbers.iter().enumerate().zip(kept.to_array()) {
-            let places = rows[usize::from(*number)].iter_mut();
-            places.zip(&ids[..left]).for_each(|(place, ids)| *place = ids[lane]);
-            counts[usize::from(*number)] = kept as u8;
+            let number = usize::from(*number);
+            let row = &mut rows.symbols[rows.starts[number] as usize..][..usize::from(rows.counts[number])];
+            row.iter_mut().zip(&ids[..left]).for_each(|(place, ids)| *place = ids[lane]);
+            rows.counts[number] = kept as u8;
         }
     }
 }
 
 /// Merges symbols by place and lane; how many there are at most before, and then.
 #[inline(always)]
-fn merge<L: Lanes>(pairs: &Pairs, symbols: &mut [L; PLACES], mut longest: usize) -> usize {
+fn merge<L: Lanes, const PLACES: usize>(pairs: &Pairs, symbols: &mut [L; PLACES], mut longest: usize) -> usize {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
     // By place, the rank at which a symbol and the next merge, above free bits for the place.

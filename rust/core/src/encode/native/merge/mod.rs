@@ -1,6 +1,7 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
 mod few;
+mod linked;
 mod lockstep;
 mod parted;
 mod sweep;
@@ -12,8 +13,8 @@ use super::lanes::{self, LANES};
 use super::model::Source;
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
-use lockstep::MergeRows;
-pub(super) use lockstep::{MOST, PLACE_BITS, Row};
+use lockstep::{ALL, HALF, MergeRows};
+pub(super) use lockstep::{MOST, PLACE_BITS, Rows};
 use windows::Windows;
 
 /// What is known of the merges.
@@ -22,6 +23,8 @@ pub(super) struct Rules<'m> {
     pub(super) pairs: &'m Pairs,
     pub(super) certain: &'m Certain,
     pub(super) borders: &'m Borders,
+    /// By id, the bytes of the token.
+    pub(super) lengths: &'m [u32],
 }
 
 /// Bytes whose symbols are made at a time.
@@ -69,12 +72,11 @@ impl Merger {
 /// Rows below which lanes would be empty for the most part.
 const WORTH: usize = 4;
 
-/// Merges the symbols of at most 256 rows, those of about as many together. `counts`: how many each has, before and after;
-/// `fresh`: what is certain to merge has not been merged.
+/// Merges the symbols of at most 256 rows, those of about as many together.
 #[allow(clippy::cast_possible_truncation)] // there are few
-pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], counts: &mut [u8], fresh: bool) {
+pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
     let mut ends = [0usize; MOST + 1];
-    for count in &*counts {
+    for count in &*rows.counts {
         ends[MOST - usize::from(*count)] += 1;
     }
     let mut start = 0;
@@ -82,27 +84,35 @@ pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], counts: &mut [u8], 
         start += std::mem::replace(end, start);
     }
     let mut order = [0; 256];
-    for (number, count) in counts.iter().enumerate() {
+    for (number, count) in rows.counts.iter().enumerate() {
         let place = &mut ends[MOST - usize::from(*count)];
         order[*place] = number as u8;
         *place += 1;
     }
-    for numbers in order[..counts.len()].chunks(LANES) {
-        if numbers.len() >= WORTH && lanes::pay() {
-            lanes::in_lanes(MergeRows { rules, rows, counts, numbers, fresh });
-            continue;
-        }
-        for number in numbers {
-            let (row, count) = (&mut rows[usize::from(*number)], &mut counts[usize::from(*number)]);
-            let mut symbols = *row;
-            let symbols = rules.certain.merge(rules.pairs, &mut symbols[..usize::from(*count)]);
-            *count = 0;
-            merge_few(rules.pairs, symbols, |_, id| {
-                row[usize::from(*count)] = id;
-                *count += 1;
-            });
+    for numbers in order[..rows.counts.len()].chunks(LANES) {
+        let rows = &mut rows;
+        if numbers.len() < WORTH || !lanes::pay() {
+            numbers.iter().for_each(|number| merge_row(rules, rows, usize::from(*number)));
+        } else if usize::from(rows.counts[usize::from(numbers[0])]) <= MOST / 2 {
+            lanes::in_lanes(MergeRows::<HALF> { rules, rows, numbers });
+        } else {
+            lanes::in_lanes(MergeRows::<ALL> { rules, rows, numbers });
         }
     }
+}
+
+/// Merges the symbols of one row.
+fn merge_row(rules: Rules<'_>, rows: &mut Rows<'_>, number: usize) {
+    let count = &mut rows.counts[number];
+    let row = &mut rows.symbols[rows.starts[number] as usize..][..usize::from(*count)];
+    let mut symbols = [0; MOST];
+    let symbols = &mut symbols[..row.len()];
+    symbols.copy_from_slice(row);
+    *count = 0;
+    merge_few(rules.pairs, rules.certain.merge(rules.pairs, symbols), |_, id| {
+        row[usize::from(*count)] = id;
+        *count += 1;
+    });
 }
 
 #[cfg(test)]
@@ -110,6 +120,7 @@ pub(super) fn merge_rows(rules: Rules<'_>, rows: &mut [Row], counts: &mut [u8], 
 mod tests {
     use super::*;
     use crate::encode::native::certain::{Letters, id_of};
+    use crate::encode::native::model::{Chars, Symbols};
     use crate::encode::native::tests::random::Numbers;
 
     /// What is known of merges among numbers.
@@ -117,21 +128,36 @@ mod tests {
         pairs: Pairs,
         certain: Certain,
         borders: Borders,
+        lengths: Vec<u32>,
     }
 
     impl Made {
         pub(super) fn of(merges: &[[u32; 3]]) -> Self {
             let count = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-            let first_use = vec![u32::MAX; count];
-            let letters = Letters::choose(Vec::new(), &first_use);
-            let (pairs, tokens) = (Pairs::new(merges).unwrap(), vec![&b""[..]; count]);
-            let certain = Certain::new(&letters, merges, &first_use, &tokens);
-            let borders = Borders::new(&letters, &certain, &pairs, merges, &tokens);
-            Self { pairs, certain, borders }
+            let mut chars = Chars::new(None, None);
+            let mut texts: Vec<String> = Vec::new();
+            for id in 0..count {
+                let made = merges.iter().find(|[_, _, made]| *made as usize == id);
+                texts.push(match made {
+                    Some([left, right, _]) => [&*texts[*left as usize], &*texts[*right as usize]].concat(),
+                    None => {
+                        let code = 0x4E00 + u32::try_from(id).unwrap();
+                        chars.insert(code, code - 0x4E00);
+                        char::from_u32(code).unwrap().to_string()
+                    }
+                });
+            }
+            let symbols = Symbols::Chars(Box::new(chars));
+            let lengths = texts.iter().map(|text| u32::try_from(text.chars().count()).unwrap()).collect();
+            let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+            let (pairs, first_use) = (Pairs::new(merges).unwrap(), vec![u32::MAX; count]);
+            let certain = Certain::new(&Letters::choose(Vec::new(), &first_use), merges, &first_use, &texts);
+            let borders = Borders::new(&symbols, &certain, &pairs, merges, &texts);
+            Self { pairs, certain, borders, lengths }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders }
+            Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders, lengths: &self.lengths }
         }
     }
 
@@ -164,19 +190,23 @@ mod tests {
                 }
             }
             let texts: Vec<&[u8]> = tokens.iter().map(String::as_bytes).collect();
-            let chosen = Letters::choose(letters.iter().copied().zip(0..).collect(), &first_use);
+            let mut chars = Chars::new(None, None);
+            (0..).zip(&letters).for_each(|(id, letter)| chars.insert(u32::from(*letter), id));
+            let mut all = Symbols::Chars(Box::new(chars));
+            let chosen = all.number_letters(&first_use);
             let certain = Certain::new(&chosen, &merges, &first_use, &texts);
             let symbols: Vec<u32> = chosen.symbols().map(|(_, symbol)| symbol).collect();
             let pairs = Pairs::new(&merges).unwrap();
-            let borders = Borders::new(&chosen, &certain, &pairs, &merges, &texts);
-            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders };
+            let borders = Borders::new(&all, &certain, &pairs, &merges, &texts);
+            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders, lengths: &[] };
             let count = 1 + numbers.below(40);
-            let mut rows: Vec<Row> = vec![[9; MOST]; count];
+            let most = if numbers.below(2) == 0 { MOST } else { MOST / 2 };
+            let mut rows = vec![9; count * most];
             let mut counts: Vec<u8> = Vec::new();
             let mut expected: Vec<Vec<u32>> = Vec::new();
-            for row in &mut rows {
+            for row in rows.chunks_mut(most) {
                 let mut piece = Vec::new();
-                for _ in 0..2 + numbers.below(MOST - 1) {
+                for _ in 0..2 + numbers.below(most - 1) {
                     let symbol = symbols[numbers.below(symbols.len())];
                     // One that is no letter as well: its id alone.
                     piece.push(if numbers.below(9) == 0 { id_of(symbol) } else { symbol });
@@ -187,8 +217,9 @@ mod tests {
                 merge_few(&pairs, &piece, |_, id| ids.push(id));
                 expected.push(ids);
             }
-            merge_rows(rules, &mut rows, &mut counts, true);
-            for ((row, count), expected) in rows.iter().zip(&counts).zip(&expected) {
+            let starts: Vec<u32> = (0..count).map(|row| u32::try_from(row * most).unwrap()).collect();
+            merge_rows(rules, Rows { symbols: &mut rows, starts: &starts, counts: &mut counts, fresh: true });
+            for ((row, count), expected) in rows.chunks(most).zip(&counts).zip(&expected) {
                 assert_eq!(row[..usize::from(*count)], *expected, "{merges:?} {tokens:?}");
             }
         }

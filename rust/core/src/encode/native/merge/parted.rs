@@ -7,8 +7,7 @@
 use super::super::certain::{EARLIEST, PAIRED, id_of};
 use super::super::lanes::{InLanes, LANES, Lanes, in_lanes};
 use super::super::pairs::NONE;
-use super::few::merge_few;
-use super::lockstep::{MOST, Row};
+use super::lockstep::{MOST, Rows};
 use super::{Rules, merge_rows};
 
 /// Symbols that are looked at together, so few that all that is noted of them stays near.
@@ -19,6 +18,8 @@ const FIRST: usize = 128;
 const BEHIND: usize = 3;
 /// The most symbols of a row that ends at a border because a longer one would take longer.
 const ROW: usize = 12;
+/// Ids that are copied at once.
+const TOGETHER: usize = 16;
 /// Room for a slab, and for what is read and written together behind it.
 const ROOM: usize = SLAB + 2 * LANES;
 
@@ -26,7 +27,8 @@ const ROOM: usize = SLAB + 2 * LANES;
 #[derive(Default)]
 pub(super) struct Parted {
     left: Left,
-    rows: Vec<Row>,
+    /// Of rows among what is left: where each begins, and how many symbols it has.
+    starts: Vec<u32>,
     counts: Vec<u8>,
 }
 
@@ -60,61 +62,45 @@ impl Parted {
     }
 
     /// Merges a slab up to its last border, or its end if it is the last.
+    #[allow(clippy::cast_possible_truncation)] // few
     fn merge_slab(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool, ids: &mut Vec<u32>) -> usize {
         self.left.clear();
         in_lanes(Part { rules, symbols, left: &mut self.left });
         let stop = self.left.trim(symbols.len(), is_last);
         let mut at = 0;
         while at < stop {
-            let ends = self.left.ends(at) & u64::MAX >> (64 - (stop - at).min(64));
+            let ends = self.left.ends(at) & u64::MAX >> (MOST - (stop - at).min(MOST));
             let near = ends & ((1 << ROW) - 1);
             let length = match (near, ends) {
                 (0, 0) => break, // none is near enough
                 (0, _) => ends.trailing_zeros() as usize + 1,
                 _ => (u64::BITS - near.leading_zeros()) as usize,
             };
-            if length <= MOST {
-                self.add_row(at, length);
-            } else {
-                self.merge_rows(rules, ids);
-                merge_few(rules.pairs, &self.left.ids[at..at + length], |_, id| ids.push(id));
-            }
+            self.starts.push(at as u32);
+            self.counts.push(length as u8);
             at += length;
         }
         self.merge_rows(rules, ids);
         self.left.starts[at] as usize
     }
 
-    fn add_row(&mut self, at: usize, length: usize) {
-        let number = self.counts.len();
-        if number == self.rows.len() {
-            self.rows.resize(number + LANES, [0; MOST]);
-        }
-        let row = &mut self.rows[number];
-        row[..16].copy_from_slice(&self.left.ids[at..at + 16]);
-        if length > 16 {
-            row[16..].copy_from_slice(&self.left.ids[at + 16..at + 32]);
-        }
-        #[allow(clippy::cast_possible_truncation)] // few
-        self.counts.push(length as u8);
-    }
-
     /// Merges the rows and appends their ids.
     fn merge_rows(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
-        merge_rows(rules, &mut self.rows, &mut self.counts, false);
+        let Self { left: Left { ids: symbols, .. }, starts, counts } = self;
+        merge_rows(rules, Rows { symbols, starts, counts, fresh: false });
         let mut at = ids.len();
-        let more: usize = self.counts.iter().map(|count| usize::from(*count)).sum();
-        ids.resize(at + more + MOST, 0);
-        for (row, count) in self.rows.iter().zip(&self.counts) {
+        let more: usize = counts.iter().map(|count| usize::from(*count)).sum();
+        ids.resize(at + more + TOGETHER, 0);
+        for (start, count) in starts.iter().zip(&*counts) {
+            let (start, count) = (*start as usize, usize::from(*count));
             // As many as most have at most are copied faster than as many as there are.
-            ids[at..at + 16].copy_from_slice(&row[..16]);
-            if *count > 16 {
-                ids[at + 16..at + MOST].copy_from_slice(&row[16..]);
-            }
-            at += usize::from(*count);
+            let some = if count > TOGETHER { count } else { TOGETHER };
+            ids[at..at + some].copy_from_slice(&symbols[start..start + some]);
+            at += count;
         }
         ids.truncate(at);
-        self.counts.clear();
+        starts.clear();
+        counts.clear();
     }
 }
 

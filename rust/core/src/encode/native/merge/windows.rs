@@ -14,9 +14,11 @@
 //! one before over again is not merged; and where nothing repeats itself, many are merged together ([`linked`](super::linked)).
 
 use super::super::certain::id_of;
+use super::super::lanes;
 use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
+use super::linked::{Linked, SPAN};
 use super::parted::Parted;
 use super::sweep::{KEEP, Sweep};
 
@@ -49,12 +51,40 @@ enum Met {
 /// What merging window by window needs, kept from piece to piece.
 #[derive(Default)]
 pub(super) struct Windows {
-    sweep: Sweep,
     parted: Parted,
-    scratch: Vec<u32>,
+    linked: Linked,
+    window: Window,
     /// Of the window at hand, and of the next.
     tokens: Vec<Token>,
     next: Vec<Token>,
+}
+
+/// What merging one window needs.
+#[derive(Default)]
+struct Window {
+    sweep: Sweep,
+    scratch: Vec<u32>,
+}
+
+impl Window {
+    /// The tokens that some symbols become.
+    fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], tokens: &mut Vec<Token>) {
+        tokens.clear();
+        let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
+        if symbols.len() <= FEW {
+            merge_few(rules.pairs, symbols, give);
+        } else {
+            self.scratch.clear();
+            self.scratch.extend(symbols.iter().map(|&symbol| id_of(symbol)));
+            self.sweep.merge(rules.pairs, &mut self.scratch);
+            let left = self.scratch.iter().enumerate().filter(|(_, id)| **id != NONE);
+            left.for_each(|(start, id)| give(start, *id));
+        }
+        let mut end = symbols.len();
+        for token in tokens.iter_mut().rev() {
+            (token.length, end) = (end - token.start, token.start);
+        }
+    }
 }
 
 impl Windows {
@@ -90,7 +120,7 @@ impl Windows {
             }
             smallest = if matches!(met, Met::TooSmall) { smallest * 2 } else { FEW };
         }
-        self.scratch.shrink_to(KEEP);
+        self.window.scratch.shrink_to(KEEP);
         self.tokens.shrink_to(KEEP);
         self.next.shrink_to(KEEP);
         at
@@ -105,27 +135,34 @@ impl Windows {
         smallest: usize,
         ids: &mut Vec<u32>,
     ) -> Met {
-        let Self { sweep, parted, scratch, tokens, next } = self;
-        let mut fill = |tokens: &mut Vec<Token>, symbols: &[u32]| {
-            tokens.clear();
-            let mut give = |start, id| tokens.push(Token { id, start, length: 0 });
-            if symbols.len() <= FEW {
-                merge_few(rules.pairs, symbols, give);
-            } else {
-                scratch.clear();
-                scratch.extend(symbols.iter().map(|&symbol| id_of(symbol)));
-                sweep.merge(rules.pairs, scratch);
-                let left = scratch.iter().enumerate().filter(|(_, id)| **id != NONE);
-                left.for_each(|(start, id)| give(start, *id));
-            }
-            let mut end = symbols.len();
-            for token in tokens.iter_mut().rev() {
-                (token.length, end) = (end - token.start, token.start);
-            }
-        };
         let (mut rest, mut size) = (symbols, smallest);
-        fill(tokens, window(rest, size));
-        while rest.len() > size {
+        // So many symbols are linked before what comes of it is looked at: no more are in vain than have been useful since the last
+        // that were in vain, and one span.
+        let (mut leaps, mut trust) = (true, SPAN);
+        // Whether the tokens are those of the window with which the rest begins.
+        let mut merged = false;
+        loop {
+            if leaps {
+                let first = merged.then(|| self.tokens[0].id);
+                if let Some(length) = self.leap(rules, rest, size, trust, first, ids) {
+                    (rest, merged) = (&rest[length..], true);
+                    trust += length;
+                    let passed = self.parted.merge(rules, rest, is_all, Some(self.tokens[0].id), ids);
+                    if passed > 0 {
+                        return Met::Border(symbols.len() - rest.len() + passed);
+                    }
+                    continue;
+                }
+                trust = SPAN;
+            }
+            let Self { parted, window: one, tokens, next, .. } = self;
+            if !merged {
+                one.merge(rules, window(rest, size), tokens);
+                merged = true;
+            }
+            if rest.len() <= size {
+                break;
+            }
             // What stands near the end might go on behind it.
             let near_end = tokens.partition_point(|token| token.start <= size / 8 * 7) - 1;
             // Long pieces are repetitions mostly: then the next window is this one again.
@@ -138,10 +175,11 @@ impl Windows {
             let mut goes_on = begin.start >= size / 2;
             if goes_on {
                 if !repeated {
-                    fill(next, window(&rest[begin.start..], next_size));
+                    one.merge(rules, window(&rest[begin.start..], next_size), next);
                 }
                 goes_on = (if repeated { &*tokens } else { &*next })[0].is(begin);
             }
+            leaps = goes_on && !repeated;
             if goes_on {
                 let mut pass = |rest: &mut &[u32]| {
                     ids.extend(tokens[..place].iter().map(|token| token.id));
@@ -165,14 +203,39 @@ impl Windows {
             } else {
                 let first = tokens[0];
                 size *= 2;
-                fill(tokens, window(rest, size));
+                one.merge(rules, window(rest, size), tokens);
                 if rest.len() < symbols.len() && !tokens[0].is(first) {
                     return Met::TooSmall; // what is before was right for another first token
                 }
             }
         }
-        ids.extend(tokens.iter().map(|token| token.id));
+        ids.extend(self.tokens.iter().map(|token| token.id));
         Met::End
+    }
+
+    /// Passes symbols that windows in lanes agree about, as far as they are trusted, and says how many; then the tokens are those
+    /// of the window behind them. `first`: what the symbols are known to begin with.
+    fn leap(
+        &mut self,
+        rules: Rules<'_>,
+        symbols: &[u32],
+        size: usize,
+        trust: usize,
+        first: Option<u32>,
+        ids: &mut Vec<u32>,
+    ) -> Option<usize> {
+        if !lanes::pay() {
+            return None;
+        }
+        let before = ids.len();
+        let token = self.linked.merge(rules, window(symbols, trust), first, ids)?;
+        self.window.merge(rules, window(&symbols[token.start..], size), &mut self.next);
+        if !self.next[0].is(token) {
+            ids.truncate(before);
+            return None;
+        }
+        std::mem::swap(&mut self.tokens, &mut self.next);
+        Some(token.start)
     }
 }
 
