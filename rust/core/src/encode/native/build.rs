@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
+use super::borders::Borders;
 use super::byte_level::Alphabet;
 use super::cache::Cache;
-use super::borders::Borders;
 use super::certain::Certain;
 use super::chars::{Formed, Outside};
 use super::config::{Plan, Step, plan_of};
@@ -143,7 +143,8 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     let lengths =
         tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();
     let unmerged_tokens = Vocab::with_capacity(0, 0);
-    let mut model = Model { vocab, pairs, certain, borders, lengths, symbols, joins, unmerged: unmerged_tokens };
+    let mut model =
+        Model { vocab, pairs, certain, borders, lengths, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

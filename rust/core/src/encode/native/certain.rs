@@ -15,8 +15,8 @@ const LETTERS: usize = 512;
 /// Where a symbol has the number of its letter, above its id; 0 if it is none.
 const LETTER_SHIFT: u32 = 20;
 
-/// Marks what two letters have become.
-pub(super) const PAIRED: u32 = (LETTERS as u32) << LETTER_SHIFT;
+/// Marks what two letters have become: above the numbers of all letters.
+pub(super) const PAIRED: u32 = (1 << 9) << LETTER_SHIFT;
 
 /// Characters and their ids, numbered from 1.
 pub(super) struct Letters {
@@ -39,7 +39,7 @@ struct Two {
 /// The bits of a rank in a word.
 const RANK_BITS: u32 = 21;
 /// As early as the first rank; for later ones so much less. Ranks from this on count as none.
-pub(super) const EARLIEST: u32 = (1 << RANK_BITS) - 1;
+const EARLIEST: u32 = (1 << RANK_BITS) - 1;
 
 impl Two {
     fn of(word: u64) -> Self {
@@ -189,7 +189,7 @@ impl Certain {
             let next = self.two_in_lanes(symbols[place + 1], symbols[place + 2]);
             let [rank, before, _] = this;
             let merges = L::both(earliest.below(rank), next[2].below(rank));
-            let made = pairs.results(rank.xor(L::splat(EARLIEST)), merges);
+            let made = made_in_lanes(pairs, rank, merges);
             let kept = L::select(merges, made, symbols[place]);
             symbols[place] = L::select(zero.below(drop), none, kept);
             dropped[place] = drops;
@@ -243,6 +243,13 @@ impl Certain {
         }
         &symbols[..kept]
     }
+}
+
+/// In lanes, what two symbols become that merge so early, where the mask has them.
+#[inline(always)]
+pub(super) fn made_in_lanes<L: Lanes>(pairs: &Pairs, rank: L, wanted: L::Mask) -> L {
+    // All bits are set in the earliest, so to take a rank from it is to turn these over.
+    pairs.results(rank.xor(L::splat(EARLIEST)), wanted)
 }
 
 /// The first two characters of a token, as far as it begins with such.

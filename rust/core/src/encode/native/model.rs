@@ -254,3 +254,33 @@ impl Model {
         Source { symbols: &self.symbols, text, at: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    #[test]
+    fn symbols_made_in_parts_are_those_made_at_once() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        for round in 0..400 {
+            // All kinds: unknown characters become bytes, one token each, one together, or nothing.
+            let unknown = [None, Some((1, false)), Some((1, true))][round % 3];
+            let bytes = (round % 4 == 0)
+                .then(|| Box::new(std::array::from_fn(|byte| 1000 + u32::try_from(byte).unwrap_or(0))));
+            let mut chars = Chars::new(bytes, unknown);
+            (10..).zip("abé中".chars()).for_each(|(id, c)| chars.insert(u32::from(c), id));
+            let symbols = Symbols::Chars(Box::new(chars));
+            let all: Vec<char> = "abcéèあ中文😀".chars().collect();
+            let text: String = (0..numbers.below(60)).map(|_| all[numbers.below(all.len())]).collect();
+            let mut at_once = Vec::new();
+            symbols.of(text.as_bytes(), &mut at_once);
+            let mut source = Source { symbols: &symbols, text: text.as_bytes(), at: 0 };
+            let mut in_parts = Vec::new();
+            while !source.is_done() {
+                source.append(1 + numbers.below(9), &mut in_parts);
+            }
+            assert_eq!(in_parts, at_once, "{text:?}");
+        }
+    }
+}

@@ -46,7 +46,8 @@ impl Linked {
         let (mut at, mut last) = (0, None);
         while let Some(span) = symbols[at..].first_chunk::<SPAN>()
             && !repeats(span)
-            && let Some(token) = self.link(rules, span, last.map_or(first, |token: Token| Some(token.id)), ids)
+            && let Some(token) =
+                self.link(rules, span, last.map_or(first, |token: Token| Some(token.id)), ids)
         {
             at += token.start;
             last = Some(Token { start: at, ..token });
@@ -78,8 +79,7 @@ impl Linked {
         }
         let starts: [u32; LANES] = std::array::from_fn(|lane| (lane * WIDTH) as u32);
         let mut counts = [WIDTH as u8; LANES];
-        let rows =
-            Rows { symbols: &mut self.symbols, starts: &starts, counts: &mut counts, fresh: true };
+        let rows = Rows { symbols: &mut self.symbols, starts: &starts, counts: &mut counts, fresh: true };
         merge_rows(rules, rows);
 
         let tokens_of = |row: usize| &self.symbols[row * WIDTH..][..usize::from(counts[row])];
@@ -139,6 +139,7 @@ mod tests {
             let expected = one_by_one(&merges, &symbols);
             let made = Made::of(&merges);
             let mut ids = vec![7];
+            let symbols = made.symbols(&symbols);
             let found = linked.merge(made.rules(), &symbols, Some(expected[0]), &mut ids);
             let length =
                 |ids: &[u32]| ids.iter().map(|id| made.rules().lengths[*id as usize] as usize).sum::<usize>();

@@ -57,8 +57,7 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
             let here = L::gather(rows.symbols, starts.add(place), present);
             *symbol = L::select(present, here, none);
         }
-        let left =
-            if rows.fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
+        let left = if rows.fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
         let left = merge(pairs, &mut symbols, left);
         // What is left of a row stands at its front.
         let (mut ids, mut kept) = ([[0; LANES]; PLACES], L::splat(0));
@@ -77,7 +76,11 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
 
 /// Merges symbols by place and lane; how many there are at most before, and then.
 #[inline(always)]
-fn merge<L: Lanes, const PLACES: usize>(pairs: &Pairs, symbols: &mut [L; PLACES], mut longest: usize) -> usize {
+fn merge<L: Lanes, const PLACES: usize>(
+    pairs: &Pairs,
+    symbols: &mut [L; PLACES],
+    mut longest: usize,
+) -> usize {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
     // By place, the rank at which a symbol and the next merge, above free bits for the place.

@@ -4,6 +4,7 @@ mod few;
 mod linked;
 mod lockstep;
 mod parted;
+mod slab;
 mod sweep;
 mod windows;
 
@@ -92,7 +93,9 @@ pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
     for numbers in order[..rows.counts.len()].chunks(LANES) {
         let rows = &mut rows;
         if numbers.len() < WORTH || !lanes::pay() {
-            numbers.iter().for_each(|number| merge_row(rules, rows, usize::from(*number)));
+            for number in numbers {
+                merge_row(rules, rows, usize::from(*number));
+            }
         } else if usize::from(rows.counts[usize::from(numbers[0])]) <= MOST / 2 {
             lanes::in_lanes(MergeRows::<HALF> { rules, rows, numbers });
         } else {
@@ -118,109 +121,91 @@ fn merge_row(rules: Rules<'_>, rows: &mut Rows<'_>, number: usize) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // tests say what went wrong by failing
 mod tests {
+    use super::windows::tests::{one_by_one, random_merges};
     use super::*;
-    use crate::encode::native::certain::{Letters, id_of};
+    use crate::encode::native::certain::id_of;
     use crate::encode::native::model::{Chars, Symbols};
     use crate::encode::native::tests::random::Numbers;
 
-    /// What is known of merges among numbers.
+    /// What is known of merges among numbers, of which those that no merge makes are letters.
     pub(super) struct Made {
         pairs: Pairs,
         certain: Certain,
         borders: Borders,
         lengths: Vec<u32>,
+        /// By id, the symbol.
+        symbols: Vec<u32>,
     }
 
     impl Made {
         pub(super) fn of(merges: &[[u32; 3]]) -> Self {
             let count = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-            let mut chars = Chars::new(None, None);
-            let mut texts: Vec<String> = Vec::new();
-            for id in 0..count {
-                let made = merges.iter().find(|[_, _, made]| *made as usize == id);
-                texts.push(match made {
-                    Some([left, right, _]) => [&*texts[*left as usize], &*texts[*right as usize]].concat(),
-                    None => {
-                        let code = 0x4E00 + u32::try_from(id).unwrap();
-                        chars.insert(code, code - 0x4E00);
-                        char::from_u32(code).unwrap().to_string()
-                    }
-                });
+            let (mut first_use, mut ids) = (vec![u32::MAX; count], 0..);
+            for (rank, [left, right, _]) in (0..).zip(merges) {
+                for id in [left, right] {
+                    first_use[*id as usize] = first_use[*id as usize].min(rank);
+                }
             }
-            let symbols = Symbols::Chars(Box::new(chars));
+            let (mut chars, mut texts) = (Chars::new(None, None), Vec::<String>::new());
+            texts.resize_with(count, || {
+                let id: u32 = ids.next().unwrap();
+                chars.insert(0x4E00 + id, id);
+                char::from_u32(0x4E00 + id).unwrap().to_string()
+            });
+            // A token is made of others with lower ids.
+            let mut by_id = merges.to_vec();
+            by_id.sort_unstable_by_key(|[_, _, id]| *id);
+            for [left, right, id] in by_id {
+                texts[id as usize] = [&*texts[left as usize], &*texts[right as usize]].concat();
+            }
             let lengths = texts.iter().map(|text| u32::try_from(text.chars().count()).unwrap()).collect();
             let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
-            let (pairs, first_use) = (Pairs::new(merges).unwrap(), vec![u32::MAX; count]);
-            let certain = Certain::new(&Letters::choose(Vec::new(), &first_use), merges, &first_use, &texts);
+            let (mut symbols, pairs) = (Symbols::Chars(Box::new(chars)), Pairs::new(merges).unwrap());
+            let certain = Certain::new(&symbols.number_letters(&first_use), merges, &first_use, &texts);
             let borders = Borders::new(&symbols, &certain, &pairs, merges, &texts);
-            Self { pairs, certain, borders, lengths }
+            let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
+            let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
+            Self { pairs, certain, borders, lengths, symbols }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders, lengths: &self.lengths }
+            let Self { pairs, certain, borders, lengths, .. } = self;
+            Rules { pairs, certain, borders, lengths }
         }
-    }
 
-    /// Tokens made of any two others, by rank; letters have the first ids, and every token is spelled out.
-    fn random_merges(numbers: &mut Numbers, letters: &[char]) -> (Vec<[u32; 3]>, Vec<String>) {
-        let mut tokens: Vec<String> = letters.iter().map(|letter| String::from(*letter)).collect();
-        let mut merges: Vec<[u32; 3]> = Vec::new();
-        for _ in 0..numbers.below(60) {
-            let [left, right] = [0; 2].map(|_| numbers.below(tokens.len()));
-            let token = format!("{}{}", tokens[left], tokens[right]);
-            if token.len() < 12 && !tokens.contains(&token) {
-                let [left, right, made] = [left, right, tokens.len()].map(|id| u32::try_from(id).unwrap());
-                merges.insert(numbers.below(merges.len() + 1), [left, right, made]);
-                tokens.push(token);
-            }
+        /// The symbols of letters. (Those that no merge knows are ids alone.)
+        pub(super) fn symbols(&self, letters: &[u32]) -> Vec<u32> {
+            letters.iter().map(|id| self.symbols.get(*id as usize).copied().unwrap_or(*id)).collect()
         }
-        (merges, tokens)
     }
 
     #[test]
     fn rows_in_lanes_become_what_each_becomes_alone() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
         for _ in 0..400 {
-            let letters: Vec<char> = ('a'..='z').take(1 + numbers.below(6)).collect();
-            let (merges, tokens) = random_merges(&mut numbers, &letters);
-            let mut first_use = vec![u32::MAX; tokens.len()];
-            for (rank, [left, right, _]) in (0..).zip(&merges) {
-                for id in [left, right] {
-                    first_use[*id as usize] = first_use[*id as usize].min(rank);
-                }
-            }
-            let texts: Vec<&[u8]> = tokens.iter().map(String::as_bytes).collect();
-            let mut chars = Chars::new(None, None);
-            (0..).zip(&letters).for_each(|(id, letter)| chars.insert(u32::from(*letter), id));
-            let mut all = Symbols::Chars(Box::new(chars));
-            let chosen = all.number_letters(&first_use);
-            let certain = Certain::new(&chosen, &merges, &first_use, &texts);
-            let symbols: Vec<u32> = chosen.symbols().map(|(_, symbol)| symbol).collect();
-            let pairs = Pairs::new(&merges).unwrap();
-            let borders = Borders::new(&all, &certain, &pairs, &merges, &texts);
-            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders, lengths: &[] };
+            let letters = 1 + numbers.below(6);
+            let merges = random_merges(&mut numbers, letters);
+            let made = Made::of(&merges);
             let count = 1 + numbers.below(40);
             let most = if numbers.below(2) == 0 { MOST } else { MOST / 2 };
             let mut rows = vec![9; count * most];
-            let mut counts: Vec<u8> = Vec::new();
-            let mut expected: Vec<Vec<u32>> = Vec::new();
+            let (mut counts, mut expected) = (Vec::new(), Vec::new());
             for row in rows.chunks_mut(most) {
-                let mut piece = Vec::new();
-                for _ in 0..2 + numbers.below(most - 1) {
-                    let symbol = symbols[numbers.below(symbols.len())];
+                let piece: Vec<u32> = (0..2 + numbers.below(most - 1))
+                    .map(|_| u32::try_from(numbers.below(letters)).unwrap())
+                    .collect();
+                for (place, symbol) in row.iter_mut().zip(made.symbols(&piece)) {
                     // One that is no letter as well: its id alone.
-                    piece.push(if numbers.below(9) == 0 { id_of(symbol) } else { symbol });
+                    *place = if numbers.below(9) == 0 { id_of(symbol) } else { symbol };
                 }
-                row[..piece.len()].copy_from_slice(&piece);
                 counts.push(u8::try_from(piece.len()).unwrap());
-                let mut ids = Vec::new();
-                merge_few(&pairs, &piece, |_, id| ids.push(id));
-                expected.push(ids);
+                expected.push(one_by_one(&merges, &piece));
             }
             let starts: Vec<u32> = (0..count).map(|row| u32::try_from(row * most).unwrap()).collect();
-            merge_rows(rules, Rows { symbols: &mut rows, starts: &starts, counts: &mut counts, fresh: true });
+            let all = Rows { symbols: &mut rows, starts: &starts, counts: &mut counts, fresh: true };
+            merge_rows(made.rules(), all);
             for ((row, count), expected) in rows.chunks(most).zip(&counts).zip(&expected) {
-                assert_eq!(row[..usize::from(*count)], *expected, "{merges:?} {tokens:?}");
+                assert_eq!(row[..usize::from(*count)], *expected, "{merges:?}");
             }
         }
     }

@@ -279,10 +279,11 @@ pub(super) mod tests {
     /// Merges in windows, and whether the smallest were too small.
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
         let made = Made::of(merges);
+        let symbols = made.symbols(symbols);
         let mut ids = vec![7];
-        let met = windows.merges(made.rules(), symbols, true, FEW, &mut ids);
+        let met = windows.merges(made.rules(), &symbols, true, FEW, &mut ids);
         ids.truncate(1);
-        windows.merge(made.rules(), symbols, true, &mut ids);
+        windows.merge(made.rules(), &symbols, true, &mut ids);
         assert_eq!(ids.remove(0), 7); // what was there stays
         (ids, matches!(met, Met::TooSmall))
     }

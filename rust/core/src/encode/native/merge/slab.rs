@@ -1,0 +1,135 @@
+//! What certain merges leave of a slab of symbols, and the borders in it.
+
+use super::super::certain::{PAIRED, id_of, made_in_lanes};
+use super::super::lanes::{InLanes, LANES, Lanes, in_lanes};
+use super::super::pairs::NONE;
+use super::Rules;
+
+/// The most symbols, so few that all that is noted of them stays near.
+pub(super) const SLAB: usize = 1024;
+/// Room for a slab, and for what is read and written together behind it.
+const ROOM: usize = SLAB + 2 * LANES;
+/// A border depends on as many symbols behind it.
+const BEHIND: usize = 3;
+/// Bits in a word of ends.
+const WORD: usize = 64;
+
+/// Symbols that stand side by side, worked on sixteen at a time.
+pub(super) struct Slab {
+    /// The ids that are left.
+    pub(super) ids: Vec<u32>,
+    /// Where each begins in symbols, and last of all where the slab ends.
+    starts: Vec<u32>,
+    count: usize,
+    /// A bit for each that is left: nothing joins it to the next.
+    ends: Vec<u64>,
+    symbols: Vec<u32>,
+    /// By symbol, how early it merges with the next; the earliest at which something takes it with what is before it; and with
+    /// what is behind it.
+    ranks: Vec<u32>,
+    before: Vec<u32>,
+    behind: Vec<u32>,
+}
+
+impl Default for Slab {
+    fn default() -> Self {
+        let [ids, starts, symbols, ranks, before, behind] = std::array::from_fn(|_| vec![0; ROOM]);
+        Self { ids, starts, count: 0, ends: vec![0; ROOM / WORD + 2], symbols, ranks, before, behind }
+    }
+}
+
+impl Slab {
+    /// Merges in symbols, at most [`SLAB`], what is certain to merge, and finds the borders; says how much of what is left
+    /// stands before the last border, or before the end if nothing comes behind them. They begin at a border.
+    pub(super) fn fill(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool) -> usize {
+        self.ends.fill(0);
+        in_lanes(Fill { rules, symbols, slab: self });
+        let mut stop = self.count;
+        if is_last {
+            self.ends[(stop - 1) / WORD] |= 1 << ((stop - 1) % WORD);
+            return stop;
+        }
+        let is_end = |slab: &Self, at: usize| slab.ends[at / WORD] >> (at % WORD) & 1 != 0;
+        while stop > 0 && (self.start(stop) + BEHIND > symbols.len() || !is_end(self, stop - 1)) {
+            stop -= 1;
+        }
+        stop
+    }
+
+    /// A bit for what is left from here on, [`WORD`] of them: whether a border is behind it.
+    pub(super) fn ends(&self, at: usize) -> u64 {
+        let (word, bit) = (at / WORD, at % WORD);
+        self.ends[word] >> bit | self.ends[word + 1] << 1 << (WORD - 1 - bit)
+    }
+
+    /// Before which symbol something that is left begins.
+    pub(super) fn start(&self, at: usize) -> usize {
+        self.starts[at] as usize
+    }
+}
+
+/// Fills a slab.
+struct Fill<'f> {
+    rules: Rules<'f>,
+    symbols: &'f [u32],
+    slab: &'f mut Slab,
+}
+
+/// The number of every lane.
+const NUMBERS: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+#[inline(always)]
+fn load<L: Lanes>(from: &[u32], at: usize) -> L {
+    from[at..].first_chunk().map_or(L::splat(0), L::from_array)
+}
+
+#[inline(always)]
+fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
+    to[at..at + LANES].copy_from_slice(&lanes.to_array());
+}
+
+impl InLanes for Fill<'_> {
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // few
+    fn run<L: Lanes>(self) {
+        let Self { rules, symbols: all, slab } = self;
+        let Slab { ids, starts, ends, symbols, ranks, before, behind, .. } = slab;
+        let length = all.len().min(SLAB);
+        symbols[..length].copy_from_slice(&all[..length]);
+        symbols[length..=length + LANES].fill(NONE);
+        for at in (0..=length).step_by(LANES) {
+            let (here, next) = (load::<L>(symbols, at), load(symbols, at + 1));
+            let [rank, earlier, later] = rules.certain.two_in_lanes(here, next);
+            store(rank, ranks, at);
+            store(earlier, before, at + 1);
+            store(later, behind, at);
+        }
+        before[0] = 0;
+        let (mut count, mut dropped) = (0, 0);
+        for at in (0..length).step_by(LANES) {
+            let rank: L = load(ranks, at);
+            let merges = L::both(load::<L>(before, at).below(rank), load::<L>(behind, at + 1).below(rank));
+            let made = made_in_lanes(rules.pairs, rank, merges).or(L::splat(PAIRED));
+            // What follows one that merges is the other half of it.
+            dropped |= L::bits(merges) << 1;
+            let kept = !dropped & ((1 << LANES) - 1);
+            dropped >>= LANES;
+            store(L::select(merges, made, load(symbols, at)).compress(kept), ids, count);
+            store(L::small(at).add(L::from_array(&NUMBERS)).compress(kept), starts, count);
+            count += kept.count_ones() as usize;
+        }
+        // Lanes behind the last symbol are none.
+        while count > 0 && starts[count - 1] as usize >= length {
+            count -= 1;
+        }
+        starts[count] = length as u32;
+        ids[count..count + LANES].fill(NONE);
+        for at in (0..count).step_by(LANES) {
+            let this: L = load(ids, at);
+            let parts = rules.borders.part_in_lanes(this, load(ids, at + 1));
+            ends[at / WORD] |= u64::from(L::bits(parts)) << (at % WORD);
+            store(this.and(L::splat(id_of(u32::MAX))), ids, at);
+        }
+        slab.count = count;
+    }
+}
