@@ -13,10 +13,10 @@
 
 mod encode_support;
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use apollo_pack_core::encode::{Encoder, NativeEncoder, SpecialTokens, encode_batch};
+use encode_support::{ALPHABETS, at_random};
 
 /// Two halves of different text.
 type Halves = (Vec<String>, Vec<String>);
@@ -60,27 +60,28 @@ fn best(values: &mut [f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
+/// Bytes of a long text.
+const LONG: usize = 10_000_000;
+
 /// Text without a single cut, and other text that tempts an encoder to quadratic time.
 fn long_texts(encoder: &NativeEncoder) {
-    let mut random = 1u64;
-    let letters: String = std::iter::repeat_with(|| {
-        random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
-        char::from(b'a' + (random >> 59) as u8 % 26)
-    })
-    .take(1_000_000)
-    .collect();
-    for unit in ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", &letters] {
-        let mut line = format!("  {:?}:", if unit.len() < 10 { unit } else { "letters at random" });
-        for size in [1_000_000, 10_000_000] {
-            let text = unit.repeat(size / unit.len());
-            let mut session = encoder.session();
-            let mut ids = Vec::new();
-            let start = Instant::now();
-            session.encode(&text, &[], &mut ids).expect("it encodes");
-            let each = start.elapsed().as_secs_f64() * 1e9 / text.len() as f64;
-            let _ = write!(line, "  {} MB {each:.1} ns/B", size / 1_000_000);
-        }
-        println!("{line}");
+    let repeated = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀"];
+    let repeated = repeated.iter().map(|unit| (format!("{unit:?}"), unit.repeat(LONG / unit.len())));
+    let at_random = ALPHABETS.iter().map(|characters| {
+        let some: String = characters.chars().take(5).collect();
+        (format!("{some:?}... at random"), at_random(characters, LONG))
+    });
+    for (name, text) in repeated.chain(at_random) {
+        let mut times: Vec<f64> = (0..3)
+            .map(|_| {
+                let mut session = encoder.session();
+                let mut ids = Vec::new();
+                let start = Instant::now();
+                session.encode(&text, &[], &mut ids).expect("it encodes");
+                start.elapsed().as_secs_f64() * 1e9 / text.len() as f64
+            })
+            .collect();
+        println!("  {name}: {:.1} ns/B", median(&mut times));
     }
 }
 

@@ -15,6 +15,7 @@ mod encode_support;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use apollo_pack_core::encode::{Encoder, HuggingFaceEncoder, NativeEncoder, SpecialTokens};
+use encode_support::{ALPHABETS, at_random};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -75,16 +76,15 @@ fn hostile() -> Vec<String> {
     let units = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "▁", "\r\n", "क\u{93C}"];
     let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
     // Long pieces that do not repeat themselves.
-    let mut random = 1u64;
-    for letters in
-        ["abcdefghijklmnopqrstuvwxyz", "0123456789abcdef", "ACGT", "ab", "абвгдежзиклмнопрст", "กขคงจชซญดตถ"]
-    {
-        let letters: Vec<char> = letters.chars().collect();
-        let letter = || {
-            random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
-            letters[(random >> 40) as usize % letters.len()]
-        };
-        texts.push(std::iter::repeat_with(letter).take(500_000).collect());
+    for characters in ALPHABETS.into_iter().chain([
+        "0123456789abcdef",
+        "ab",
+        " \n",
+        " \n\t\r",
+        "-=",
+        "aé\u{301}\u{327}\u{5B0}",
+    ]) {
+        texts.push(at_random(characters, 500_000));
     }
     for unit in ["<|endoftext|>", "<|im_start|>", "<s>", "<bos>", "[INST]", "<|eot_id|>", "<｜User｜>"] {
         texts.push(format!("a{unit}b {unit} {unit}{unit}\n{unit}中").repeat(100));

@@ -49,6 +49,36 @@ pub(crate) fn documents(folder: &Path) -> BTreeMap<String, Vec<String>> {
     by_language
 }
 
+/// So many bytes, or a few more, of these characters at random; the same on every run.
+pub(crate) fn at_random(characters: &str, bytes: usize) -> String {
+    let characters: Vec<char> = characters.chars().collect();
+    let mut state = 1u64;
+    let mut text = String::with_capacity(bytes + 4);
+    while text.len() < bytes {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        let number = usize::try_from(state >> 33).unwrap_or(0);
+        text.push(characters[number % characters.len()]);
+    }
+    text
+}
+
+/// Alphabets of which a text at random is one piece for some tokenizers, with few cuts or none: of many scripts, and small ones, of which
+/// vocabularies hold all short words.
+pub(crate) const ALPHABETS: [&str; 12] = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "aeiourstln",
+    "aen",
+    "ACGT",
+    "абвгдежзиклмнопрст",
+    "αβγδεζηθικλμνξοπρστυφχψω",
+    "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
+    "אבגדהוזחטיכלמנסעפצקרשת",
+    "कखगघचछजझटठडढणतथदधनपफबभमयरलवशषसह",
+    "กขคงจชซญดตถทธนบปผพมยรลวสหอ",
+    "가나다라마바사아자차카타파하",
+    "😀😁😂😃😄😅😆😇😈😉😊😋😌😍😎😏",
+];
+
 /// The same order on every run.
 pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
