@@ -12,9 +12,9 @@ use super::windows::Token;
 use super::{Rules, merge_rows};
 
 /// The symbols of a window.
-const WIDTH: usize = 32;
+const WIDTH: usize = 64;
 /// So many symbols from the beginning of a window to that of the next; they overlap by the rest.
-const STRIDE: usize = 22;
+const STRIDE: usize = 48;
 /// The symbols of all windows that are merged together.
 pub(super) const SPAN: usize = STRIDE * (LANES - 1) + WIDTH;
 
