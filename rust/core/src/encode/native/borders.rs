@@ -5,7 +5,7 @@
 //! letters hardly any are apart, but of what certain merges (see [`Certain`]) make of them about one in three, since few tokens
 //! are made of any three letters, and next to none of any four.
 
-use super::certain::{Certain, first_chars, last_chars};
+use super::certain::Certain;
 use super::lanes::Lanes;
 use super::model::Symbols;
 use super::pairs::Pairs;
@@ -34,16 +34,24 @@ impl Borders {
     ) -> Self {
         let mut borders = Self { bits: Words::zeroed(1 << (BITS - 6)) };
         let words: &mut [u32] = bytemuck::cast_slice_mut(borders.bits.get_mut());
-        let made = |[first, second]: [Option<u32>; 2]| certain.made(pairs, first?, second?);
+        // What a token ends with is a symbol, or what two have become; and so is what one begins with.
+        let (mut ends, mut begins) = (Vec::new(), Vec::new());
         for &[left, right, _] in merges {
             let [left, right] = [left, right].map(|id| tokens[id as usize]);
-            // What a token may end or begin with: a byte, a character, or what two characters have become.
-            let (last, first) = (last_chars(left), first_chars(right));
-            let (last, first) = (last.map(|c| symbols.of_char(c?)), first.map(|c| symbols.of_char(c?)));
-            let ends = [symbols.of_byte(left.last()), last[1], made(last)];
-            let begins = [symbols.of_byte(right.first()), first[0], made(first)];
-            for end in ends.into_iter().flatten() {
-                for begin in begins.into_iter().flatten() {
+            ends.clear();
+            begins.clear();
+            for last in symbols.last_of(left) {
+                let before = symbols.last_of(&left[..left.len() - last.length]);
+                ends.extend(before.filter_map(|before| certain.made(pairs, before.symbol, last.symbol)));
+                ends.push(last.symbol);
+            }
+            for first in symbols.first_of(right) {
+                let behind = symbols.first_of(&right[first.length..]);
+                begins.extend(behind.filter_map(|behind| certain.made(pairs, first.symbol, behind.symbol)));
+                begins.push(first.symbol);
+            }
+            for &end in &ends {
+                for &begin in &begins {
                     let bit = bit_of(end, begin);
                     words[(bit / 32) as usize] |= 1 << (bit % 32);
                 }

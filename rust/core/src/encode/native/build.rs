@@ -136,8 +136,8 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         let outside = Outside::new(merges.all(), &tokens);
         *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
     }
-    let letters = symbols.number_letters(&first_use);
-    let certain = Certain::new(&letters, merges.all(), &first_use, &tokens);
+    symbols.number_letters(&first_use);
+    let certain = Certain::new(&symbols, merges.all(), &first_use, &tokens);
     let borders = Borders::new(&symbols, &certain, &pairs, merges.all(), &tokens);
     // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
     let lengths =

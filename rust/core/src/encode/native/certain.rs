@@ -7,23 +7,18 @@
 //! are of this kind, and what one has to know for them is a table of pairs of letters.
 
 use super::lanes::Lanes;
+use super::model::{Part, Symbols};
 use super::pairs::{MAX_ID, NONE, Pairs};
 use crate::memory::Words;
 
-/// Characters that the table knows, and one more that stands for all others.
-const LETTERS: usize = 512;
+/// Letters that the table knows, and one more that stands for all others. They are the symbols that merging begins with: characters,
+/// or bytes of such as are not one symbol.
+pub(super) const LETTERS: usize = 512;
 /// Where a symbol has the number of its letter, above its id; 0 if it is none.
 const LETTER_SHIFT: u32 = 20;
 
 /// Marks what two letters have become: above the numbers of all letters.
 pub(super) const PAIRED: u32 = (1 << 9) << LETTER_SHIFT;
-
-/// Characters and their ids, numbered from 1.
-pub(super) struct Letters {
-    all: Vec<(char, u32)>,
-    /// The symbols of those in the basic plane, 0 for others.
-    by_char: Vec<u32>,
-}
 
 /// What is known of two letters side by side, a and b: three ranks in one word, as how early each is, so that no rank is 0.
 #[derive(Clone, Copy, Default)]
@@ -59,30 +54,9 @@ pub(super) struct Certain {
     words: Words,
 }
 
-impl Letters {
-    /// The ASCII ones among some characters, and of the others those that merge first; `first_use` is by id.
-    pub(super) fn choose(mut all: Vec<(char, u32)>, first_use: &[u32]) -> Self {
-        let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
-        all.sort_by_key(|(c, id)| (!c.is_ascii(), used(*id), *c));
-        all.truncate(LETTERS - 1);
-        let mut letters = Self { all, by_char: vec![0; 0x1_0000] };
-        for (number, (c, id)) in (1..).zip(&letters.all) {
-            if let Some(symbol) = letters.by_char.get_mut(*c as usize) {
-                *symbol = number << LETTER_SHIFT | id;
-            }
-        }
-        letters
-    }
-
-    /// The characters, each with the symbol that stands for it: its id and its number.
-    pub(super) fn symbols(&self) -> impl Iterator<Item = (char, u32)> {
-        (1..).zip(&self.all).map(|(number, (c, id))| (*c, number << LETTER_SHIFT | id))
-    }
-
-    /// The symbol of a character in the basic plane.
-    pub(super) fn symbol(&self, c: char) -> Option<u32> {
-        self.by_char.get(c as usize).copied().filter(|symbol| *symbol != 0)
-    }
+/// The symbol of a letter with this number, from 1 on.
+pub(super) fn numbered(number: u32, id: u32) -> u32 {
+    number << LETTER_SHIFT | id
 }
 
 /// The id of a symbol.
@@ -108,7 +82,7 @@ fn place_of_numbers(left: usize, right: usize) -> usize {
 impl Certain {
     /// `merges`: both tokens and what they become, by rank; `first_use`: by id, the lowest rank that takes it;
     /// `tokens`: by id, its bytes.
-    pub(super) fn new(letters: &Letters, merges: &[[u32; 3]], first_use: &[u32], tokens: &[&[u8]]) -> Self {
+    pub(super) fn new(symbols: &Symbols, merges: &[[u32; 3]], first_use: &[u32], tokens: &[&[u8]]) -> Self {
         let mut certain = Self { words: Words::zeroed(LETTERS * LETTERS) };
         let table = certain.words.get_mut();
         // Beside what is no letter nothing is certain.
@@ -117,13 +91,7 @@ impl Certain {
                 table[place] = Two { rank: 0, before: EARLIEST, behind: EARLIEST }.word();
             }
         }
-        let mut by_id = vec![0; tokens.len()];
-        for symbol in letters.by_char.iter().filter(|symbol| **symbol != 0) {
-            if let Some(of_id) = by_id.get_mut(id_of(*symbol) as usize) {
-                *of_id = *symbol;
-            }
-        }
-        let letter = |c: Option<char>| letters.symbol(c?);
+        let is_letter = |part: &Part| part.symbol > MAX_ID;
         let mut change = |place: usize, change: &dyn Fn(&mut Two)| {
             let mut two = Two::of(table[place]);
             change(&mut two);
@@ -131,20 +99,25 @@ impl Certain {
         };
         for (rank, &[left, right, result]) in (0u32..).zip(merges) {
             let early = EARLIEST.saturating_sub(rank);
-            let [of_left, of_right] = [left, right].map(|id| by_id[id as usize]);
-            if of_right != 0
-                && let Some(last) = letter(last_chars(tokens[left as usize])[1])
-            {
-                change(place_of(last, of_right), &|two| two.before = two.before.max(early));
+            let letter = |id: u32| {
+                let token = tokens[id as usize];
+                let is_whole = |part: &Part| part.length == token.len() && id_of(part.symbol) == id;
+                symbols.first_of(token).find(|part| is_whole(part) && is_letter(part)).map(|part| part.symbol)
+            };
+            let [of_left, of_right] = [left, right].map(letter);
+            if let Some(right) = of_right {
+                for last in symbols.last_of(tokens[left as usize]).filter(is_letter) {
+                    change(place_of(last.symbol, right), &|two| two.before = two.before.max(early));
+                }
             }
-            if of_left != 0
-                && let Some(first) = letter(first_chars(tokens[right as usize])[0])
-            {
-                change(place_of(of_left, first), &|two| two.behind = two.behind.max(early));
+            if let Some(left) = of_left {
+                for first in symbols.first_of(tokens[right as usize]).filter(is_letter) {
+                    change(place_of(left, first.symbol), &|two| two.behind = two.behind.max(early));
+                }
             }
-            if of_left != 0 && of_right != 0 {
+            if let (Some(left), Some(right)) = (of_left, of_right) {
                 let taken = first_use.get(result as usize).copied().unwrap_or(NONE);
-                change(place_of(of_left, of_right), &|two| two.rank = if taken >= rank { early } else { 0 });
+                change(place_of(left, right), &|two| two.rank = if taken >= rank { early } else { 0 });
             }
         }
         certain
@@ -250,24 +223,4 @@ impl Certain {
 pub(super) fn made_in_lanes<L: Lanes>(pairs: &Pairs, rank: L, wanted: L::Mask) -> L {
     // All bits are set in the earliest, so to take a rank from it is to turn these over.
     pairs.results(rank.xor(L::splat(EARLIEST)), wanted)
-}
-
-/// The first two characters of a token, as far as it begins with such.
-pub(super) fn first_chars(token: &[u8]) -> [Option<char>; 2] {
-    let first = |bytes: &[u8]| {
-        let length = bytes.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
-        std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()
-    };
-    let one = first(token);
-    [one, one.and_then(|c| first(&token[c.len_utf8()..]))]
-}
-
-/// The last two characters of a token, as far as it ends with such.
-pub(super) fn last_chars(token: &[u8]) -> [Option<char>; 2] {
-    let last = |bytes: &[u8]| {
-        let start = bytes.iter().rposition(|byte| byte & 0xC0 != 0x80)?;
-        std::str::from_utf8(&bytes[start..]).ok()?.chars().next()
-    };
-    let other = last(token);
-    [other.and_then(|c| last(&token[..token.len() - c.len_utf8()])), other]
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::borders::Borders;
-use super::certain::{Certain, Letters};
+use super::certain::{Certain, LETTERS, numbered};
 use super::chars::Formed;
 use super::joins::Joins;
 use super::merge::{Merger, Rules};
@@ -42,42 +42,82 @@ impl Symbols {
         by_id
     }
 
-    /// The symbol of a byte, where bytes are symbols.
-    pub(super) fn of_byte(&self, byte: Option<&u8>) -> Option<u32> {
-        match self {
-            Self::Bytes(bytes, _) => byte.map(|byte| bytes[usize::from(*byte)]),
-            Self::Chars(_) => None,
-        }
+    /// The symbols that a token may begin with.
+    pub(super) fn first_of(&self, token: &[u8]) -> impl Iterator<Item = Part> {
+        let length = token.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
+        self.parts(token.first(), token.get(..length))
     }
 
-    /// The symbol of a character, if it is one.
+    /// The symbols that a token may end with.
+    pub(super) fn last_of(&self, token: &[u8]) -> impl Iterator<Item = Part> {
+        let start = token.iter().rposition(|byte| byte & 0xC0 != 0x80);
+        self.parts(token.last(), start.map(|start| &token[start..]))
+    }
+
+    /// A byte and a character, as far as they are symbols.
+    fn parts(&self, byte: Option<&u8>, c: Option<&[u8]>) -> impl Iterator<Item = Part> {
+        let byte = match self {
+            Self::Bytes(bytes, _) => byte.map(|byte| Part { symbol: bytes[usize::from(*byte)], length: 1 }),
+            Self::Chars(_) => None,
+        };
+        let c = c.and_then(|c| std::str::from_utf8(c).ok()).and_then(|c| c.chars().next());
+        let c = c.and_then(|c| Some(Part { symbol: self.of_char(c)?, length: c.len_utf8() }));
+        byte.into_iter().chain(c)
+    }
+
+    /// The symbol of a character that is not ASCII where bytes are symbols, if it is one.
     pub(super) fn of_char(&self, c: char) -> Option<u32> {
         match self {
-            Self::Bytes(bytes, _) if c.is_ascii() => Some(bytes[c as usize]),
             Self::Bytes(_, formed) => formed.symbol(c),
             Self::Chars(chars) => Some(chars.symbol(u32::from(c))).filter(|symbol| *symbol != NONE),
         }
     }
 
-    /// Numbers the letters; `first_use` is by id.
-    pub(super) fn number_letters(&mut self, first_use: &[u32]) -> Letters {
-        let all = match self {
+    /// Numbers letters (see [`Certain`]): the ASCII ones, and of the others those that merge first. `first_use` is by id.
+    pub(super) fn number_letters(&mut self, first_use: &[u32]) {
+        let mut all: Vec<(Letter, u32)> = match self {
             Self::Bytes(bytes, formed) => {
-                let ascii = (0..0x80u8).map(|byte| (char::from(byte), bytes[usize::from(byte)]));
-                ascii.chain(formed.whole()).collect()
+                let bytes = (0..=0xFF).map(|byte: u8| (Letter::Byte(byte), bytes[usize::from(byte)]));
+                bytes.chain(formed.whole().map(|(c, id)| (Letter::Char(c), id))).collect()
             }
-            Self::Chars(chars) => chars.all(),
+            Self::Chars(chars) => chars.all().map(|(c, id)| (Letter::Char(c), id)).collect(),
         };
-        let letters = Letters::choose(all, first_use);
-        for (c, symbol) in letters.symbols() {
-            match self {
-                Self::Bytes(bytes, _) if c.is_ascii() => bytes[c as usize] = symbol,
-                Self::Bytes(_, formed) => formed.name(c, symbol),
-                Self::Chars(chars) => chars.insert(u32::from(c), symbol),
+        let used = |id: u32| first_use.get(id as usize).copied().unwrap_or(NONE);
+        all.sort_by_key(|(letter, id)| (!letter.is_ascii(), used(*id), *letter));
+        for (number, (letter, id)) in (1..).zip(all.into_iter().take(LETTERS - 1)) {
+            let symbol = numbered(number, id);
+            match (&mut *self, letter) {
+                (Self::Bytes(bytes, _), Letter::Byte(byte)) => bytes[usize::from(byte)] = symbol,
+                (Self::Bytes(_, formed), Letter::Char(c)) => formed.name(c, symbol),
+                (Self::Chars(chars), Letter::Char(c)) => chars.insert(u32::from(c), symbol),
+                (Self::Chars(_), Letter::Byte(_)) => {}
             }
         }
-        letters
     }
+}
+
+/// What has a symbol of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Letter {
+    Byte(u8),
+    Char(char),
+}
+
+impl Letter {
+    fn is_ascii(self) -> bool {
+        match self {
+            Self::Byte(byte) => byte.is_ascii(),
+            Self::Char(c) => c.is_ascii(),
+        }
+    }
+}
+
+/// What a token begins or ends with.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    pub(super) symbol: u32,
+    /// In bytes.
+    pub(super) length: usize,
 }
 
 /// The symbols of characters.
@@ -106,9 +146,9 @@ impl Chars {
     }
 
     /// The characters of the basic plane.
-    fn all(&self) -> Vec<(char, u32)> {
+    fn all(&self) -> impl Iterator<Item = (char, u32)> {
         let known = (0..).zip(&self.basic).filter(|(_, id)| **id != NONE);
-        known.filter_map(|(code, id)| char::from_u32(code).map(|c| (c, *id))).collect()
+        known.filter_map(|(code, id)| char::from_u32(code).map(|c| (c, *id)))
     }
 
     /// Whether a character is a token.

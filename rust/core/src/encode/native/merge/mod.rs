@@ -161,7 +161,8 @@ mod tests {
             let lengths = texts.iter().map(|text| u32::try_from(text.chars().count()).unwrap()).collect();
             let texts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
             let (mut symbols, pairs) = (Symbols::Chars(Box::new(chars)), Pairs::new(merges).unwrap());
-            let certain = Certain::new(&symbols.number_letters(&first_use), merges, &first_use, &texts);
+            symbols.number_letters(&first_use);
+            let certain = Certain::new(&symbols, merges, &first_use, &texts);
             let borders = Borders::new(&symbols, &certain, &pairs, merges, &texts);
             let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
             let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
