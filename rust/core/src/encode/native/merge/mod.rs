@@ -91,15 +91,18 @@ pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
         *place += 1;
     }
     for numbers in order[..rows.counts.len()].chunks(LANES) {
+        let most = numbers.first().map_or(0, |number| rows.counts[usize::from(*number)]);
         let rows = &mut rows;
         if numbers.len() < WORTH || !lanes::pay() {
             for number in numbers {
                 merge_row(rules, rows, usize::from(*number));
             }
-        } else if usize::from(rows.counts[usize::from(numbers[0])]) <= MOST / 2 {
+        } else if usize::from(most) > MOST / 2 {
+            lanes::in_wide_lanes(MergeRows::<ALL> { rules, rows, numbers });
+        } else if rows.fresh {
             lanes::in_lanes(MergeRows::<HALF> { rules, rows, numbers });
         } else {
-            lanes::in_lanes(MergeRows::<ALL> { rules, rows, numbers });
+            lanes::in_wide_lanes(MergeRows::<HALF> { rules, rows, numbers });
         }
     }
 }

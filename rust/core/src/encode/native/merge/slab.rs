@@ -1,7 +1,7 @@
 //! What certain merges leave of a slab of symbols, and the borders in it.
 
 use super::super::certain::{PAIRED, id_of, made_in_lanes};
-use super::super::lanes::{InLanes, LANES, Lanes, in_lanes};
+use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
 use super::super::pairs::NONE;
 use super::Rules;
 
@@ -43,7 +43,7 @@ impl Slab {
     /// stands before the last border, or before the end if nothing comes behind them. They begin at a border.
     pub(super) fn fill(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool) -> usize {
         self.ends.fill(0);
-        in_lanes(Fill { rules, symbols, slab: self });
+        in_wide_lanes(Fill { rules, symbols, slab: self });
         let mut stop = self.count;
         if is_last {
             self.ends[(stop - 1) / WORD] |= 1 << ((stop - 1) % WORD);
