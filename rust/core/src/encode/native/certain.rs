@@ -1,24 +1,24 @@
-//! Merges that are certain from the characters around them, made all at once before any is looked for.
+//! Merges that are certain from the letters around them, made all at once before any is looked for.
 //!
 //! Let a and b be neighbours that merge at rank r, with p before and c behind them. Before rank r is reached, a could be
 //! taken by a merge of something that ends in p with a, and b by one of b with something that begins with c, by nothing
 //! else. If all those of the vocabulary rank after r, both are still there when r comes, and merge. That it happens
 //! earlier makes no difference unless what they become could merge at a lower rank. About half of the merges of a new word
-//! are of this kind, and what one has to know for them is a table of pairs of letters.
+//! are of this kind, and what one has to know for them is a table of pairs of letters: characters, and bytes of those that are
+//! not one symbol from the start.
 
 use super::lanes::Lanes;
 use super::model::{Part, Symbols};
 use super::pairs::{MAX_ID, NONE, Pairs};
 use crate::memory::Words;
 
-/// Letters that the table knows, and one more that stands for all others. They are the symbols that merging begins with: characters,
-/// or bytes of such as are not one symbol.
+/// How many letters the table knows, with one that stands for all that it does not know, number 0.
 pub(super) const LETTERS: usize = 512;
 /// Where a symbol has the number of its letter, above its id; 0 if it is none.
 const LETTER_SHIFT: u32 = 20;
 
 /// Marks what two letters have become: above the numbers of all letters.
-pub(super) const PAIRED: u32 = (1 << 9) << LETTER_SHIFT;
+pub(super) const PAIRED: u32 = 1 << (LETTER_SHIFT + LETTERS.ilog2());
 
 /// What is known of two letters side by side, a and b: three ranks in one word, as how early each is, so that no rank is 0.
 #[derive(Clone, Copy, Default)]

@@ -79,7 +79,7 @@ impl<'a> Maker<'a> {
         if let Some(id) = model.whole(spelled, piece.is_part()) {
             ids.push(id);
         } else {
-            let mut source = model.source(spelled);
+            let mut source = model.symbols.source(spelled);
             let symbols = self.merger.begin(&mut source);
             if piece.length <= MIDDLE && (2..=MOST_SYMBOLS).contains(&symbols.len()) {
                 return Made::Later(self.waiting.add(text, piece, symbols));

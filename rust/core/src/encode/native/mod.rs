@@ -4,12 +4,12 @@
 //! Text is split at added tokens, normalized where that changes anything, cut into pieces by a
 //! hand-written scanner of the tokenizer's pattern, cut further wherever no merge can cross
 //! ([`joins`]), and each piece is looked up in a bounded cache. Only pieces that are new
-//! are merged: short ones wait for each other ([`waiting`]) and go many at a time, long ones window by
-//! window ([`merge`]).
+//! are merged: short ones wait for each other ([`waiting`]) and go many at a time, long ones part by part
+//! or window by window ([`merge`]).
 //!
 //! Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
-//! [`cache::LONG_BOUND`], 64 KiB for what waits, and of the longest piece of the text at hand a copy, its symbols before any
-//! merge, and its ids.
+//! [`cache::LONG_BOUND`], 64 KiB for what waits, and of the longest piece of the text at hand its ids, and its symbols before
+//! any merge if it has no borders ([`borders`]).
 
 mod added;
 mod bits;

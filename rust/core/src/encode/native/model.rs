@@ -42,6 +42,11 @@ impl Symbols {
         by_id
     }
 
+    /// The symbols of a text.
+    pub(super) fn source<'s>(&'s self, text: &'s [u8]) -> Source<'s> {
+        Source { symbols: self, text, at: 0 }
+    }
+
     /// The symbols that a token may begin with.
     pub(super) fn first_of(&self, token: &[u8]) -> impl Iterator<Item = Part> {
         let length = token.iter().skip(1).take_while(|byte| **byte & 0xC0 == 0x80).count() + 1;
@@ -284,14 +289,9 @@ impl Model {
 
     /// Appends what merging alone makes of a text.
     pub(super) fn merge(&self, merger: &mut Merger, text: &[u8], ids: &mut Vec<u32>) {
-        let mut source = self.source(text);
+        let mut source = self.symbols.source(text);
         merger.begin(&mut source);
         merger.merge(self.rules(), source, ids);
-    }
-
-    /// The symbols of a piece.
-    pub(super) fn source<'s>(&'s self, text: &'s [u8]) -> Source<'s> {
-        Source { symbols: &self.symbols, text, at: 0 }
     }
 }
 
@@ -315,7 +315,7 @@ mod tests {
             let text: String = (0..numbers.below(60)).map(|_| all[numbers.below(all.len())]).collect();
             let mut at_once = Vec::new();
             symbols.of(text.as_bytes(), &mut at_once);
-            let mut source = Source { symbols: &symbols, text: text.as_bytes(), at: 0 };
+            let mut source = symbols.source(text.as_bytes());
             let mut in_parts = Vec::new();
             while !source.is_done() {
                 source.append(1 + numbers.below(9), &mut in_parts);

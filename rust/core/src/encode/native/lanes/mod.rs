@@ -205,19 +205,19 @@ mod tests {
         let mut last = [0; 5];
         in_lanes(all(&mut last[0]));
         in_wide_lanes(all(&mut last[1]));
-        all(&mut last[4]).run::<Plain>();
-        assert_eq!([last[0], last[1], last[4]], [1999; 3]);
+        all(&mut last[2]).run::<Plain>();
+        assert_eq!(last[..3], [1999; 3]);
         #[cfg(target_arch = "x86_64")]
         {
             if std::arch::is_x86_feature_detected!("avx2") {
                 // SAFETY: the processor has it.
-                unsafe { avx2::with_avx2(all(&mut last[2])) };
-                assert_eq!(last[2], 1999);
+                unsafe { avx2::with_avx2(all(&mut last[3])) };
+                assert_eq!(last[3], 1999);
             }
             if std::arch::is_x86_feature_detected!("avx512f") {
                 // SAFETY: the processor has it.
-                unsafe { avx512::with_avx512(all(&mut last[3])) };
-                assert_eq!(last[3], 1999);
+                unsafe { avx512::with_avx512(all(&mut last[4])) };
+                assert_eq!(last[4], 1999);
             }
         }
     }

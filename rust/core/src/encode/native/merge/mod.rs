@@ -16,7 +16,7 @@ use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use lockstep::{ALL, HALF, MergeRows};
 pub(super) use lockstep::{MOST, PLACE_BITS, Rows};
-use windows::Windows;
+use windows::{ENOUGH, Windows};
 
 /// What is known of the merges.
 #[derive(Clone, Copy)]
@@ -28,8 +28,8 @@ pub(super) struct Rules<'m> {
     pub(super) lengths: &'m [u32],
 }
 
-/// Bytes whose symbols are made at a time.
-const CHUNK: usize = 1 << 14;
+/// Bytes whose symbols are made at a time. (In tests few, so that there are several times.)
+const CHUNK: usize = if cfg!(test) { 1 << 9 } else { 1 << 14 };
 
 /// Merges symbols, and keeps what it needs for that from piece to piece.
 #[derive(Default)]
@@ -60,12 +60,14 @@ impl Merger {
             }
             self.symbols.drain(..merged);
             // What has no border is merged as a whole.
-            source.append(if merged == 0 { usize::MAX } else { CHUNK }, &mut self.symbols);
+            let has_none = merged == 0 && self.symbols.len() >= ENOUGH;
+            source.append(if has_none { usize::MAX } else { CHUNK }, &mut self.symbols);
         }
     }
 
     /// One huge piece must not hold its memory for the rest of the session.
     pub(super) fn shrink_to(&mut self, symbols: usize) {
+        self.symbols.clear();
         self.symbols.shrink_to(symbols);
     }
 }
@@ -114,8 +116,9 @@ fn merge_row(rules: Rules<'_>, rows: &mut Rows<'_>, number: usize) {
     let mut symbols = [0; MOST];
     let symbols = &mut symbols[..row.len()];
     symbols.copy_from_slice(row);
+    let symbols = if rows.fresh { rules.certain.merge(rules.pairs, symbols) } else { symbols };
     *count = 0;
-    merge_few(rules.pairs, rules.certain.merge(rules.pairs, symbols), |_, id| {
+    merge_few(rules.pairs, symbols, |_, id| {
         row[usize::from(*count)] = id;
         *count += 1;
     });
@@ -127,6 +130,8 @@ mod tests {
     use super::windows::tests::{one_by_one, random_merges};
     use super::*;
     use crate::encode::native::certain::id_of;
+    use crate::encode::native::chars::{Formed, Outside};
+    use crate::encode::native::joins::Joins;
     use crate::encode::native::model::{Chars, Symbols};
     use crate::encode::native::tests::random::Numbers;
 
@@ -211,6 +216,63 @@ mod tests {
             for ((row, count), expected) in rows.chunks(most).zip(&counts).zip(&expected) {
                 assert_eq!(row[..usize::from(*count)], *expected, "{merges:?}");
             }
+        }
+    }
+
+    /// Tokens of bytes that stand side by side in a text, whatever characters they belong to, each made of two others.
+    fn random_byte_merges(numbers: &mut Numbers, text: &[u8]) -> (Vec<[u32; 3]>, Vec<Vec<u8>>) {
+        let mut tokens: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        let mut merges: Vec<[u32; 3]> = Vec::new();
+        for _ in 0..numbers.below(200) {
+            let (start, length) = (numbers.below(text.len() - 8), 2 + numbers.below(5));
+            let token = &text[start..start + length];
+            let id = |part: &[u8]| tokens.iter().position(|token| token == part);
+            let (left, right) = token.split_at(1 + numbers.below(length - 1));
+            if let (None, Some(left), Some(right)) = (id(token), id(left), id(right)) {
+                let [left, right, made] = [left, right, tokens.len()].map(|id| u32::try_from(id).unwrap());
+                // Mostly in the order in which they are found, as in real vocabularies.
+                let rank = if numbers.below(3) == 0 { numbers.below(merges.len() + 1) } else { merges.len() };
+                merges.insert(rank, [left, right, made]);
+                tokens.push(token.to_vec());
+            }
+        }
+        (merges, tokens)
+    }
+
+    #[test]
+    fn long_pieces_of_bytes_become_what_merging_one_by_one_gives() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut merger = Merger::default();
+        for _ in 0..600 {
+            let characters: Vec<char> = " abéêकख中文😀".chars().collect();
+            let characters = &characters[..2 + numbers.below(characters.len() - 1)];
+            let text: String =
+                (0..100 + numbers.below(900)).map(|_| characters[numbers.below(characters.len())]).collect();
+            let (merges, tokens) = random_byte_merges(&mut numbers, text.as_bytes());
+            let tokens: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+            let mut first_use = vec![u32::MAX; tokens.len()];
+            let mut joins = Joins::new();
+            for (rank, [left, right, made]) in (0..).zip(&merges) {
+                joins.add_token(tokens[*made as usize]);
+                for id in [left, right] {
+                    first_use[*id as usize] = first_use[*id as usize].min(rank);
+                }
+            }
+            let bytes: Box<[u32; 256]> = Box::new(std::array::from_fn(|byte| u32::try_from(byte).unwrap()));
+            let (pairs, outside) = (Pairs::new(&merges).unwrap(), Outside::new(&merges, &tokens));
+            let formed = Formed::new(&bytes, &pairs, &first_use, &outside, joins.touched());
+            let mut symbols = Symbols::Bytes(bytes, formed);
+            symbols.number_letters(&first_use);
+            let certain = Certain::new(&symbols, &merges, &first_use, &tokens);
+            let borders = Borders::new(&symbols, &certain, &pairs, &merges, &tokens);
+            let lengths: Vec<u32> = tokens.iter().map(|token| u32::try_from(token.len()).unwrap()).collect();
+            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders, lengths: &lengths };
+            let mut source = symbols.source(text.as_bytes());
+            let mut ids = Vec::new();
+            merger.begin(&mut source);
+            merger.merge(rules, source, &mut ids);
+            let letters: Vec<u32> = text.bytes().map(u32::from).collect();
+            assert_eq!(ids, one_by_one(&merges, &letters), "{text:?} {merges:?}");
         }
     }
 }

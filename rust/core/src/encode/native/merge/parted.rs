@@ -10,7 +10,8 @@ use super::{Rules, merge_rows};
 
 /// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
-/// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones.
+/// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
+/// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
 const ROW: usize = 12;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;

@@ -40,7 +40,7 @@ impl Default for Slab {
 
 impl Slab {
     /// Merges in symbols, at most [`SLAB`], what is certain to merge, and finds the borders; says how much of what is left
-    /// stands before the last border, or before the end if nothing comes behind them. They begin at a border.
+    /// stands before the last border, or before the end if nothing comes behind them: all as if nothing stood before them.
     pub(super) fn fill(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool) -> usize {
         self.ends.fill(0);
         in_wide_lanes(Fill { rules, symbols, slab: self });

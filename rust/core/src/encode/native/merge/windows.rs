@@ -12,6 +12,10 @@
 //! token is there to begin with, the window becomes twice as large. All of it is linear but for texts where that happens
 //! at every turn, which are encoded from their beginning at most as often as a window can be doubled. A window that is the
 //! one before over again is not merged; and where nothing repeats itself, many are merged together ([`linked`](super::linked)).
+//!
+//! Parts between borders ([`parted`](super::parted)) go before all that, and are tried again wherever a window has ended. What
+//! begins there is merged as if nothing stood before it; if it begins with the token that is known to stand there, that
+//! token and the one before it are known not to join.
 
 use super::super::certain::id_of;
 use super::super::lanes;
@@ -39,9 +43,12 @@ impl Token {
     }
 }
 
+/// As many symbols as are worth looking at if more come behind them.
+pub(super) const ENOUGH: usize = 4 * FEW;
+
 /// Where merging window by window has come to.
 enum Met {
-    /// A border, behind so many symbols.
+    /// The last of some borders, behind so many symbols.
     Border(usize),
     End,
     /// Windows would have to be larger.
@@ -97,32 +104,33 @@ impl Windows {
         is_all: bool,
         ids: &mut Vec<u32>,
     ) -> usize {
-        let (mut at, mut smallest) = (0, FEW);
+        let mut at = self.parted.merge(rules, symbols, is_all, None, ids);
+        let mut smallest = FEW;
         while at < symbols.len() {
-            let before = ids.len();
-            let rest = &symbols[at..];
-            let parted = self.parted.merge(rules, rest, is_all, None, ids);
-            at += parted;
-            if parted > 0 {
-                continue;
-            }
-            if !is_all && rest.len() < 4 * FEW {
+            let (rest, before) = (&symbols[at..], ids.len());
+            if !is_all && rest.len() < ENOUGH {
                 break; // there might be a border in what comes
             }
-            let met = self.merges(rules, rest, is_all, smallest, ids);
-            match met {
-                Met::Border(merged) => at += merged,
+            match self.merges(rules, rest, is_all, smallest, ids) {
+                Met::Border(merged) => (at, smallest) = (at + merged, FEW),
                 Met::End if is_all => at = symbols.len(),
-                Met::End | Met::TooSmall => ids.truncate(before),
+                Met::End => {
+                    ids.truncate(before);
+                    break;
+                }
+                Met::TooSmall => {
+                    ids.truncate(before);
+                    smallest *= 2;
+                }
             }
-            if matches!(met, Met::End) {
-                break;
-            }
-            smallest = if matches!(met, Met::TooSmall) { smallest * 2 } else { FEW };
         }
-        self.window.scratch.shrink_to(KEEP);
-        self.tokens.shrink_to(KEEP);
-        self.next.shrink_to(KEEP);
+        let Self { window: Window { scratch, .. }, tokens, next, .. } = self;
+        scratch.clear();
+        scratch.shrink_to(KEEP);
+        for tokens in [tokens, next] {
+            tokens.clear();
+            tokens.shrink_to(KEEP);
+        }
         at
     }
 
@@ -276,6 +284,25 @@ pub(super) mod tests {
         }
     }
 
+    /// Merges symbols that come some at a time.
+    fn in_portions(
+        windows: &mut Windows,
+        numbers: &mut Numbers,
+        made: &Made,
+        mut symbols: &[u32],
+    ) -> Vec<u32> {
+        let (mut ids, mut here) = (Vec::new(), Vec::new());
+        while !symbols.is_empty() {
+            let (some, rest) = symbols.split_at(symbols.len().min(1 + numbers.below(900)));
+            here.extend_from_slice(some);
+            symbols = rest;
+            let merged = windows.merge(made.rules(), &here, symbols.is_empty(), &mut ids);
+            here.drain(..merged);
+        }
+        assert!(here.is_empty(), "{here:?}");
+        ids
+    }
+
     /// Merges in windows, and whether the smallest were too small.
     fn in_windows(windows: &mut Windows, merges: &[[u32; 3]], symbols: &[u32]) -> (Vec<u32>, bool) {
         let made = Made::of(merges);
@@ -304,8 +331,12 @@ pub(super) mod tests {
                 let times = if repeated { 1 + numbers.below(300 / unit.len()) } else { 1 };
                 symbols.extend(unit.repeat(times));
             }
+            let expected = one_by_one(&merges, &symbols);
             let (ids, _) = in_windows(&mut windows, &merges, &symbols);
-            assert_eq!(ids, one_by_one(&merges, &symbols), "{merges:?} {symbols:?}");
+            assert_eq!(ids, expected, "{merges:?} {symbols:?}");
+            let made = Made::of(&merges);
+            let ids = in_portions(&mut windows, &mut numbers, &made, &made.symbols(&symbols));
+            assert_eq!(ids, expected, "{merges:?} {symbols:?}");
         }
     }
 
