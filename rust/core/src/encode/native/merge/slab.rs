@@ -1,6 +1,5 @@
-//! What certain merges leave of a slab of symbols, and the borders in it. In lanes even where the processor
-//! has none: to have borders is
-//! worth it (measured: see `benches/encoder-log.md`).
+//! What certain merges leave of a slab of symbols, and the borders in it. In lanes even where the processor has none: to have
+//! borders is worth it (measured: see `benches/encoder-log.md`).
 
 use super::super::certain::{PAIRED, id_of, made_in_lanes};
 use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
