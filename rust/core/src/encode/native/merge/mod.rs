@@ -14,8 +14,8 @@ use super::lanes::{self, LANES};
 use super::model::Source;
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
-use lockstep::{ALL, HALF, MergeRows};
-pub(super) use lockstep::{MOST, PLACE_BITS, Rows};
+use lockstep::{ALL, HALF, MOST, MergeRows};
+pub(super) use lockstep::{PLACE_BITS, Rows};
 use windows::{ENOUGH, Windows};
 
 /// What is known of the merges.
@@ -102,6 +102,7 @@ pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
         } else if usize::from(most) > MOST / 2 {
             lanes::in_wide_lanes(MergeRows::<ALL> { rules, rows, numbers });
         } else if rows.fresh {
+            // New words: what is around them is slower with wider vectors.
             lanes::in_lanes(MergeRows::<HALF> { rules, rows, numbers });
         } else {
             lanes::in_wide_lanes(MergeRows::<HALF> { rules, rows, numbers });
