@@ -15,7 +15,9 @@ const BEHIND: usize = 3;
 /// Bits in a word of ends.
 const WORD: usize = 64;
 
-/// Symbols that stand side by side, worked on sixteen at a time.
+/// Symbols that stand side by side, worked on sixteen at a time. It takes no memory before it is filled: most sessions meet no long
+/// piece.
+#[derive(Default)]
 pub(super) struct Slab {
     /// The ids that are left.
     pub(super) ids: Vec<u32>,
@@ -32,18 +34,16 @@ pub(super) struct Slab {
     behind: Vec<u32>,
 }
 
-impl Default for Slab {
-    fn default() -> Self {
-        let [ids, starts, symbols, ranks, before, behind] = std::array::from_fn(|_| vec![0; ROOM]);
-        Self { ids, starts, count: 0, ends: vec![0; ROOM / WORD + 2], symbols, ranks, before, behind }
-    }
-}
-
 impl Slab {
     /// Merges in symbols, at most [`SLAB`], what is certain to merge, and finds the borders; says how much of what is left
     /// stands before the last border, or before the end if nothing comes behind them: all as if nothing stood before them.
     pub(super) fn fill(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool) -> usize {
-        self.ends.fill(0);
+        let Self { ids, starts, ends, symbols: here, ranks, before, behind, .. } = self;
+        for row in [ids, starts, here, ranks, before, behind] {
+            row.resize(ROOM, 0);
+        }
+        ends.clear();
+        ends.resize(ROOM / WORD + 2, 0);
         in_wide_lanes(Fill { rules, symbols, slab: self });
         let mut stop = self.count;
         if is_last {
