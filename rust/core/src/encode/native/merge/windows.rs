@@ -152,18 +152,20 @@ impl Windows {
         loop {
             if leaps {
                 let first = merged.then(|| self.tokens[0].id);
-                if let Some(length) = self.leap(rules, rest, size, trust, first, ids) {
-                    (rest, merged) = (&rest[length..], true);
-                    trust += length;
-                    let passed = self.parted.merge(rules, rest, is_all, Some(self.tokens[0].id), ids);
+                if first.is_some() {
+                    let passed = self.parted.merge(rules, rest, is_all, first, ids);
                     if passed > 0 {
                         return Met::Border(symbols.len() - rest.len() + passed);
                     }
+                }
+                if let Some(length) = self.leap(rules, rest, size, trust, first, ids) {
+                    (rest, merged) = (&rest[length..], true);
+                    trust += length;
                     continue;
                 }
                 trust = SPAN;
             }
-            let Self { parted, window: one, tokens, next, .. } = self;
+            let Self { window: one, tokens, next, .. } = self;
             if !merged {
                 one.merge(rules, window(rest, size), tokens);
                 merged = true;
@@ -203,10 +205,6 @@ impl Windows {
                     }
                 } else {
                     std::mem::swap(tokens, next);
-                    let passed = parted.merge(rules, rest, is_all, Some(tokens[0].id), ids);
-                    if passed > 0 {
-                        return Met::Border(symbols.len() - rest.len() + passed);
-                    }
                 }
             } else {
                 let first = tokens[0];
