@@ -141,14 +141,12 @@ mod tests {
             let mut ids = vec![7];
             let symbols = made.symbols(&symbols);
             let found = linked.merge(made.rules(), &symbols, Some(expected[0]), &mut ids);
-            let length =
-                |ids: &[u32]| ids.iter().map(|id| made.rules().lengths[*id as usize] as usize).sum::<usize>();
             let Some(token) = found else {
                 assert_eq!(ids, [7]);
                 continue;
             };
             assert_eq!([&ids[1..], &[token.id]].concat(), expected[..ids.len()], "{merges:?}");
-            assert_eq!((token.start, token.length), (length(&ids[1..]), length(&[token.id])));
+            assert_eq!((token.start, token.length), (made.length(&ids[1..]), made.length(&[token.id])));
             passed += token.start;
         }
         assert!(passed > 100_000, "{passed}");

@@ -146,15 +146,21 @@ mod tests {
         symbols: Vec<u32>,
     }
 
+    /// By id, of so many, the lowest rank that takes it.
+    fn first_use(merges: &[[u32; 3]], count: usize) -> Vec<u32> {
+        let mut first_use = vec![u32::MAX; count];
+        for (rank, [left, right, _]) in (0..).zip(merges) {
+            for id in [left, right] {
+                first_use[*id as usize] = first_use[*id as usize].min(rank);
+            }
+        }
+        first_use
+    }
+
     impl Made {
         pub(super) fn of(merges: &[[u32; 3]]) -> Self {
             let count = merges.iter().flatten().max().map_or(0, |id| *id as usize + 1);
-            let (mut first_use, mut ids) = (vec![u32::MAX; count], 0..);
-            for (rank, [left, right, _]) in (0..).zip(merges) {
-                for id in [left, right] {
-                    first_use[*id as usize] = first_use[*id as usize].min(rank);
-                }
-            }
+            let (first_use, mut ids) = (first_use(merges, count), 0..);
             let (mut chars, mut texts) = (Chars::new(None, None), Vec::<String>::new());
             texts.resize_with(count, || {
                 let id: u32 = ids.next().unwrap();
@@ -181,6 +187,11 @@ mod tests {
         pub(super) fn rules(&self) -> Rules<'_> {
             let Self { pairs, certain, borders, lengths, .. } = self;
             Rules { pairs, certain, borders, lengths }
+        }
+
+        /// How many letters tokens are made of.
+        pub(super) fn length(&self, ids: &[u32]) -> usize {
+            ids.iter().map(|id| self.lengths.get(*id as usize).map_or(1, |length| *length as usize)).sum()
         }
 
         /// The symbols of letters. (Those that no merge knows are ids alone.)
@@ -251,13 +262,9 @@ mod tests {
                 (0..100 + numbers.below(900)).map(|_| characters[numbers.below(characters.len())]).collect();
             let (merges, tokens) = random_byte_merges(&mut numbers, text.as_bytes());
             let tokens: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
-            let mut first_use = vec![u32::MAX; tokens.len()];
-            let mut joins = Joins::new();
-            for (rank, [left, right, made]) in (0..).zip(&merges) {
+            let (first_use, mut joins) = (first_use(&merges, tokens.len()), Joins::new());
+            for [_, _, made] in &merges {
                 joins.add_token(tokens[*made as usize]);
-                for id in [left, right] {
-                    first_use[*id as usize] = first_use[*id as usize].min(rank);
-                }
             }
             let bytes: Box<[u32; 256]> = Box::new(std::array::from_fn(|byte| u32::try_from(byte).unwrap()));
             let (pairs, outside) = (Pairs::new(&merges).unwrap(), Outside::new(&merges, &tokens));

@@ -124,13 +124,8 @@ mod tests {
             let expected = one_by_one(&merges, &whole);
             let mut ids = vec![7];
             let count = parted.merge(made.rules(), &made.symbols(&symbols), is_all, None, &mut ids);
-            let length = |ids: &[u32]| {
-                ids.iter()
-                    .map(|id| made.rules().lengths.get(*id as usize).map_or(1, |length| *length as usize))
-                    .sum::<usize>()
-            };
             assert_eq!(ids[1..], expected[..ids.len() - 1], "{merges:?} {symbols:?}");
-            assert_eq!(length(&ids[1..]), count);
+            assert_eq!(made.length(&ids[1..]), count);
             passed[usize::from(is_all)] += count;
             // What does not begin as it is known to is not passed.
             ids.truncate(1);
