@@ -1,17 +1,23 @@
-//! The merges of a long piece, part by part: between borders that no merge crosses.
+//! The merges of a long piece, slab by slab.
 //!
 //! What is certain to merge is merged first, in symbols that stand side by side; among what is left, borders are where
 //! nothing can be joined (see [`Borders`](super::super::borders::Borders)). What stands between two borders is merged for
-//! itself, some borders further at a time, and many such rows in lockstep.
+//! itself, some borders further at a time. Where none is near, windows that overlap are merged, and linked where they
+//! agree ([`linked`](super::linked)). All rows of a slab are merged together, in lockstep.
 
+use std::ops::Range;
+
+use super::linked::{Linked, repeat, windows};
 use super::lockstep::{MOST, Rows};
 use super::slab::{SLAB, Slab};
+use super::windows::Token;
 use super::{Rules, merge_rows};
 
 /// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
-/// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
+/// neighbours have more together, and windows begin further apart, so a slab has at most 158 rows; no more than 256 can be merged
+/// at once.)
 const ROW: usize = 12;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
@@ -20,78 +26,151 @@ const TOGETHER: usize = 16;
 #[derive(Default)]
 pub(super) struct Parted {
     slab: Slab,
-    /// Of rows among what is left of it: where each begins, and how many symbols it has.
+    parts: Vec<Part>,
+    /// Of their rows: where each begins, and how many symbols it has.
     starts: Vec<u32>,
     counts: Vec<u8>,
+    linked: Linked,
+}
+
+/// Some of what is left of a slab.
+struct Part {
+    symbols: Range<usize>,
+    /// One, or as many windows as overlap.
+    rows: usize,
+    /// It ends with the slab, not at a border.
+    is_open: bool,
+}
+
+/// How far merging has come: so many symbols, behind which a border is, or else a token that what is before it goes by.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Passed {
+    pub(super) symbols: usize,
+    pub(super) token: Option<Token>,
 }
 
 impl Parted {
-    /// Merges symbols from the front as far as there are borders near enough to each other, and says how many that are; none if
+    /// Merges symbols from the front as far as there are borders, or links not much more than `trust` symbols behind one; none if
     /// what they begin with does not become `first`. Appends the ids. `is_all`: nothing comes behind them.
     pub(super) fn merge(
         &mut self,
         rules: Rules<'_>,
         symbols: &[u32],
         is_all: bool,
-        first: Option<u32>,
+        mut first: Option<u32>,
+        trust: usize,
         ids: &mut Vec<u32>,
-    ) -> usize {
-        let before = ids.len();
-        let mut at = 0;
-        while at < symbols.len() {
-            let rest = &symbols[at..];
+    ) -> Passed {
+        let mut here = Passed::default();
+        // The last border, and how many ids there are before it.
+        let (mut border, mut count) = (0, ids.len());
+        while here.symbols < symbols.len() && here.symbols - border < trust {
+            let (at, rest) = (here.symbols, &symbols[here.symbols..]);
             let size = rest.len().min(if at == 0 { FIRST } else { SLAB });
-            let passed = self.merge_slab(rules, &rest[..size], is_all && size == rest.len(), ids);
-            if at == 0 && first.is_some_and(|first| ids.get(before) != Some(&first)) {
-                ids.truncate(before);
-                return 0;
-            }
-            if passed == 0 {
+            let is_last = is_all && size == rest.len();
+            let passed = self.merge_slab(rules, &rest[..size], is_last, first, ids);
+            if passed.symbols == 0 {
                 break;
             }
-            at += passed;
+            here = Passed {
+                symbols: at + passed.symbols,
+                token: passed.token.map(|token| Token { start: at + token.start, ..token }),
+            };
+            first = passed.token.map(|token| token.id);
+            if first.is_none() {
+                (border, count) = (here.symbols, ids.len());
+            }
         }
-        at
+        if border > 0 {
+            // To be sure is better than to have come further.
+            ids.truncate(count);
+            here = Passed { symbols: border, token: None };
+        }
+        here
     }
 
-    /// Merges a slab up to its last border, or its end if it is the last, and says how many symbols that are.
-    #[allow(clippy::cast_possible_truncation)] // few
-    fn merge_slab(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool, ids: &mut Vec<u32>) -> usize {
+    /// Merges a slab as far as there are borders and links.
+    fn merge_slab(
+        &mut self,
+        rules: Rules<'_>,
+        symbols: &[u32],
+        is_last: bool,
+        first: Option<u32>,
+        ids: &mut Vec<u32>,
+    ) -> Passed {
         let stop = self.slab.fill(rules, symbols, is_last);
+        self.parts.clear();
+        self.starts.clear();
+        self.counts.clear();
         let mut at = 0;
         while at < stop {
             let ends = self.slab.ends(at) & u64::MAX >> (MOST - (stop - at).min(MOST));
             let near = ends & ((1 << ROW) - 1);
-            let length = match (near, ends) {
-                (0, 0) => break, // none is near enough
-                (0, _) => ends.trailing_zeros() + 1,
-                _ => u64::BITS - near.leading_zeros(),
+            let end = match (near, ends) {
+                (0, 0) => self.slab.end(at),
+                (0, _) => at + ends.trailing_zeros() as usize + 1,
+                _ => at + (u64::BITS - near.leading_zeros()) as usize,
             };
-            self.starts.push(at as u32);
-            self.counts.push(length as u8);
-            at += length as usize;
+            self.add(at..end, false);
+            at = end;
         }
-        self.merge_rows(rules, ids);
-        self.slab.start(at)
+        let rest = self.slab.count() - stop;
+        // What is short may begin the next slab.
+        if rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]) {
+            self.add(stop..self.slab.count(), true);
+        }
+        let Self { slab, starts, counts, .. } = self;
+        slab.ids.resize(slab.ids.len() + TOGETHER, 0);
+        merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
+        let begins = |first| starts.first().is_some_and(|start| slab.ids[*start as usize] == first);
+        if first.is_none_or(begins) { self.join(rules, stop, ids) } else { Passed::default() }
     }
 
-    /// Merges the rows and appends their ids.
-    fn merge_rows(&mut self, rules: Rules<'_>, ids: &mut Vec<u32>) {
-        let Self { slab: Slab { ids: symbols, .. }, starts, counts } = self;
-        merge_rows(rules, Rows { symbols, starts, counts, fresh: false });
-        let mut at = ids.len();
-        let more: usize = counts.iter().map(|count| usize::from(*count)).sum();
-        ids.resize(at + more + TOGETHER, 0);
-        for (start, count) in starts.iter().zip(&*counts) {
-            let (start, count) = (*start as usize, usize::from(*count));
-            // As many as most have at most are copied faster than as many as there are.
-            let some = count.max(TOGETHER);
-            ids[at..at + some].copy_from_slice(&symbols[start..start + some]);
-            at += count;
+    /// Adds a part, windows as copies since they overlap.
+    #[allow(clippy::cast_possible_truncation)] // few
+    fn add(&mut self, symbols: Range<usize>, is_open: bool) {
+        let before = self.starts.len();
+        if !is_open && symbols.len() <= MOST {
+            self.starts.push(symbols.start as u32);
+            self.counts.push(symbols.len() as u8);
+        } else {
+            for window in windows(symbols.clone()) {
+                self.starts.push(self.slab.ids.len() as u32);
+                self.counts.push(window.len() as u8);
+                self.slab.ids.extend_from_within(window);
+            }
         }
-        ids.truncate(at);
-        starts.clear();
-        counts.clear();
+        self.parts.push(Part { symbols, rows: self.starts.len() - before, is_open });
+    }
+
+    /// Appends the ids of parts that end at `stop`, as far as their windows are linked.
+    fn join(&mut self, rules: Rules<'_>, stop: usize, ids: &mut Vec<u32>) -> Passed {
+        let Self { slab, parts, starts, counts, linked } = self;
+        let mut rows = starts.iter().zip(&*counts);
+        for Part { symbols, rows: count, is_open } in parts {
+            if *count == 1 && !*is_open {
+                let Some((start, count)) = rows.next() else { break };
+                let (start, count) = (*start as usize, usize::from(*count));
+                let before = ids.len();
+                // As many as most have at most are copied faster than as many as there are.
+                ids.extend_from_slice(&slab.ids[start..start + TOGETHER]);
+                if count > TOGETHER {
+                    ids.extend_from_slice(&slab.ids[start + TOGETHER..start + count]);
+                }
+                ids.truncate(before + count);
+                continue;
+            }
+            let tokens = rows.by_ref().take(*count);
+            let tokens = tokens.map(|(start, count)| &slab.ids[*start as usize..][..usize::from(*count)]);
+            let last = linked.link(rules, &slab.ids[symbols.clone()], tokens, *is_open, ids);
+            if let Some(Token { id, start, length }) = last {
+                let [start, end] = [start, start + length].map(|at| slab.start(symbols.start + at));
+                let token = Token { id, start, length: end - start };
+                let has_link = start > slab.start(symbols.start);
+                return Passed { symbols: start, token: has_link.then_some(token) };
+            }
+        }
+        Passed { symbols: slab.start(stop), token: None }
     }
 }
 
@@ -106,9 +185,10 @@ mod tests {
     #[test]
     fn what_is_passed_is_what_merging_one_by_one_gives() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
-        let (mut passed, mut parted) = ([0; 2], Parted::default());
+        // Up to borders and up to links, where something comes behind and where nothing does.
+        let (mut passed, mut parted) = ([[0; 2]; 2], Parted::default());
         for round in 0..6000 {
-            let letters = 2 + numbers.below(12);
+            let letters = 2 + numbers.below(if round % 3 == 0 { 3 } else { 12 });
             let merges = random_merges(&mut numbers, letters);
             let ids = |count: usize, numbers: &mut Numbers| -> Vec<u32> {
                 (0..count).map(|_| u32::try_from(numbers.below(letters)).unwrap()).collect()
@@ -123,16 +203,25 @@ mod tests {
             let whole = if is_all { symbols.clone() } else { [&*symbols, &*more].concat() };
             let expected = one_by_one(&merges, &whole);
             let mut ids = vec![7];
-            let count = parted.merge(made.rules(), &made.symbols(&symbols), is_all, None, &mut ids);
-            assert_eq!(ids[1..], expected[..ids.len() - 1], "{merges:?} {symbols:?}");
-            assert_eq!(made.length(&ids[1..]), count);
-            passed[usize::from(is_all)] += count;
+            let trust = 1 + numbers.below(4000);
+            let symbols = made.symbols(&symbols);
+            let end = parted.merge(made.rules(), &symbols, is_all, None, trust, &mut ids);
+            assert_eq!(made.length(&ids[1..]), end.symbols);
+            if let Some(token) = end.token {
+                assert_eq!((token.start, token.length), (end.symbols, made.length(&[token.id])));
+            }
+            // It goes by what the token at the end is.
+            let rest = one_by_one(&merges, &whole[end.symbols..]);
+            if end.token.is_none_or(|token| token.id == rest[0]) {
+                assert_eq!([&ids[1..], &rest].concat(), expected, "{merges:?} {symbols:?}");
+                passed[usize::from(is_all)][usize::from(end.token.is_some())] += end.symbols;
+            }
             // What does not begin as it is known to is not passed.
             ids.truncate(1);
             let first = Some(expected[0] + 1);
-            assert_eq!(parted.merge(made.rules(), &made.symbols(&symbols), is_all, first, &mut ids), 0);
+            assert_eq!(parted.merge(made.rules(), &symbols, is_all, first, trust, &mut ids).symbols, 0);
             assert_eq!(ids, [7]);
         }
-        assert!(passed.iter().all(|passed| *passed > 100_000), "{passed:?}");
+        assert!(passed.as_flattened().iter().all(|passed| *passed > 40_000), "{passed:?}");
     }
 }

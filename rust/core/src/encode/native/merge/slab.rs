@@ -63,6 +63,20 @@ impl Slab {
         self.ends[word] >> bit | self.ends[word + 1] << 1 << (WORD - 1 - bit)
     }
 
+    /// Behind the first border from here on.
+    pub(super) fn end(&self, at: usize) -> usize {
+        let mut at = at;
+        while self.ends(at) == 0 {
+            at += WORD;
+        }
+        at + self.ends(at).trailing_zeros() as usize + 1
+    }
+
+    /// How many are left.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Before which symbol something that is left begins.
     pub(super) fn start(&self, at: usize) -> usize {
         self.starts[at] as usize

@@ -11,19 +11,18 @@
 //! the one before it are known not to join, since they stood side by side in the first window. If it does not, or no
 //! token is there to begin with, the window becomes twice as large. All of it is linear but for texts where that happens
 //! at every turn, which are encoded from their beginning at most as often as a window can be doubled. A window that is the
-//! one before over again is not merged; and where nothing repeats itself, many are merged together ([`linked`](super::linked)).
+//! one before over again is not merged.
 //!
-//! Parts between borders ([`parted`](super::parted)) go before all that, and are tried again wherever a window has ended. What
-//! begins there is merged as if nothing stood before it; if it begins with the token that is known to stand there, that
-//! token and the one before it are known not to join.
+//! Where nothing repeats itself, parts ([`parted`](super::parted)) go before all that, and are tried again wherever a window has
+//! ended. What begins there is merged as if nothing stood before it; if it begins with the token that is known to stand
+//! there, that token and the one before it are known not to join.
 
 use super::super::certain::id_of;
-use super::super::lanes;
 use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
-use super::linked::{Linked, SPAN};
-use super::parted::Parted;
+use super::parted::{Parted, Passed};
+use super::slab::SLAB;
 use super::sweep::{KEEP, Sweep};
 
 /// A token of a window.
@@ -59,7 +58,6 @@ enum Met {
 #[derive(Default)]
 pub(super) struct Windows {
     parted: Parted,
-    linked: Linked,
     window: Window,
     /// Of the window at hand, and of the next.
     tokens: Vec<Token>,
@@ -104,8 +102,7 @@ impl Windows {
         is_all: bool,
         ids: &mut Vec<u32>,
     ) -> usize {
-        let mut at = self.parted.merge(rules, symbols, is_all, None, ids);
-        let mut smallest = FEW;
+        let (mut at, mut smallest) = (0, FEW);
         while at < symbols.len() {
             let (rest, before) = (&symbols[at..], ids.len());
             if !is_all && rest.len() < ENOUGH {
@@ -145,25 +142,30 @@ impl Windows {
     ) -> Met {
         let (mut rest, mut size) = (symbols, smallest);
         // So many symbols are linked before what comes of it is looked at: no more are in vain than have been useful since the last
-        // that were in vain, and one span.
-        let (mut leaps, mut trust) = (true, SPAN);
+        // that were in vain, and a slab.
+        let (mut leaps, mut trust) = (true, SLAB);
         // Whether the tokens are those of the window with which the rest begins.
         let mut merged = false;
         loop {
             if leaps {
-                let first = merged.then(|| self.tokens[0].id);
-                if first.is_some() {
-                    let passed = self.parted.merge(rules, rest, is_all, first, ids);
-                    if passed > 0 {
+                let (first, before) = (merged.then(|| self.tokens[0].id), ids.len());
+                match self.parted.merge(rules, rest, is_all, first, trust, ids) {
+                    Passed { symbols: 0, .. } => {}
+                    Passed { symbols: passed, token: None } => {
                         return Met::Border(symbols.len() - rest.len() + passed);
                     }
+                    Passed { symbols: passed, token: Some(token) } => {
+                        self.window.merge(rules, window(&rest[passed..], size), &mut self.next);
+                        if self.next[0].is(token) {
+                            std::mem::swap(&mut self.tokens, &mut self.next);
+                            (rest, merged) = (&rest[passed..], true);
+                            trust += passed;
+                            continue;
+                        }
+                        ids.truncate(before);
+                    }
                 }
-                if let Some(length) = self.leap(rules, rest, size, trust, first, ids) {
-                    (rest, merged) = (&rest[length..], true);
-                    trust += length;
-                    continue;
-                }
-                trust = SPAN;
+                trust = SLAB;
             }
             let Self { window: one, tokens, next, .. } = self;
             if !merged {
@@ -217,31 +219,6 @@ impl Windows {
         }
         ids.extend(self.tokens.iter().map(|token| token.id));
         Met::End
-    }
-
-    /// Passes symbols that windows in lanes agree about, as far as they are trusted, and says how many; then the tokens are those
-    /// of the window behind them. `first`: what the symbols are known to begin with.
-    fn leap(
-        &mut self,
-        rules: Rules<'_>,
-        symbols: &[u32],
-        size: usize,
-        trust: usize,
-        first: Option<u32>,
-        ids: &mut Vec<u32>,
-    ) -> Option<usize> {
-        if !lanes::pay() {
-            return None;
-        }
-        let before = ids.len();
-        let token = self.linked.merge(rules, window(symbols, trust), first, ids)?;
-        self.window.merge(rules, window(&symbols[token.start..], size), &mut self.next);
-        if !self.next[0].is(token) {
-            ids.truncate(before);
-            return None;
-        }
-        std::mem::swap(&mut self.tokens, &mut self.next);
-        Some(token.start)
     }
 }
 
