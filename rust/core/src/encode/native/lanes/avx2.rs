@@ -105,6 +105,10 @@ impl Lanes for Avx2 {
         unsafe { [_mm256_and_si256(a, c), _mm256_and_si256(b, d)] }
     }
     #[inline(always)]
+    fn either([a, b]: Self::Mask, [c, d]: Self::Mask) -> Self::Mask {
+        unsafe { [_mm256_or_si256(a, c), _mm256_or_si256(b, d)] }
+    }
+    #[inline(always)]
     fn bits([a, b]: Self::Mask) -> u32 {
         unsafe {
             let low = _mm256_movemask_ps(_mm256_castsi256_ps(a));

@@ -94,6 +94,10 @@ impl Lanes for Avx512 {
         one & other
     }
     #[inline(always)]
+    fn either(one: Self::Mask, other: Self::Mask) -> Self::Mask {
+        one | other
+    }
+    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         u32::from(mask)
     }

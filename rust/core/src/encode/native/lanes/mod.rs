@@ -53,6 +53,7 @@ pub(super) trait Lanes: Copy {
     fn equal(self, other: Self) -> Self::Mask;
     fn below(self, other: Self) -> Self::Mask;
     fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask;
+    fn either(one: Self::Mask, other: Self::Mask) -> Self::Mask;
     /// A bit for each lane, the first lowest, set where it is chosen.
     fn bits(mask: Self::Mask) -> u32;
     /// Whether any lane is chosen.
@@ -166,6 +167,8 @@ mod tests {
                 }
                 let (below, equal) = (x.below(y), x.and(L::small(1)).equal(y.and(L::small(1))));
                 let (both, any) = (L::both(below, equal), each(&|a, b| u32::from(a < b)) != [0; LANES]);
+                let either = L::bits(L::either(below, equal));
+                assert_eq!(either, L::bits(below) | L::bits(equal));
                 assert_eq!(L::any(below), any);
                 let bits = L::bits(below);
                 let chosen: Vec<u32> =

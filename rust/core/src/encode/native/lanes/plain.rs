@@ -89,6 +89,10 @@ impl Lanes for Plain {
         std::array::from_fn(|lane| one[lane] & other[lane])
     }
     #[inline(always)]
+    fn either(one: Self::Mask, other: Self::Mask) -> Self::Mask {
+        std::array::from_fn(|lane| one[lane] | other[lane])
+    }
+    #[inline(always)]
     fn bits(mask: Self::Mask) -> u32 {
         mask.iter().rev().fold(0, |bits, chosen| bits << 1 | u32::from(*chosen))
     }

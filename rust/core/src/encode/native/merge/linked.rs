@@ -11,9 +11,9 @@ use super::Rules;
 use super::windows::Token;
 
 /// The most symbols of a window.
-const WIDTH: usize = 24;
+const WIDTH: usize = 32;
 /// So many symbols from the beginning of a window to that of the next; they overlap by the rest.
-const STRIDE: usize = 14;
+const STRIDE: usize = 20;
 /// So many symbols may be until they are those from the beginning again.
 const PERIOD: usize = 64;
 
