@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 
 use super::added::{Matcher, Token};
-use super::borders::Borders;
 use super::byte_level::Alphabet;
 use super::cache::Cache;
 use super::certain::Certain;
@@ -14,6 +13,7 @@ use super::json::{self, File};
 use super::merge::Merger;
 use super::merges::Merges;
 use super::model::{Chars, Model, Symbols};
+use super::neighbours::Neighbours;
 use super::normalize::normalize;
 use super::pairs::{MAX_ID, NONE, Pairs};
 use super::path::Path;
@@ -138,13 +138,13 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     symbols.number_letters(&first_use);
     let certain = Certain::new(&symbols, merges.all(), &first_use, &tokens);
-    let borders = Borders::new(&symbols, &certain, &pairs, merges.all(), &tokens);
+    let neighbours = Neighbours::new(&vocab, merges.all(), &first_use, &tokens);
     // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
     let lengths =
         tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model =
-        Model { vocab, pairs, certain, borders, lengths, symbols, joins, unmerged: unmerged_tokens };
+        Model { vocab, pairs, certain, neighbours, lengths, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

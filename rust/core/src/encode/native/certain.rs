@@ -17,9 +17,6 @@ pub(super) const LETTERS: usize = 512;
 /// Where a symbol has the number of its letter, above its id; 0 if it is none.
 const LETTER_SHIFT: u32 = 20;
 
-/// Marks what two letters have become: above the numbers of all letters.
-pub(super) const PAIRED: u32 = 1 << (LETTER_SHIFT + LETTERS.ilog2());
-
 /// What is known of two letters side by side, a and b: three ranks in one word, as how early each is, so that no rank is 0.
 #[derive(Clone, Copy, Default)]
 struct Two {
@@ -32,9 +29,21 @@ struct Two {
 }
 
 /// The bits of a rank in a word.
-const RANK_BITS: u32 = 21;
+pub(super) const RANK_BITS: u32 = 21;
 /// As early as the first rank; for later ones so much less. Ranks from this on count as none.
-const EARLIEST: u32 = (1 << RANK_BITS) - 1;
+pub(super) const EARLIEST: u32 = (1 << RANK_BITS) - 1;
+
+/// How early a rank is.
+pub(super) fn early(rank: u32) -> u32 {
+    EARLIEST.saturating_sub(rank)
+}
+
+/// The same in lanes.
+#[inline(always)]
+pub(super) fn early_in_lanes<L: Lanes>(rank: L) -> L {
+    // All bits are set in the earliest, so to take a rank from it is to turn these over.
+    rank.min(L::splat(EARLIEST)).xor(L::splat(EARLIEST))
+}
 
 impl Two {
     fn of(word: u64) -> Self {
@@ -98,7 +107,7 @@ impl Certain {
             table[place] = two.word();
         };
         for (rank, &[left, right, result]) in (0u32..).zip(merges) {
-            let early = EARLIEST.saturating_sub(rank);
+            let early = early(rank);
             let letter = |id: u32| {
                 let token = tokens[id as usize];
                 let is_whole = |part: &Part| part.length == token.len() && id_of(part.symbol) == id;
@@ -121,12 +130,6 @@ impl Certain {
             }
         }
         certain
-    }
-
-    /// What two letters become in any text where they are certain to merge.
-    pub(super) fn made(&self, pairs: &Pairs, left: u32, right: u32) -> Option<u32> {
-        let two = Two::of(self.words.get()[place_of(left, right)]);
-        (two.rank != 0).then(|| pairs.result(EARLIEST - two.rank) | PAIRED)
     }
 
     /// What is known of neighbours in lanes, nothing where there is no right one: how early they merge, the earliest before, and the
@@ -221,6 +224,5 @@ impl Certain {
 /// In lanes, what two symbols become that merge so early, where the mask has them.
 #[inline(always)]
 pub(super) fn made_in_lanes<L: Lanes>(pairs: &Pairs, rank: L, wanted: L::Mask) -> L {
-    // All bits are set in the earliest, so to take a rank from it is to turn these over.
-    pairs.results(rank.xor(L::splat(EARLIEST)), wanted)
+    pairs.results(early_in_lanes(rank), wanted)
 }

@@ -9,12 +9,11 @@
 //!
 //! Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
 //! [`cache::LONG_BOUND`], 64 KiB for what waits, and of the longest piece of the text at hand its ids, and its symbols before
-//! any merge if it has no borders ([`borders`]).
+//! any merge if it has no borders ([`neighbours`]).
 
 mod added;
 mod bits;
 mod block;
-mod borders;
 mod build;
 mod byte_level;
 mod cache;
@@ -29,6 +28,7 @@ mod make;
 mod merge;
 mod merges;
 mod model;
+mod neighbours;
 mod normalize;
 mod output;
 mod pairs;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::borders::Borders;
 use super::certain::{Certain, LETTERS, numbered};
 use super::chars::Formed;
 use super::joins::Joins;
 use super::merge::{Merger, Rules};
+use super::neighbours::Neighbours;
 use super::pairs::{NONE, Pairs};
 use super::unicode::{char_end, decode, previous};
 use super::vocab::Vocab;
@@ -264,7 +264,7 @@ pub(super) struct Model {
     pub(super) vocab: Vocab,
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
-    pub(super) borders: Borders,
+    pub(super) neighbours: Neighbours,
     /// By id, the bytes of the token.
     pub(super) lengths: Vec<u32>,
     pub(super) symbols: Symbols,
@@ -284,7 +284,12 @@ impl Model {
 
     /// What merging goes by.
     pub(super) fn rules(&self) -> Rules<'_> {
-        Rules { pairs: &self.pairs, certain: &self.certain, borders: &self.borders, lengths: &self.lengths }
+        Rules {
+            pairs: &self.pairs,
+            certain: &self.certain,
+            neighbours: &self.neighbours,
+            lengths: &self.lengths,
+        }
     }
 
     /// Appends what merging alone makes of a text.

@@ -8,10 +8,10 @@ mod slab;
 mod sweep;
 mod windows;
 
-use super::borders::Borders;
 use super::certain::Certain;
 use super::lanes::{self, LANES};
 use super::model::Source;
+use super::neighbours::Neighbours;
 use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use lockstep::{ALL, HALF, MOST, MergeRows};
@@ -23,7 +23,7 @@ use windows::{ENOUGH, Windows};
 pub(super) struct Rules<'m> {
     pub(super) pairs: &'m Pairs,
     pub(super) certain: &'m Certain,
-    pub(super) borders: &'m Borders,
+    pub(super) neighbours: &'m Neighbours,
     /// By id, the bytes of the token.
     pub(super) lengths: &'m [u32],
 }
@@ -135,12 +135,13 @@ mod tests {
     use crate::encode::native::joins::Joins;
     use crate::encode::native::model::{Chars, Symbols};
     use crate::encode::native::tests::random::Numbers;
+    use crate::encode::native::vocab::Vocab;
 
     /// What is known of merges among numbers, of which those that no merge makes are letters.
     pub(super) struct Made {
         pairs: Pairs,
         certain: Certain,
-        borders: Borders,
+        neighbours: Neighbours,
         lengths: Vec<u32>,
         /// By id, the symbol.
         symbols: Vec<u32>,
@@ -178,15 +179,17 @@ mod tests {
             let (mut symbols, pairs) = (Symbols::Chars(Box::new(chars)), Pairs::new(merges).unwrap());
             symbols.number_letters(&first_use);
             let certain = Certain::new(&symbols, merges, &first_use, &texts);
-            let borders = Borders::new(&symbols, &certain, &pairs, merges, &texts);
+            let mut vocab = Vocab::with_capacity(0, 0);
+            (0..).zip(&texts).for_each(|(id, text)| assert!(vocab.insert(text, id)));
+            let neighbours = Neighbours::new(&vocab, merges, &first_use, &texts);
             let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
             let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
-            Self { pairs, certain, borders, lengths, symbols }
+            Self { pairs, certain, neighbours, lengths, symbols }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            let Self { pairs, certain, borders, lengths, .. } = self;
-            Rules { pairs, certain, borders, lengths }
+            let Self { pairs, certain, neighbours, lengths, .. } = self;
+            Rules { pairs, certain, neighbours, lengths }
         }
 
         /// How many letters tokens are made of.
@@ -272,9 +275,12 @@ mod tests {
             let mut symbols = Symbols::Bytes(bytes, formed);
             symbols.number_letters(&first_use);
             let certain = Certain::new(&symbols, &merges, &first_use, &tokens);
-            let borders = Borders::new(&symbols, &certain, &pairs, &merges, &tokens);
+            let mut vocab = Vocab::with_capacity(0, 0);
+            (0..).zip(&tokens).for_each(|(id, token)| assert!(vocab.insert(token, id)));
+            let neighbours = Neighbours::new(&vocab, &merges, &first_use, &tokens);
             let lengths: Vec<u32> = tokens.iter().map(|token| u32::try_from(token.len()).unwrap()).collect();
-            let rules = Rules { pairs: &pairs, certain: &certain, borders: &borders, lengths: &lengths };
+            let rules =
+                Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, lengths: &lengths };
             let mut source = symbols.source(text.as_bytes());
             let mut ids = Vec::new();
             merger.begin(&mut source);

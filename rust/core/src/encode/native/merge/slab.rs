@@ -1,17 +1,22 @@
-//! What certain merges leave of a slab of symbols, and the borders in it. In lanes even where the processor has none: to have
-//! borders is worth it (measured: see `benches/encoder-log.md`).
+//! What two rounds of certain merges leave of a slab of symbols, and the borders in it (see [`Neighbours`](super::super::neighbours::Neighbours)). In lanes even
+//! where the processor has none: to have borders is worth it (measured: see `benches/encoder-log.md`).
 
-use super::super::certain::{PAIRED, id_of, made_in_lanes};
+use super::super::certain::{EARLIEST, early_in_lanes, id_of, made_in_lanes};
 use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
+use super::super::neighbours::Joined;
 use super::super::pairs::NONE;
 use super::Rules;
+use super::lockstep::PLACE_BITS;
 
 /// The most symbols, so few that all that is noted of them stays near.
 pub(super) const SLAB: usize = 1024;
 /// Room for a slab, and for what is read and written together behind it.
 const ROOM: usize = SLAB + 2 * LANES;
-/// A border depends on as many symbols behind it.
-const BEHIND: usize = 3;
+/// A border depends on as many symbols behind it: two that one round has made of two each, which merge or not in the second by
+/// what comes behind, two again, which have merged in the first by what comes behind.
+const BEHIND: usize = 7;
+/// A second round is worth it where fewer than one symbol in so many has a border behind it.
+const FAR: usize = 6;
 /// Bits in a word of ends.
 const WORD: usize = 64;
 
@@ -26,7 +31,6 @@ pub(super) struct Slab {
     count: usize,
     /// A bit for each that is left: nothing joins it to the next.
     ends: Vec<u64>,
-    symbols: Vec<u32>,
     /// By symbol, how early it merges with the next; the earliest at which something takes it with what is before it; and with
     /// what is behind it.
     ranks: Vec<u32>,
@@ -38,11 +42,10 @@ impl Slab {
     /// Merges in symbols, at most [`SLAB`], what is certain to merge, and finds the borders; says how much of what is left
     /// stands before the last border, or before the end if nothing comes behind them: all as if nothing stood before them.
     pub(super) fn fill(&mut self, rules: Rules<'_>, symbols: &[u32], is_last: bool) -> usize {
-        let Self { ids, starts, ends, symbols: here, ranks, before, behind, .. } = self;
-        for row in [ids, starts, here, ranks, before, behind] {
+        let Self { ids, starts, ends, ranks, before, behind, .. } = self;
+        for row in [ids, starts, ranks, before, behind] {
             row.resize(ROOM, 0);
         }
-        ends.clear();
         ends.resize(ROOM / WORD + 2, 0);
         in_wide_lanes(Fill { rules, symbols, slab: self });
         let mut stop = self.count;
@@ -90,9 +93,6 @@ struct Fill<'f> {
     slab: &'f mut Slab,
 }
 
-/// The number of every lane.
-const NUMBERS: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-
 #[inline(always)]
 fn load<L: Lanes>(from: &[u32], at: usize) -> L {
     from[at..].first_chunk().map_or(L::splat(0), L::from_array)
@@ -108,43 +108,82 @@ impl InLanes for Fill<'_> {
     #[allow(clippy::cast_possible_truncation)] // few
     fn run<L: Lanes>(self) {
         let Self { rules, symbols: all, slab } = self;
-        let Slab { ids, starts, ends, symbols, ranks, before, behind, .. } = slab;
         let length = all.len().min(SLAB);
-        symbols[..length].copy_from_slice(&all[..length]);
-        symbols[length..=length + LANES].fill(NONE);
-        for at in (0..=length).step_by(LANES) {
-            let (here, next) = (load::<L>(symbols, at), load(symbols, at + 1));
-            let [rank, earlier, later] = rules.certain.two_in_lanes(here, next);
-            store(rank, ranks, at);
-            store(earlier, before, at + 1);
-            store(later, behind, at);
+        slab.ids[..length].copy_from_slice(&all[..length]);
+        slab.ids[length..=length + LANES].fill(NONE);
+        for (at, start) in (0..).zip(&mut slab.starts) {
+            *start = at;
         }
+        slab.count = length;
+        for at in (0..=length).step_by(LANES) {
+            let (here, next) = (load::<L>(&slab.ids, at), load(&slab.ids, at + 1));
+            slab.note(at, rules.certain.two_in_lanes(here, next));
+        }
+        slab.merge::<L>(rules);
+        if slab.find_ends::<L>(&rules.neighbours.once) * FAR < slab.count {
+            for at in (0..=slab.count).step_by(LANES) {
+                let (here, next) = (load::<L>(&slab.ids, at), load(&slab.ids, at + 1));
+                let [rank] = rules.pairs.ranks().in_lanes(&[here], &[next]);
+                let early = early_in_lanes(rank.shr::<PLACE_BITS>());
+                let [before, behind] = rules.neighbours.two_in_lanes(here, next);
+                // Of some that merge it is known that they are never certain to.
+                let early = L::select(before.below(L::splat(EARLIEST)), early, L::splat(0));
+                slab.note(at, [early, before, behind]);
+            }
+            slab.merge::<L>(rules);
+            slab.find_ends::<L>(&rules.neighbours.twice);
+        }
+    }
+}
+
+impl Slab {
+    /// Notes what is known of neighbours.
+    #[inline(always)]
+    fn note<L: Lanes>(&mut self, at: usize, [rank, before, behind]: [L; 3]) {
+        store(rank, &mut self.ranks, at);
+        store(before, &mut self.before, at + 1);
+        store(behind, &mut self.behind, at);
+    }
+
+    /// Merges what is certain to.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // few
+    fn merge<L: Lanes>(&mut self, rules: Rules<'_>) {
+        let Self { ids, starts, count: length, ranks, before, behind, .. } = self;
         before[0] = 0;
+        let end = starts[*length];
         let (mut count, mut dropped) = (0, 0);
-        for at in (0..length).step_by(LANES) {
+        for at in (0..*length).step_by(LANES) {
             let rank: L = load(ranks, at);
             let merges = L::both(load::<L>(before, at).below(rank), load::<L>(behind, at + 1).below(rank));
-            let made = made_in_lanes(rules.pairs, rank, merges).or(L::splat(PAIRED));
+            let made = made_in_lanes(rules.pairs, rank, merges);
             // What follows one that merges is the other half of it.
             dropped |= L::bits(merges) << 1;
             let kept = !dropped & ((1 << LANES) - 1);
             dropped >>= LANES;
-            store(L::select(merges, made, load(symbols, at)).compress(kept), ids, count);
-            store(L::small(at).add(L::from_array(&NUMBERS)).compress(kept), starts, count);
+            let (id, start) = (load::<L>(ids, at), load::<L>(starts, at));
+            let id = L::select(merges, made, id.and(L::splat(id_of(u32::MAX))));
+            store(id.compress(kept), ids, count);
+            store(start.compress(kept), starts, count);
             count += kept.count_ones() as usize;
         }
         // Lanes behind the last symbol are none.
-        while count > 0 && starts[count - 1] as usize >= length {
+        while count > 0 && starts[count - 1] >= end {
             count -= 1;
         }
-        starts[count] = length as u32;
-        ids[count..count + LANES].fill(NONE);
-        for at in (0..count).step_by(LANES) {
-            let this: L = load(ids, at);
-            let parts = rules.borders.part_in_lanes(this, load(ids, at + 1));
+        ids[count..=count + LANES].fill(NONE);
+        starts[count..=count + LANES].fill(end);
+        *length = count;
+    }
+    /// Finds the borders, and says how many there are.
+    #[inline(always)]
+    fn find_ends<L: Lanes>(&mut self, joined: &Joined) -> usize {
+        let Self { ids, ends, count, .. } = self;
+        ends.fill(0);
+        for at in (0..*count).step_by(LANES) {
+            let parts = joined.part_in_lanes::<L>(load(ids, at), load(ids, at + 1));
             ends[at / WORD] |= u64::from(L::bits(parts)) << (at % WORD);
-            store(this.and(L::splat(id_of(u32::MAX))), ids, at);
         }
-        slab.count = count;
+        ends.iter().map(|ends| ends.count_ones() as usize).sum()
     }
 }

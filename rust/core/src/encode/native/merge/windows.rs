@@ -238,10 +238,15 @@ pub(super) mod tests {
     /// far to the right.
     pub(in super::super) fn random_merges(numbers: &mut Numbers, letters: usize) -> Vec<[u32; 3]> {
         let mut merges: Vec<[u32; 3]> = Vec::new();
-        for id in letters..letters + 1 + numbers.below(24) {
-            let [left, right] = [0; 2].map(|_| u32::try_from(numbers.below(id)).unwrap());
-            if !merges.iter().any(|[a, b, _]| [*a, *b] == [left, right]) {
-                merges.insert(numbers.below(merges.len() + 1), [left, right, u32::try_from(id).unwrap()]);
+        // What tokens are made of: there are no two of the same.
+        let mut texts: Vec<Vec<usize>> = (0..letters).map(|letter| vec![letter]).collect();
+        for _ in 0..1 + numbers.below(24) {
+            let [left, right] = [0; 2].map(|_| numbers.below(texts.len()));
+            let text = [&*texts[left], &*texts[right]].concat();
+            if !texts.contains(&text) {
+                let merge = [left, right, texts.len()].map(|id| u32::try_from(id).unwrap());
+                merges.insert(numbers.below(merges.len() + 1), merge);
+                texts.push(text);
             }
         }
         merges
