@@ -116,15 +116,6 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     };
     let mut merges = Merges::read(&model.merges, spelling, &vocab, &symbols.stand_ins())?;
     merges.keep_what_happens(&vocab, &symbols);
-    let mut joins = Joins::new();
-    let pairs = std::thread::scope(|scope| {
-        let pairs = scope.spawn(|| Pairs::new(merges.all()));
-        let made = merges.made();
-        let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
-        results.for_each(|(token, _)| joins.add_token(token));
-        pairs.join().ok().flatten()
-    });
-    let pairs = pairs.ok_or("more merges than fit")?;
     let first_use = merges.first_use();
     let mut tokens: Vec<&[u8]> = vec![&[]; first_use.len()];
     for (token, id) in vocab.iter() {
@@ -132,13 +123,23 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
             *place = token;
         }
     }
+    let mut joins = Joins::new();
+    let (all, first_use, tokens) = (merges.all(), &*first_use, &*tokens);
+    let (pairs, neighbours) = std::thread::scope(|scope| {
+        let pairs = scope.spawn(|| Pairs::new(all));
+        let neighbours = scope.spawn(|| Neighbours::new(&vocab, all, first_use, tokens, plan.byte_level));
+        let made = merges.made();
+        let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
+        results.for_each(|(token, _)| joins.add_token(token));
+        (pairs.join().ok().flatten(), neighbours.join().ok())
+    });
+    let (pairs, neighbours) = pairs.zip(neighbours).ok_or("more merges than fit")?;
     if let Symbols::Bytes(bytes, formed) = &mut symbols {
-        let outside = Outside::new(merges.all(), &tokens);
-        *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
+        let outside = Outside::new(all, tokens);
+        *formed = Formed::new(bytes, &pairs, first_use, &outside, joins.touched());
     }
-    symbols.number_letters(&first_use);
-    let certain = Certain::new(&symbols, merges.all(), &first_use, &tokens);
-    let neighbours = Neighbours::new(&vocab, merges.all(), &first_use, &tokens);
+    symbols.number_letters(first_use);
+    let certain = Certain::new(&symbols, all, first_use, tokens);
     // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
     let lengths =
         tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();

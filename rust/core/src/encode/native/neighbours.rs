@@ -13,6 +13,7 @@
 
 use super::certain::{EARLIEST, RANK_BITS, early};
 use super::lanes::Lanes;
+use super::shares::on_all_threads;
 use super::vocab::Vocab;
 use crate::memory::Words;
 
@@ -38,13 +39,19 @@ const RIGHT: u32 = 0x85EB_CA6B;
 
 /// The tables.
 pub(super) struct Neighbours {
-    /// By hash, two ranks as in [`Certain`](super::certain::Certain): the lowest at which something that ends in the left merges with the right; and at which the left
-    /// merges with something that begins with the right. Above each, bits of the hash.
+    /// Of what the first round leaves.
+    pub(super) feared: Feared,
+    pub(super) once: Joined,
+    /// Of what the second leaves.
+    pub(super) twice: Joined,
+}
+
+/// What could take one of two symbols before they merge, by hash.
+pub(super) struct Feared {
+    /// How early something that ends in the left one merges with the right one; and the left one with something that begins with the
+    /// right one. Above each in its half of the word, bits of the hash.
     words: Words,
     size: u32,
-    /// Whether they can be joined, after one round, and after two.
-    pub(super) once: Joined,
-    pub(super) twice: Joined,
 }
 
 /// Whether symbols can be joined, by hash.
@@ -53,6 +60,9 @@ pub(super) struct Joined {
     size: u32,
 }
 
+/// Tokens of which the symbols are looked up together.
+const TOGETHER: usize = 64;
+
 /// A symbol with which a token begins or ends.
 #[derive(Clone, Copy)]
 struct Part {
@@ -60,25 +70,62 @@ struct Part {
     is_short: bool,
 }
 
-/// By id, the symbols with which tokens may begin or end, found when they are asked for.
-struct Parts<'p> {
-    find: &'p dyn Fn(&[u8], &mut Vec<Part>),
-    tokens: &'p [&'p [u8]],
-    found: Vec<Option<(u32, u32)>>,
+/// By id, the symbols with which tokens may begin, or end.
+struct Parts {
+    ends: Vec<u32>,
     all: Vec<Part>,
 }
 
-impl Parts<'_> {
-    #[allow(clippy::cast_possible_truncation)] // sixteen a token at most
-    fn of(&mut self, id: u32) -> (u32, u32) {
-        if let Some(found) = self.found[id as usize] {
-            return found;
+impl Parts {
+    /// `texts`: those that may be symbols of a token.
+    #[allow(clippy::cast_possible_truncation)] // sixteen a token
+    fn new<'t, I: Iterator<Item = &'t [u8]>>(
+        vocab: &Vocab,
+        tokens: &[&'t [u8]],
+        texts: impl Fn(&'t [u8]) -> I + Sync,
+    ) -> Self {
+        // Looking texts up is waiting for memory: all threads do it, and some at once.
+        let shares = on_all_threads(tokens, |tokens| {
+            let (mut counts, mut all) = (Vec::with_capacity(tokens.len()), Vec::new());
+            let (mut some, mut ids) = (Vec::new(), Vec::new());
+            for tokens in tokens.chunks(TOGETHER) {
+                some.clear();
+                let before = |some: &mut Vec<&'t [u8]>, token| {
+                    let before = some.len();
+                    some.extend(texts(token));
+                    some.len() - before
+                };
+                let asked: Vec<usize> = tokens.iter().map(|token| before(&mut some, token)).collect();
+                vocab.ids(&some, &mut ids);
+                let mut found = some.iter().zip(&ids);
+                for asked in asked {
+                    let before = all.len();
+                    let found = found.by_ref().take(asked);
+                    all.extend(
+                        found.filter_map(|(text, id)| Some(Part { id: (*id)?, is_short: is_short(text) })),
+                    );
+                    counts.push(all.len() - before);
+                }
+            }
+            (counts, all)
+        });
+        let mut parts = Self { ends: Vec::with_capacity(tokens.len()), all: Vec::new() };
+        for (counts, all) in shares {
+            let mut end = parts.all.len();
+            parts.ends.extend(counts.into_iter().map(|count| {
+                end += count;
+                end as u32
+            }));
+            parts.all.extend(all);
         }
-        let start = self.all.len() as u32;
-        (self.find)(self.tokens[id as usize], &mut self.all);
-        let range = (start, self.all.len() as u32);
-        self.found[id as usize] = Some(range);
-        range
+        parts
+    }
+
+    /// Those of a token.
+    fn of(&self, id: u32) -> &[Part] {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] };
+        &self.all[start as usize..self.ends[id] as usize]
     }
 }
 
@@ -94,56 +141,74 @@ fn is_short(token: &[u8]) -> bool {
 impl Neighbours {
     /// `merges`: both tokens and what they become, by rank; `first_use`: by id, the lowest rank that takes it; `tokens`: by id,
     /// its bytes, of which `vocab` has the ids.
-    pub(super) fn new(vocab: &Vocab, merges: &[[u32; 3]], first_use: &[u32], tokens: &[&[u8]]) -> Self {
+    pub(super) fn new(
+        vocab: &Vocab,
+        merges: &[[u32; 3]],
+        first_use: &[u32],
+        tokens: &[&[u8]],
+        is_torn: bool,
+    ) -> Self {
         let size = (merges.len() * 2).next_power_of_two().ilog2().clamp(10, MOST);
-        let (once, twice) = (Joined::new(size + ONCE), Joined::new(size + TWICE));
-        let mut neighbours = Self { words: Words::zeroed(1 << size), size, once, twice };
-        let part = |text: &[u8]| vocab.id(text).map(|id| Part { id, is_short: is_short(text) });
-        let ends = |token: &[u8], parts: &mut Vec<Part>| {
-            let suffixes = (0..token.len()).rev().take(LONG * CHARACTER).map(|start| &token[start..]);
-            parts.extend(suffixes.take_while(|suffix| characters(suffix) <= LONG).filter_map(part));
+        let [mut once, mut twice] = [ONCE, TWICE].map(|more| Joined::new(size + more));
+        let mut feared = Feared { words: Words::zeroed(1 << size), size };
+        let is_start = |byte: Option<&u8>| is_torn || byte.is_none_or(|byte| byte & 0xC0 != 0x80);
+        let near = |text: &&[u8]| characters(text) <= LONG;
+        // Of most tokens nothing is made.
+        let taken = |side: usize| {
+            let mut taken: Vec<&[u8]> = vec![&[]; tokens.len()];
+            merges.iter().map(|merge| merge[side] as usize).for_each(|id| taken[id] = tokens[id]);
+            taken
         };
-        let begins = |token: &[u8], parts: &mut Vec<Part>| {
-            let prefixes = (1..=token.len()).take(LONG * CHARACTER).map(|end| &token[..end]);
-            parts.extend(prefixes.take_while(|prefix| characters(prefix) <= LONG).filter_map(part));
-        };
-        let found = vec![None; tokens.len()];
-        let mut ends = Parts { find: &ends, tokens, found: found.clone(), all: Vec::new() };
-        let mut begins = Parts { find: &begins, tokens, found, all: Vec::new() };
-        for (rank, &[left, right, made]) in (0..).zip(merges) {
-            let early = early(rank);
-            let (of_left, of_right) = (ends.of(left), begins.of(right));
-            let ends = &ends.all[of_left.0 as usize..of_left.1 as usize];
-            let begins = &begins.all[of_right.0 as usize..of_right.1 as usize];
-            for end in ends {
-                for begin in begins {
-                    let hash = hash_of(end.id, begin.id);
-                    neighbours.twice.insert(hash);
-                    if end.is_short && begin.is_short {
-                        neighbours.once.insert(hash);
+        let ends = Parts::new(vocab, &taken(0), |token| {
+            let starts = (0..token.len()).rev().take(LONG * CHARACTER);
+            let starts = starts.filter(move |start| is_start(token.get(*start)));
+            starts.map(|start| &token[start..]).take_while(near)
+        });
+        let begins = Parts::new(vocab, &taken(1), |token| {
+            let ends = (1..=token.len()).take(LONG * CHARACTER);
+            let ends = ends.filter(move |end| is_start(token.get(*end)));
+            ends.map(|end| &token[..end]).take_while(near)
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for [left, right, _] in merges {
+                    for end in ends.of(*left) {
+                        begins.of(*right).iter().for_each(|begin| twice.insert(hash_of(end.id, begin.id)));
                     }
                 }
-            }
-            let [left_is_short, right_is_short] = [left, right].map(|id| is_short(tokens[id as usize]));
-            if right_is_short {
-                for end in ends.iter().filter(|end| end.is_short) {
-                    neighbours.fear(end.id, right, early, 0);
+            });
+            for (rank, &[left, right, made]) in (0..).zip(merges) {
+                let [ends, begins] = [ends.of(left), begins.of(right)];
+                // What is a symbol itself is the last of those with which it begins or ends.
+                let is_short =
+                    |parts: &[Part], id| parts.last().is_some_and(|part| part.id == id && part.is_short);
+                let (is_left, is_right) = (is_short(ends, left), is_short(begins, right));
+                let early = early(rank);
+                for end in ends.iter().take_while(|end| end.is_short) {
+                    for begin in begins.iter().take_while(|begin| begin.is_short) {
+                        once.insert(hash_of(end.id, begin.id));
+                    }
+                    if is_right {
+                        feared.insert(end.id, right, early, 0);
+                    }
+                }
+                if is_left {
+                    for begin in begins.iter().take_while(|begin| begin.is_short) {
+                        feared.insert(left, begin.id, 0, early);
+                    }
+                }
+                // What they become could merge before they do.
+                if is_left && is_right && first_use[made as usize] < rank {
+                    feared.insert(left, right, EARLIEST, EARLIEST);
                 }
             }
-            if left_is_short {
-                for begin in begins.iter().filter(|begin| begin.is_short) {
-                    neighbours.fear(left, begin.id, 0, early);
-                }
-            }
-            // What they become could merge before they do.
-            if left_is_short && right_is_short && first_use[made as usize] < rank {
-                neighbours.fear(left, right, EARLIEST, EARLIEST);
-            }
-        }
-        neighbours
+        });
+        Self { feared, once, twice }
     }
+}
 
-    fn fear(&mut self, left: u32, right: u32, before: u32, behind: u32) {
+impl Feared {
+    fn insert(&mut self, left: u32, right: u32, before: u32, behind: u32) {
         let hash = hash_of(left, right);
         let halves: &mut [[u32; 2]] = bytemuck::cast_slice_mut(self.words.get_mut());
         let [low, high] = &mut halves[(hash >> (u32::BITS - self.size)) as usize];

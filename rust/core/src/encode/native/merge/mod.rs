@@ -181,7 +181,7 @@ mod tests {
             let certain = Certain::new(&symbols, merges, &first_use, &texts);
             let mut vocab = Vocab::with_capacity(0, 0);
             (0..).zip(&texts).for_each(|(id, text)| assert!(vocab.insert(text, id)));
-            let neighbours = Neighbours::new(&vocab, merges, &first_use, &texts);
+            let neighbours = Neighbours::new(&vocab, merges, &first_use, &texts, false);
             let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
             let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
             Self { pairs, certain, neighbours, lengths, symbols }
@@ -277,7 +277,7 @@ mod tests {
             let certain = Certain::new(&symbols, &merges, &first_use, &tokens);
             let mut vocab = Vocab::with_capacity(0, 0);
             (0..).zip(&tokens).for_each(|(id, token)| assert!(vocab.insert(token, id)));
-            let neighbours = Neighbours::new(&vocab, &merges, &first_use, &tokens);
+            let neighbours = Neighbours::new(&vocab, &merges, &first_use, &tokens, true);
             let lengths: Vec<u32> = tokens.iter().map(|token| u32::try_from(token.len()).unwrap()).collect();
             let rules =
                 Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, lengths: &lengths };

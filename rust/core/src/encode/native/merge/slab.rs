@@ -125,7 +125,7 @@ impl InLanes for Fill<'_> {
                 let (here, next) = (load::<L>(&slab.ids, at), load(&slab.ids, at + 1));
                 let [rank] = rules.pairs.ranks().in_lanes(&[here], &[next]);
                 let early = early_in_lanes(rank.shr::<PLACE_BITS>());
-                let [before, behind] = rules.neighbours.two_in_lanes(here, next);
+                let [before, behind] = rules.neighbours.feared.two_in_lanes(here, next);
                 // Of some that merge it is known that they are never certain to.
                 let early = L::select(before.below(L::splat(EARLIEST)), early, L::splat(0));
                 slab.note(at, [early, before, behind]);

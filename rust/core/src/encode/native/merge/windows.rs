@@ -240,7 +240,7 @@ pub(super) mod tests {
         let mut merges: Vec<[u32; 3]> = Vec::new();
         // What tokens are made of: there are no two of the same.
         let mut texts: Vec<Vec<usize>> = (0..letters).map(|letter| vec![letter]).collect();
-        for _ in 0..1 + numbers.below(24) {
+        for _ in 0..=numbers.below(24) {
             let [left, right] = [0; 2].map(|_| numbers.below(texts.len()));
             let text = [&*texts[left], &*texts[right]].concat();
             if !texts.contains(&text) {
