@@ -91,13 +91,11 @@ fn merge<L: Lanes, const PLACES: usize>(
         right.copy_from_slice(&symbols[place + 1..=place + AT_ONCE]);
         order[place..place + AT_ONCE].copy_from_slice(&ranks.in_lanes(&left, &right));
     }
-    let one = L::splat(1);
-    let (mut least, mut number) = (no_merge, L::splat(0));
-    for order in &order[..longest] {
-        least = least.min(order.or(number));
-        number = number.add(one);
-    }
     loop {
+        let mut least = order[0];
+        for (place, order) in order[..longest].iter().enumerate() {
+            least = least.min(order.or(L::small(place)));
+        }
         let merging = least.below(no_merge);
         if !L::any(merging) {
             return longest;
@@ -106,27 +104,19 @@ fn merge<L: Lanes, const PLACES: usize>(
         let at = L::select(merging, least.and(L::small(MOST - 1)), L::splat(NONE >> 1));
         let made = pairs.results(least.shr::<PLACE_BITS>(), merging);
         let (mut before, mut behind) = (none, none);
-        let (mut last, mut number, mut moves) = (none, L::splat(0), none.below(none));
         for place in 0..longest {
-            let (here, this) = (at.equal(number), symbols[place]);
-            before = L::select(here, last, before);
+            let (here, this) = (at.equal(L::small(place)), symbols[place]);
+            before = L::select(at.equal(L::small(place + 1)), this, before);
             behind = L::select(here, symbols[place + 2], behind);
+            let moves = at.below(L::small(place));
             symbols[place] = L::select(here, made, L::select(moves, symbols[place + 1], this));
-            moves = L::either(moves, here);
-            (last, number) = (this, number.add(one));
+            order[place] = L::select(moves, order[place + 1], order[place]);
         }
         let [with_before, with_behind] = ranks.in_lanes(&[before, made], &[made, behind]);
-        (least, number, moves) = (no_merge, L::splat(0), none.below(none));
-        let mut here = at.equal(number);
         for place in 0..longest {
-            let after = number.add(one);
-            let next = at.equal(after);
-            let this = L::select(moves, order[place + 1], order[place]);
-            let this = L::select(here, with_behind, L::select(next, with_before, this));
-            order[place] = this;
-            least = least.min(this.or(number));
-            moves = L::either(moves, here);
-            (here, number) = (next, after);
+            let order = &mut order[place];
+            *order = L::select(at.equal(L::small(place + 1)), with_before, *order);
+            *order = L::select(at.equal(L::small(place)), with_behind, *order);
         }
         longest -= usize::from(!L::any(symbols[longest - 1].below(none)));
     }
