@@ -48,8 +48,8 @@ pub(super) struct Neighbours {
 
 /// What could take one of two symbols before they merge, by hash.
 pub(super) struct Feared {
-    /// How early something that ends in the left one merges with the right one; and the left one with something that begins with the
-    /// right one. Above each in its half of the word, bits of the hash.
+    /// How early something that ends in the left one merges with the right one, and the left one with something that begins with
+    /// the right one. Each has half a word, with bits of the hash above it.
     words: Words,
     size: u32,
 }
@@ -140,7 +140,7 @@ fn is_short(token: &[u8]) -> bool {
 
 impl Neighbours {
     /// `merges`: both tokens and what they become, by rank; `first_use`: by id, the lowest rank that takes it; `tokens`: by id,
-    /// its bytes, of which `vocab` has the ids.
+    /// its bytes, of which `vocab` has the ids; `is_torn`: tokens may begin and end inside characters.
     pub(super) fn new(
         vocab: &Vocab,
         merges: &[[u32; 3]],
@@ -208,20 +208,21 @@ impl Neighbours {
 }
 
 impl Feared {
+    #[allow(clippy::cast_possible_truncation)] // halves
     fn insert(&mut self, left: u32, right: u32, before: u32, behind: u32) {
         let hash = hash_of(left, right);
-        let halves: &mut [[u32; 2]] = bytemuck::cast_slice_mut(self.words.get_mut());
-        let [low, high] = &mut halves[(hash >> (u32::BITS - self.size)) as usize];
-        let tag = (*low >> RANK_BITS) | (*high >> RANK_BITS) << TAG_BITS;
-        let new = if (*low | *high) == 0 || tag == hash & ANY { hash & ANY } else { ANY };
-        let before = before.max(*low & EARLIEST);
-        let behind = behind.max(*high & EARLIEST);
-        *low = new << RANK_BITS | before;
-        *high = new >> TAG_BITS << RANK_BITS | behind;
+        let word = &mut self.words.get_mut()[(hash >> (u32::BITS - self.size)) as usize];
+        let (low, high) = (*word as u32, (*word >> u32::BITS) as u32);
+        let tag = low >> RANK_BITS | high >> RANK_BITS << TAG_BITS;
+        // Of two that meet in a word, what is feared of either is feared of any.
+        let tag = if *word == 0 || tag == hash & ANY { hash & ANY } else { ANY };
+        let low = tag << RANK_BITS | before.max(low & EARLIEST);
+        let high = tag >> TAG_BITS << RANK_BITS | behind.max(high & EARLIEST);
+        *word = u64::from(high) << u32::BITS | u64::from(low);
     }
 
-    /// What is feared of neighbours with these hashes: how early something takes the right one with what ends in the left, and the left one
-    /// with what begins with the right.
+    /// What is feared of neighbours: how early something that ends in the left takes the right, and the left something that begins
+    /// with the right.
     #[inline(always)]
     pub(super) fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 2] {
         let hash = hashes_of(left, right);

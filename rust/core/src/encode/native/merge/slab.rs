@@ -1,5 +1,6 @@
-//! What two rounds of certain merges leave of a slab of symbols, and the borders in it (see [`Neighbours`](super::super::neighbours::Neighbours)). In lanes even
-//! where the processor has none: to have borders is worth it (measured: see `benches/encoder-log.md`).
+//! What certain merges leave of a slab of symbols, and the borders in it
+//! (see [`Neighbours`](super::super::neighbours::Neighbours)). In lanes even where the processor has none: to have borders
+//! is worth it (measured: see `benches/encoder-log.md`).
 
 use super::super::certain::{EARLIEST, early_in_lanes, id_of, made_in_lanes};
 use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
@@ -105,7 +106,6 @@ fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
 
 impl InLanes for Fill<'_> {
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // few
     fn run<L: Lanes>(self) {
         let Self { rules, symbols: all, slab } = self;
         let length = all.len().min(SLAB);
@@ -126,7 +126,7 @@ impl InLanes for Fill<'_> {
                 let [rank] = rules.pairs.ranks().in_lanes(&[here], &[next]);
                 let early = early_in_lanes(rank.shr::<PLACE_BITS>());
                 let [before, behind] = rules.neighbours.feared.two_in_lanes(here, next);
-                // Of some that merge it is known that they are never certain to.
+                // Of some it is known that they are never certain to merge.
                 let early = L::select(before.below(L::splat(EARLIEST)), early, L::splat(0));
                 slab.note(at, [early, before, behind]);
             }
@@ -147,7 +147,6 @@ impl Slab {
 
     /// Merges what is certain to.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)] // few
     fn merge<L: Lanes>(&mut self, rules: Rules<'_>) {
         let Self { ids, starts, count: length, ranks, before, behind, .. } = self;
         before[0] = 0;
@@ -175,6 +174,7 @@ impl Slab {
         starts[count..=count + LANES].fill(end);
         *length = count;
     }
+
     /// Finds the borders, and says how many there are.
     #[inline(always)]
     fn find_ends<L: Lanes>(&mut self, joined: &Joined) -> usize {
