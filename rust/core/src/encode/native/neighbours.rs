@@ -17,8 +17,9 @@ use super::shares::on_all_threads;
 use super::vocab::Vocab;
 use crate::memory::Words;
 
-/// The most characters, begun or whole, of a symbol after one round and after two; letters have one each at most. And the most
-/// bytes of a character.
+/// The most characters, begun or whole, of a symbol after one round and after two; letters have one each at most. (What stands for
+/// unknown characters may have more, but no merge takes it: such merges are refused when they are read.) And the most bytes of a
+/// character.
 const SHORT: usize = 2;
 const LONG: usize = 4;
 const CHARACTER: usize = 4;
@@ -148,7 +149,9 @@ impl Neighbours {
         tokens: &[&[u8]],
         is_torn: bool,
     ) -> Self {
-        let size = (merges.len() * 2).next_power_of_two().ilog2().clamp(10, MOST);
+        // With a tag a word has all of a hash.
+        let least = u32::BITS - 2 * TAG_BITS;
+        let size = (merges.len() * 2).next_power_of_two().ilog2().clamp(least, MOST);
         let [mut once, mut twice] = [ONCE, TWICE].map(|more| Joined::new(size + more));
         let mut feared = Feared { words: Words::zeroed(1 << size), size };
         let is_start = |byte: Option<&u8>| is_torn || byte.is_none_or(|byte| byte & 0xC0 != 0x80);

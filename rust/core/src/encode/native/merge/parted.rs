@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::linked::{Linked, repeat, windows};
 use super::lockstep::{MOST, Rows};
-use super::slab::{SLAB, Slab};
+use super::slab::{SLAB, Slab, WORD};
 use super::windows::Token;
 use super::{Rules, merge_rows};
 
@@ -104,7 +104,7 @@ impl Parted {
         self.counts.clear();
         let mut at = 0;
         while at < stop {
-            let ends = self.slab.ends(at) & u64::MAX >> (MOST - (stop - at).min(MOST));
+            let ends = self.slab.ends(at) & u64::MAX >> (WORD - (stop - at).min(WORD));
             let near = ends & ((1 << ROW) - 1);
             let end = match (near, ends) {
                 (0, 0) => self.slab.end(at),

@@ -19,7 +19,7 @@ const BEHIND: usize = 7;
 /// A second round is worth it where fewer than one symbol in so many has a border behind it.
 const FAR: usize = 6;
 /// Bits in a word of ends.
-const WORD: usize = 64;
+pub(super) const WORD: usize = 64;
 
 /// Symbols that stand side by side, worked on sixteen at a time. It takes no memory before it is filled: most sessions meet no long
 /// piece.
@@ -184,6 +184,10 @@ impl Slab {
             let parts = joined.part_in_lanes::<L>(load(ids, at), load(ids, at + 1));
             ends[at / WORD] |= u64::from(L::bits(parts)) << (at % WORD);
         }
+        // Behind the last symbol nothing is.
+        let last = *count - 1;
+        ends[last / WORD] &= (1 << (last % WORD)) - 1;
+        ends[last / WORD + 1] = 0;
         ends.iter().map(|ends| ends.count_ones() as usize).sum()
     }
 }

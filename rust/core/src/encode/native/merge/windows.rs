@@ -160,6 +160,8 @@ impl Windows {
                             std::mem::swap(&mut self.tokens, &mut self.next);
                             (rest, merged) = (&rest[passed..], true);
                             trust += passed;
+                            // To look at a window is worth what it takes if nearly as much has been passed.
+                            leaps = passed >= size / 2;
                             continue;
                         }
                         ids.truncate(before);
