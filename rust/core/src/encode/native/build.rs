@@ -131,9 +131,10 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         let made = merges.made();
         let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
         results.for_each(|(token, _)| joins.add_token(token));
-        (pairs.join().ok().flatten(), neighbours.join().ok())
+        let neighbours = neighbours.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (pairs.join().ok().flatten(), neighbours)
     });
-    let (pairs, neighbours) = pairs.zip(neighbours).ok_or("more merges than fit")?;
+    let pairs = pairs.ok_or("more merges than fit")?;
     if let Symbols::Bytes(bytes, formed) = &mut symbols {
         let outside = Outside::new(all, tokens);
         *formed = Formed::new(bytes, &pairs, first_use, &outside, joins.touched());

@@ -41,8 +41,7 @@ pub(super) fn early(rank: u32) -> u32 {
 /// The same in lanes.
 #[inline(always)]
 pub(super) fn early_in_lanes<L: Lanes>(rank: L) -> L {
-    // All bits are set in the earliest, so to take a rank from it is to turn these over.
-    rank.min(L::splat(EARLIEST)).xor(L::splat(EARLIEST))
+    rank.min(L::splat(EARLIEST)).xor(L::splat(EARLIEST)) // a difference, as in `made_in_lanes`
 }
 
 impl Two {
@@ -224,5 +223,6 @@ impl Certain {
 /// In lanes, what two symbols become that merge so early, where the mask has them.
 #[inline(always)]
 pub(super) fn made_in_lanes<L: Lanes>(pairs: &Pairs, rank: L, wanted: L::Mask) -> L {
-    pairs.results(early_in_lanes(rank), wanted)
+    // All bits are set in the earliest, so to take a rank from it is to turn these over.
+    pairs.results(rank.xor(L::splat(EARLIEST)), wanted)
 }

@@ -13,6 +13,7 @@
 
 use super::certain::{EARLIEST, RANK_BITS, early};
 use super::lanes::Lanes;
+use super::pairs::{hash_in_lanes, hash_of};
 use super::shares::on_all_threads;
 use super::vocab::Vocab;
 use crate::memory::Words;
@@ -33,10 +34,6 @@ const TWICE: u32 = 4;
 const TAG_BITS: u32 = u32::BITS - RANK_BITS;
 /// The hash that counts as any.
 const ANY: u32 = (1 << (2 * TAG_BITS)) - 1;
-
-/// Odd numbers without a pattern.
-const LEFT: u32 = 0x9E37_79B9;
-const RIGHT: u32 = 0x85EB_CA6B;
 
 /// The tables.
 pub(super) struct Neighbours {
@@ -228,7 +225,7 @@ impl Feared {
     /// with the right.
     #[inline(always)]
     pub(super) fn two_in_lanes<L: Lanes>(&self, left: L, right: L) -> [L; 2] {
-        let hash = hashes_of(left, right);
+        let hash = hash_in_lanes(left, right);
         let slot = hash.shr_each(L::splat(u32::BITS - self.size));
         let (low, high) = L::gather_halves(self.words.get(), slot, slot.equal(slot));
         let (any, some) = (L::splat(ANY), L::splat(EARLIEST));
@@ -254,20 +251,9 @@ impl Joined {
     /// Whether nothing joins two symbols.
     #[inline(always)]
     pub(super) fn part_in_lanes<L: Lanes>(&self, left: L, right: L) -> L::Mask {
-        let bit = hashes_of(left, right).shr_each(L::splat(u32::BITS - self.size));
+        let bit = hash_in_lanes(left, right).shr_each(L::splat(u32::BITS - self.size));
         let word = L::gather(bytemuck::cast_slice(self.bits.get()), bit.shr::<5>(), bit.equal(bit));
         let joined = word.shr_each(bit.and(L::splat(31))).and(L::splat(1));
         joined.equal(L::splat(0))
     }
-}
-
-/// One for two symbols (multiply-shift hashing, Dietzfelbinger 1996): its high bits are where they are in a table.
-fn hash_of(left: u32, right: u32) -> u32 {
-    left.wrapping_mul(LEFT).wrapping_add(right.wrapping_mul(RIGHT))
-}
-
-/// The same in lanes.
-#[inline(always)]
-fn hashes_of<L: Lanes>(left: L, right: L) -> L {
-    left.mul(L::splat(LEFT)).add(right.mul(L::splat(RIGHT)))
 }

@@ -58,10 +58,22 @@ const SECOND_RIGHT: u32 = 0x27D4_EB2F;
 const SECOND_MIX: u32 = 0x85EB_CA6B;
 const SEED: u32 = 0x9E37_79B9;
 
+/// One number for two ids (multiply-shift hashing, Dietzfelbinger 1996), of which the high bits are good ones.
+#[inline]
+pub(super) fn hash_of(left: u32, right: u32) -> u32 {
+    left.wrapping_mul(LEFT).wrapping_add(right.wrapping_mul(RIGHT))
+}
+
+/// The same in lanes.
+#[inline(always)]
+pub(super) fn hash_in_lanes<L: Lanes>(left: L, right: L) -> L {
+    left.mul(L::splat(LEFT)).add(right.mul(L::splat(RIGHT)))
+}
+
 /// Two hashes of a pair.
 #[inline]
 fn hashes_of(left: u32, right: u32) -> [u32; 2] {
-    let hash = left.wrapping_mul(LEFT).wrapping_add(right.wrapping_mul(RIGHT));
+    let hash = hash_of(left, right);
     let second = left.wrapping_mul(SECOND_LEFT).wrapping_add(right.wrapping_mul(SECOND_RIGHT));
     [(hash ^ hash >> 15).wrapping_mul(MIX), second]
 }
@@ -318,7 +330,7 @@ impl Ranks<'_> {
         }
         let (mut bit, mut word) = ([zero; N], [zero; N]);
         for n in 0..N {
-            let hash = left[n].mul(L::splat(LEFT)).add(right[n].mul(L::splat(RIGHT)));
+            let hash = hash_in_lanes(left[n], right[n]);
             let hash = hash.xor(hash.shr::<15>()).mul(L::splat(MIX));
             word[n] = L::gather(self.filter, first[n].add(hash.mul_high(words[n])), zero.below(words[n]));
             bit[n] = hash.mul(words[n]).mul_high(L::splat(BITS));
