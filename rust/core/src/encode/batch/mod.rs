@@ -3,10 +3,12 @@
 //! Threads take runs of texts in their order, and encode each into memory that stays warm; what is done becomes part of
 //! the whole while others still encode ([`together`]).
 
+mod places;
 mod together;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use self::places::Places;
 use self::together::{BYTES_A_TOKEN, Part, Together, Whole};
 use super::{EncodeError, Encoder, Session};
 use crate::memory::ask_for;
@@ -64,9 +66,12 @@ pub fn encode_batch(
     }
     let next = AtomicUsize::new(0);
     let together = Together::new(Whole::of(texts));
+    let places = Places::new(threads);
     let work = || {
+        let mut place = places.begin();
         let mut session = encoder.session();
         loop {
+            place.look();
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(run) = runs.get(number) else { break };
             let mut encoded = together.spare();

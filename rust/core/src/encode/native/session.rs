@@ -6,7 +6,7 @@ use super::NativeEncoder;
 use super::added::Split;
 use super::normalize::normalize;
 use super::path::Prefix;
-use super::work::{KEEP, Work};
+use super::work::{KEEP, STRETCH, Work};
 use crate::encode::batch::ask_for_text;
 use crate::encode::{EncodeError, Session, SpecialTokens};
 
@@ -20,7 +20,7 @@ pub(super) struct NativeSession<'a> {
 
 impl<'a> NativeSession<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
-        Self { encoder, work: Work::new(encoder), splits: Vec::new(), prefixed: Vec::new() }
+        Self { encoder, work: Work::new(encoder), splits: Vec::new(), prefixed: Vec::with_capacity(STRETCH) }
     }
 
     /// Text without added tokens that are matched as they stand; `first`: it begins the document.

@@ -31,11 +31,20 @@ pub(super) struct Rules<'m> {
 /// Bytes whose symbols are made at a time. (In tests few, so that there are several times.)
 const CHUNK: usize = if cfg!(test) { 1 << 9 } else { 1 << 14 };
 
+/// Symbols for which there is room from the beginning. (Room that grows from little may begin in what another thread has
+/// given back, and then waits for that thread's share of memory whenever it grows.)
+const ROOM: usize = 512;
+
 /// Merges symbols, and keeps what it needs for that from piece to piece.
-#[derive(Default)]
 pub(super) struct Merger {
     symbols: Vec<u32>,
     windows: Windows,
+}
+
+impl Default for Merger {
+    fn default() -> Self {
+        Self { symbols: Vec::with_capacity(ROOM), windows: Windows::default() }
+    }
 }
 
 impl Merger {
