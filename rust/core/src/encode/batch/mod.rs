@@ -1,7 +1,7 @@
 //! Many texts at once, on several threads.
 //!
 //! Threads take runs of texts in their order, and encode each into memory that stays warm; what is done becomes part of
-//! the whole while others still encode ([`together`]).
+//! the whole while others still encode ([`together`]). Each keeps to a processor of its own at first ([`places`]).
 
 mod places;
 mod together;
