@@ -52,10 +52,11 @@ pub fn encode_batch(
     threads: usize,
 ) -> Result<EncodedTexts, BatchError> {
     let threads = threads.clamp(1, texts.len().max(1));
-    let runs = runs_of(texts, threads);
+    let bytes = texts.iter().map(|text| text.len()).sum();
+    let runs = runs_of(texts, bytes, threads);
     let threads = threads.min(runs.len());
+    let mut whole = Whole::of(texts.len(), bytes);
     if threads <= 1 {
-        let mut whole = Whole::of(texts);
         let mut session = encoder.session();
         for run in &runs {
             let encoded = whole.room_for(run.bytes / BYTES_A_TOKEN);
@@ -65,7 +66,7 @@ pub fn encode_batch(
         return Ok(whole.into_encoded());
     }
     let next = AtomicUsize::new(0);
-    let together = Together::new(Whole::of(texts));
+    let together = Together::new(whole);
     let places = Places::new(threads);
     let work = || {
         let mut place = places.begin();
@@ -95,9 +96,9 @@ struct Run {
     bytes: usize,
 }
 
-/// All texts in runs of about as many bytes.
-fn runs_of(texts: &[&str], threads: usize) -> Vec<Run> {
-    let mut left: usize = texts.iter().map(|text| text.len()).sum();
+/// All texts, of so many bytes, in runs of about as many.
+fn runs_of(texts: &[&str], bytes: usize, threads: usize) -> Vec<Run> {
+    let mut left = bytes;
     let enough = |left: usize| match threads {
         1 => RUN_BYTES,
         _ => (left / (4 * threads)).clamp(LAST_RUN_BYTES, RUN_BYTES),

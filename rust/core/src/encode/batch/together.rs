@@ -21,11 +21,10 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Nothing yet of these texts.
-    pub(super) fn of(texts: &[&str]) -> Self {
-        let bytes = texts.iter().map(|text| text.len()).sum::<usize>();
+    /// Nothing yet of so many texts, which have so many bytes.
+    pub(super) fn of(texts: usize, bytes: usize) -> Self {
         let ids = Vec::with_capacity(bytes / BYTES_A_TOKEN);
-        let mut offsets = Vec::with_capacity(texts.len() + 1);
+        let mut offsets = Vec::with_capacity(texts + 1);
         offsets.push(0);
         Self { encoded: EncodedTexts { ids, offsets }, bytes_done: 0, bytes }
     }
@@ -153,7 +152,7 @@ mod tests {
     #[test]
     fn parts_come_in_any_order_and_leave_in_theirs() {
         for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
-            let together = Together::new(Whole::of(&["four texts"; 8]));
+            let together = Together::new(Whole::of(8, 80));
             for number in order {
                 together.take(number as usize, Ok(part(number * 10..number * 10 + number + 2)));
             }
@@ -167,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_first_run_that_is_refused_is_named() {
-        let together = Together::new(Whole::of(&["text"]));
+        let together = Together::new(Whole::of(1, 4));
         for number in [4, 2, 3] {
             together.take(number, Err(BatchError { text: number, error: EncodeError("no".into()) }));
         }
