@@ -33,7 +33,7 @@ pub(super) struct Stretch {
     /// The space itself.
     pub(super) blanks: [u64; WORDS],
     /// `'`.
-    quotes: [u64; WORDS],
+    pub(super) quotes: [u64; WORDS],
 }
 
 /// Marks where pieces begin behind `start` and says up to where that is certain: a place where a piece
@@ -45,15 +45,17 @@ pub(super) fn mark<S: Shape>(
     stop: usize,
     ends: &mut Bits,
 ) -> Option<usize> {
-    mark_by::<S>(classes, text, start, stop, ends, |stretch, ends| {
+    mark_by::<S>(classes, text, start, stop, ends, |stretch, _, ends| {
         let any_quote = stretch.rules::<S>(classes, &text[start..], ends);
         if any_quote {
             stretch.contractions::<S>(classes, &text[start..], ends);
         }
+        true
     })
 }
 
-/// The same by any rules, which set the bits of a stretch that is not looked at behind what is certain.
+/// The same by any rules, which set the bits of a stretch, up to what is certain and maybe more, and say whether it is one
+/// that they hold for.
 #[inline]
 pub(super) fn mark_by<S: Shape>(
     classes: &Classes,
@@ -61,14 +63,16 @@ pub(super) fn mark_by<S: Shape>(
     start: usize,
     stop: usize,
     ends: &mut Bits,
-    rules: impl FnOnce(&Stretch, &mut Bits),
+    rules: impl FnOnce(&Stretch, usize, &mut Bits) -> bool,
 ) -> Option<usize> {
     let length = stop - start;
     let stretch = Stretch::of::<S>(classes, text, start, length, stop == text.len());
-    // Runs of letters and of numbers end where the next character is neither, in every pattern.
+    // Runs of letters and of numbers end where the next character is neither, in every pattern, but for contractions.
     let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
     ends.clear(length);
-    rules(&stretch, ends);
+    if !rules(&stretch, certain, ends) {
+        return None;
+    }
     let words = ends.words_mut();
     words[certain / WORD] &= (1 << (certain % WORD)) - 1;
     words[certain / WORD + 1..].fill(0);
@@ -137,11 +141,12 @@ impl Stretch {
         stretch
     }
 
-    /// The last place before `length` where a run of letters or numbers ends.
+    /// The last place before `length` where a run of letters or numbers ends, and no contraction begins.
     pub(super) fn last_end(&self, length: usize) -> Option<usize> {
         for index in (1..=self.blocks).rev() {
             let (letters, numbers) = (self.letters[index], self.numbers[index]);
             let mut ends = self.begins[index]
+                & !self.quotes[index]
                 & (preceding(letters, self.letters[index - 1]) & !letters
                     | preceding(numbers, self.numbers[index - 1]) & !numbers);
             if index == self.blocks && !length.is_multiple_of(BLOCK) {
@@ -156,7 +161,7 @@ impl Stretch {
 
     /// All rules but contractions; whether a piece may be one.
     #[inline]
-    fn rules<S: Shape>(&self, classes: &Classes, text: &[u8], ends: &mut Bits) -> bool {
+    pub(super) fn rules<S: Shape>(&self, classes: &Classes, text: &[u8], ends: &mut Bits) -> bool {
         let mut any_quote = 0;
         let mut before = Before::default();
         for index in 1..=self.blocks {
@@ -393,7 +398,7 @@ impl Beyond {
 /// Letters without a look: most Chinese characters, U+4E00 to U+9FBF; Latin ones, U+00C0 to U+00FF; and those of Arabic,
 /// U+0620 to U+064A.
 #[inline(always)]
-fn certain_letters(bytes: impl Compare) -> u64 {
+pub(super) fn certain_letters(bytes: impl Compare) -> u64 {
     let second = |low, high| bytes.within(low, high) >> 1;
     let mut found = 0;
     if bytes.within(0xE4, 0xE9) != 0 {
@@ -411,7 +416,7 @@ fn certain_letters(bytes: impl Compare) -> u64 {
 
 /// Devanagari letters, and marks.
 #[inline(always)]
-fn devanagari_letters(bytes: impl Compare) -> (u64, u64) {
+pub(super) fn devanagari_letters(bytes: impl Compare) -> (u64, u64) {
     let [low, high] = devanagari(bytes);
     if low | high == 0 {
         return (0, 0);

@@ -2,32 +2,41 @@
 
 use std::marker::PhantomData;
 
+use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER};
+use super::blocks::MOST;
+use super::plain::Shape as Plain;
 use super::runs::{contraction, few_end, line_breaks_end, run_end_without, space_end};
-use super::{Scan, classes};
+use super::{Scan, cased_bits, classes, mark_each};
 
-/// How the patterns of the family differ.
-pub(in super::super) trait Shape {
+/// How the patterns of the family differ, beside what they have in common with others but for case.
+pub(in super::super) trait Shape: Plain {
     /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` after a word.
     const CONTRACTIONS: bool;
-    /// How many digits stand together.
-    const DIGITS: usize;
 }
 
 /// The pattern of GPT-4o.
 pub(in super::super) enum O200k {}
 
+impl Plain for O200k {
+    const LETTERS: u16 = LETTER | MARK;
+    const DIGITS: usize = 3;
+}
+
 impl Shape for O200k {
     const CONTRACTIONS: bool = true;
-    const DIGITS: usize = 3;
 }
 
 /// The pattern of Mistral's Tekken: no contractions, single digits.
 pub(in super::super) enum Tekken {}
 
+impl Plain for Tekken {
+    const LETTERS: u16 = LETTER | MARK;
+    const DIGITS: usize = 1;
+}
+
 impl Shape for Tekken {
     const CONTRACTIONS: bool = false;
-    const DIGITS: usize = 1;
 }
 
 /// The scanner of one pattern of the family.
@@ -88,6 +97,11 @@ impl<S: Shape> Cased<S> {
         }
     }
 
+    /// Where a word ends that begins with the letter or mark at `at`.
+    pub(super) fn word_end(&self, text: &[u8], at: usize) -> usize {
+        self.ends_small(text, at).unwrap_or_else(|| self.capitals_end(text, at))
+    }
+
     fn word(&self, text: &[u8], start: usize, flags: u16, length: usize) -> Option<usize> {
         let first = text[start];
         let prefix = flags & (LETTER | NUMBER) == 0 && first != b'\n' && first != b'\r';
@@ -135,5 +149,13 @@ impl<S: Shape> Scan for Cased<S> {
             }
         }
         space_end(self.classes, text, start, length, true)
+    }
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
+        let certain = if stop - start <= MOST {
+            cased_bits::mark(self, self.classes, text, start, stop, ends)
+        } else {
+            None
+        };
+        certain.unwrap_or_else(|| mark_each(self, text, start, stop, ends))
     }
 }

@@ -37,9 +37,10 @@ pub(super) fn mark(
     stop: usize,
     ends: &mut Bits,
 ) -> Option<usize> {
-    mark_by::<Letters>(classes, text, start, stop, ends, |stretch, ends| {
+    mark_by::<Letters>(classes, text, start, stop, ends, |stretch, _, ends| {
         let segments = Segments::of(classes, text, start, stretch);
         rules(stretch, &segments, classes, &text[start..], ends);
+        true
     })
 }
 

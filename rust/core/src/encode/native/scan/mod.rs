@@ -5,6 +5,7 @@
 
 mod blocks;
 mod cased;
+mod cased_bits;
 mod deepseek;
 mod deepseek_bits;
 mod plain;

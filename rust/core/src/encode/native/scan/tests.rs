@@ -147,6 +147,25 @@ fn long_runs() {
     }
 }
 
+/// Letters with case, without and with marks, and what may stand between them; hardly anything that is left to going piece by
+/// piece.
+const CASED: [&str; 40] = [
+    "a", "b", "s", "L", "T", "é", "ß", "É", "À", "я", "Я", "ǅ", "ʰ", "ª", "中", "文", "あ", "ا", "क", "कि",
+    "가", "e\u{301}", "E\u{301}", "'s", "'T", "'ll", "'lL", "'RE", "'ſ", "'", " ", " ", "  ", "\n", "!", "/",
+    "1", "٣", "\u{3000}", "’",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn letters_of_any_case(units in proptest::collection::vec(proptest::sample::select(&CASED), 1..120)) {
+        for oracle in oracles_once() {
+            oracle.check(&units.concat());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
