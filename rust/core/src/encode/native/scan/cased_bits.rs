@@ -24,27 +24,19 @@ pub(super) fn mark<S: Shape>(
 ) -> Option<usize> {
     mark_by::<S>(classes, text, start, stop, ends, |stretch, certain, ends| {
         let text = &text[start..];
-        let mut mixed = [0; WORDS];
-        if !cases(stretch, classes, text, ends, &mut mixed) {
-            return false;
-        }
+        let Some(mixed) = cases(stretch, classes, text, ends) else { return false };
         stretch.rules::<S>(classes, text, ends);
         (!S::CONTRACTIONS || contractions(stretch, text, ends))
             && words(scanner, stretch, text, certain, &mixed, ends)
     })
 }
 
-/// Has words end before capitals behind small letters, and notes where a capital stands beside a letter without case. False where
+/// Has words end before capitals behind small letters, and says where a capital stands beside a letter without case. None where
 /// the rules of other patterns do not hold for what is no letter.
-fn cases(
-    stretch: &Stretch,
-    classes: &Classes,
-    text: &[u8],
-    ends: &mut Bits,
-    mixed: &mut [u64; WORDS],
-) -> bool {
+fn cases(stretch: &Stretch, classes: &Classes, text: &[u8], ends: &mut Bits) -> Option<[u64; WORDS]> {
+    let mut mixed = [0; WORDS];
     let (mut uppers_before, mut lowers_before, mut odd) = (0, 0, 0);
-    for index in 1..=stretch.blocks {
+    for (index, mixed) in mixed.iter_mut().enumerate().take(stretch.blocks + 1).skip(1) {
         let at = (index - 1) * BLOCK;
         let mut rest = [0; BLOCK];
         let block = block_at(text, at, &mut rest);
@@ -75,16 +67,16 @@ fn cases(
             }
             let uncased = letters & !uppers & !lowers;
             let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
-            mixed[index] = begins
+            *mixed = begins
                 & (uppers & preceding(uncased, uncased_before) | uncased & preceding(uppers, uppers_before));
         } else {
             let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
-            mixed[index] = uppers & preceding(0, uncased_before);
+            *mixed = uppers & preceding(0, uncased_before);
         }
         ends.words_mut()[index - 1] |= uppers & begins & preceding(lowers, lowers_before);
         (uppers_before, lowers_before) = (uppers, lowers);
     }
-    odd == 0
+    (odd == 0).then_some(mixed)
 }
 
 /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)?` behind a word. False where one stands right behind another, which is no word.
@@ -129,8 +121,8 @@ fn words<S: Shape>(
     ends: &mut Bits,
 ) -> bool {
     let mut done = 0;
-    for index in 1..=stretch.blocks {
-        let mut mixed = mixed[index];
+    for (index, mixed) in mixed.iter().enumerate() {
+        let mut mixed = *mixed;
         while mixed != 0 {
             let at = (index - 1) * BLOCK + mixed.trailing_zeros() as usize;
             mixed &= mixed - 1;
