@@ -119,8 +119,15 @@ def test_wrong_arguments_are_named():
     encoder = Encoder()
     buffer = np.frombuffer("aé".encode(), np.uint8)
     for arguments, words in (
-        (("one text",), "one text"),
+        (("one text",), "one str"),
+        ((b"one text",), "one bytes"),
+        ((["one", "two"], [0, 3]), "a list of texts has none"),
         ((buffer,), "offsets"),
+        ((buffer.reshape(1, -1), [0, 3]), "one dimension"),
+        ((buffer, []), "one more"),
+        ((buffer, [0.0, 3.0]), "whole numbers"),
+        ((buffer, [-1, 3]), "from 0 on"),
+        ((buffer, [[0, 3]]), "one dimension"),
         ((buffer, [0, 2]), "UTF-8"),
         ((buffer, [0, 9]), "do not lie"),
         ((buffer, [3, 0]), "do not lie"),

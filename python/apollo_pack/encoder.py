@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Ids = NDArray[np.uint32]
     Offsets = NDArray[np.uint64]
@@ -69,7 +69,7 @@ class Encoder:
     def encode_batch(
         self,
         texts: Sequence[str] | NDArray[np.uint8],
-        offsets: NDArray[np.uint64] | None = None,
+        offsets: ArrayLike | None = None,
         *,
         num_threads: int | None = None,
     ) -> tuple[Ids, Offsets]:
@@ -77,7 +77,7 @@ class Encoder:
 
         Args:
             texts: a list of texts; or one buffer of UTF-8 (uint8) that holds them all
-            offsets: for a buffer, where each text begins, and where the last ends (one more than texts)
+            offsets: for a buffer, the byte where each text begins, and where the last ends (one more than texts)
             num_threads: all cores by default; the result does not depend on it
 
         Returns:
@@ -87,13 +87,19 @@ class Encoder:
         """
         if num_threads is not None and not 1 <= num_threads <= MOST_THREADS:
             raise ConfigError(f"num_threads must be from 1 to {MOST_THREADS}, not {num_threads}")
-        if isinstance(texts, np.ndarray):
-            if texts.dtype != np.uint8 or offsets is None:
-                raise ConfigError("a buffer of texts is an array of uint8, and comes with offsets")
-            buffer = np.ascontiguousarray(texts)
-            return self._core.encode_buffer(buffer, np.ascontiguousarray(offsets, np.uint64), num_threads)
-        if isinstance(texts, str):
-            raise ConfigError("texts is one text; encode takes one, encode_batch a list of them")
+        if isinstance(texts, (str, bytes, bytearray, memoryview)):
+            raise ConfigError(
+                f"texts is one {type(texts).__name__}; encode takes one text, encode_batch a list of str, "
+                "or a buffer as np.frombuffer(texts, np.uint8) with offsets"
+            )
+        if isinstance(texts, np.ndarray) and texts.dtype == np.uint8:
+            if texts.ndim != 1:
+                raise ConfigError("a buffer of texts has one dimension")
+            return self._core.encode_buffer(
+                np.ascontiguousarray(texts), checked_offsets(offsets), num_threads
+            )
+        if offsets is not None:
+            raise ConfigError("offsets belong to a buffer (an array of uint8); a list of texts has none")
         return self._core.encode_list(texts if isinstance(texts, list) else list(texts), num_threads)
 
     def encode_with_spans(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
@@ -117,3 +123,13 @@ class Encoder:
         reference.no_padding()
         reference.encode_special_tokens = self._special_tokens == "text"
         return reference
+
+
+def checked_offsets(offsets: ArrayLike | None) -> Offsets:
+    """Return the offsets of texts in a buffer as uint64, if they are what they have to be."""
+    if offsets is None:
+        raise ConfigError("a buffer of texts comes with offsets")
+    given = np.asarray(offsets)
+    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu" or given.min() < 0:
+        raise ConfigError("offsets are whole numbers from 0 on, in one dimension, one more than texts")
+    return np.ascontiguousarray(given, np.uint64)

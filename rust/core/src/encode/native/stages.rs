@@ -1,4 +1,5 @@
-//! Several pre-tokenizers one after the other: rare, so plain rather than fast.
+//! Several pre-tokenizers one after the other: rare, so plain rather than fast, but for digits before one of the known patterns,
+//! as code models have them.
 
 use memchr::memmem;
 
@@ -46,7 +47,18 @@ fn scan_known(known: Known, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
     }
 }
 
+/// What is shorter is gone through piece by piece: to prepare bits for it takes longer.
+const SHORT: usize = 128;
+
 fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usize>) {
+    if piece.len() < SHORT {
+        let mut at = 0;
+        while at < piece.len() {
+            at = scanner.next(piece, at);
+            ends.push(start + at);
+        }
+        return;
+    }
     let (mut bits, mut places) = (Bits::default(), Vec::new());
     let mut at = 0;
     while at < piece.len() {
@@ -65,12 +77,16 @@ type Matches = Vec<(usize, bool)>;
 fn numeric(piece: &[u8]) -> Matches {
     let mut matches = Matches::new();
     let text = std::str::from_utf8(piece).unwrap_or_default();
-    for (at, c) in text.char_indices() {
-        let end = at + c.len_utf8();
-        match (c.is_numeric(), matches.last_mut()) {
-            (false, Some(last)) if !last.1 => last.0 = end,
-            (numeric, _) => matches.push((end, numeric)),
+    let mut rest = 0;
+    for (at, number) in text.match_indices(char::is_numeric) {
+        if at > rest {
+            matches.push((at, false));
         }
+        rest = at + number.len();
+        matches.push((rest, true));
+    }
+    if rest < piece.len() {
+        matches.push((piece.len(), false));
     }
     matches
 }

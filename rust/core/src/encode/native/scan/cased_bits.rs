@@ -1,9 +1,11 @@
 //! o200k and Tekken by bits: the rules of [`blocks`](super::blocks) with marks as letters, and then where words end for the
 //! case of their letters.
 //!
-//! Among letters that have case a word ends before a capital behind a small one. Letters without case are capitals and small
-//! letters at once, so where they stand beside capitals, the word is looked at from its beginning. Some of what the
-//! patterns do with marks behind no letter, and with slashes behind line breaks, is left to going piece by piece.
+//! A word ends before a capital behind a small letter, always. Letters without case are capitals and small letters at once, so
+//! where a capital stands behind one of them, it may be that a word ends there or not, and the run of letters is looked at from its
+//! beginning. (Where none does, all capitals behind the last small letter are before all without case, and these end the word.)
+//! Some of what the patterns do with marks behind no letter, and with slashes behind line breaks, is left to going piece by
+//! piece.
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{BLOCK, Compare, block_at, following, preceding};
@@ -31,7 +33,7 @@ pub(super) fn mark<S: Shape>(
     })
 }
 
-/// Has words end before capitals behind small letters, and says where a capital stands beside a letter without case. None where
+/// Has words end before capitals behind small letters, and says where a capital stands behind a letter without case. None where
 /// the rules of other patterns do not hold for what is no letter.
 fn cases(stretch: &Stretch, classes: &Classes, text: &[u8], ends: &mut Bits) -> Option<[u64; WORDS]> {
     let mut mixed = [0; WORDS];
@@ -65,14 +67,10 @@ fn cases(stretch: &Stretch, classes: &Classes, text: &[u8], ends: &mut Bits) -> 
                 uppers |= preceding(uppers, uppers_before) & !begins;
                 lowers |= preceding(lowers, lowers_before) & !begins;
             }
-            let uncased = letters & !uppers & !lowers;
-            let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
-            *mixed = begins
-                & (uppers & preceding(uncased, uncased_before) | uncased & preceding(uppers, uppers_before));
-        } else {
-            let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
-            *mixed = uppers & preceding(0, uncased_before);
         }
+        let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
+        let uncased = letters & !uppers & !lowers;
+        *mixed = uppers & begins & preceding(uncased, uncased_before);
         ends.words_mut()[index - 1] |= uppers & begins & preceding(lowers, lowers_before);
         (uppers_before, lowers_before) = (uppers, lowers);
     }
@@ -111,7 +109,7 @@ fn is_letter(stretch: &Stretch, at: usize) -> bool {
     stretch.letters[at / WORD + 1] >> (at % WORD) & 1 != 0
 }
 
-/// Looks at the words again in which capitals stand beside letters without case. False where one begins behind a contraction.
+/// Looks again at runs of letters in which capitals stand behind letters without case, for more ends. False where one begins behind a contraction.
 fn words<S: Shape>(
     scanner: &Cased<S>,
     stretch: &Stretch,
@@ -143,7 +141,6 @@ fn words<S: Shape>(
             while done < certain && is_letter(stretch, done) {
                 done += 1;
             }
-            (start + 1..done).for_each(|at| ends.unset(at));
             while start < done {
                 start = scanner.word_end(text, start);
                 if start < done {

@@ -138,7 +138,10 @@ fn what_each_pattern_is_about() {
 #[test]
 fn long_runs() {
     for oracle in oracles() {
-        for unit in ["a", "A", " ", "\n", "'", "1", "中", "\u{301}", "a中", "aA", " a", "\r\n", "!", "\0"] {
+        for unit in [
+            "a", "A", " ", "\n", "'", "1", "中", "\u{301}", "a中", "aA", " a", "\r\n", "!", "\0", "a't",
+            "I'll be ",
+        ] {
             let mut text = unit.repeat(20_000 / unit.len());
             oracle.check_long(&text);
             text.push('x');
