@@ -77,7 +77,7 @@ class Encoder:
 
         Args:
             texts: a list of texts; or one buffer of UTF-8 (uint8) that holds them all
-            offsets: for a buffer, the byte where each text begins, and where the last ends (one more than texts)
+            offsets: for a buffer, at which byte each text begins, and where the last ends: one more
             num_threads: all cores by default; the result does not depend on it
 
         Returns:
