@@ -144,3 +144,12 @@ pub(super) fn following(word: u64, next: u64) -> u64 {
 pub(super) fn preceding(word: u64, previous: u64) -> u64 {
     word << 1 | previous >> 63
 }
+
+/// All bytes of the characters of which these are the first bytes: those inside follow, up to three of them.
+#[inline]
+pub(super) fn whole(mut firsts: u64, previous: u64, inside: u64) -> u64 {
+    for _ in 0..3 {
+        firsts |= preceding(firsts, previous) & inside;
+    }
+    firsts
+}

@@ -75,30 +75,23 @@ fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usi
 type Matches = Vec<(usize, bool)>;
 
 fn numeric(piece: &[u8]) -> Matches {
-    let mut matches = Matches::new();
     let text = std::str::from_utf8(piece).unwrap_or_default();
-    let mut rest = 0;
-    for (at, number) in text.match_indices(char::is_numeric) {
-        if at > rest {
-            matches.push((at, false));
-        }
-        rest = at + number.len();
-        matches.push((rest, true));
-    }
-    if rest < piece.len() {
-        matches.push((piece.len(), false));
-    }
-    matches
+    matches(piece, text.match_indices(char::is_numeric).map(|(at, number)| (at, number.len())))
 }
 
 fn found(literal: &str, piece: &[u8]) -> Matches {
+    matches(piece, memmem::find_iter(piece, literal).map(|at| (at, literal.len())))
+}
+
+/// What is found, each with where it begins and its length, and what is between.
+fn matches(piece: &[u8], found: impl Iterator<Item = (usize, usize)>) -> Matches {
     let mut matches = Matches::new();
     let mut rest = 0;
-    for at in memmem::find_iter(piece, literal) {
+    for (at, length) in found {
         if at > rest {
             matches.push((at, false));
         }
-        rest = at + literal.len();
+        rest = at + length;
         matches.push((rest, true));
     }
     if rest < piece.len() {

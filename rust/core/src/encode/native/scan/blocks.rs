@@ -6,7 +6,7 @@
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{
-    BLOCK, Compare, arabic_letters, block_at, devanagari, following, leads, preceding, third_byte,
+    BLOCK, Compare, arabic_letters, block_at, devanagari, following, leads, preceding, third_byte, whole,
 };
 use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
 use super::super::vectors::{Look, look};
@@ -15,7 +15,7 @@ use super::plain::Shape;
 use super::runs::contraction;
 
 /// Bytes that are looked at in one go: a stretch, and what completes its last character.
-pub(super) const MOST: usize = STRETCH + BLOCK;
+const MOST: usize = STRETCH + BLOCK;
 const BLOCKS: usize = MOST / BLOCK;
 /// Words of a stretch: one a block, and one on each side.
 pub(super) const WORDS: usize = BLOCKS + 2;
@@ -37,7 +37,7 @@ pub(super) struct Stretch {
 }
 
 /// Marks where pieces begin behind `start` and says up to where that is certain: a place where a piece
-/// ends whatever follows. None if there is no such place in the stretch.
+/// ends whatever follows. None if there is no such place in the stretch, or it is too long.
 pub(super) fn mark<S: Shape>(
     classes: &Classes,
     text: &[u8],
@@ -66,6 +66,9 @@ pub(super) fn mark_by<S: Shape>(
     rules: impl FnOnce(&Stretch, usize, &mut Bits) -> bool,
 ) -> Option<usize> {
     let length = stop - start;
+    if length > MOST {
+        return None;
+    }
     let stretch = Stretch::of::<S>(classes, text, start, length, stop == text.len());
     // Runs of letters and of numbers end where the next character is neither, in every pattern, but for contractions.
     let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
@@ -122,11 +125,7 @@ impl Stretch {
                     (&mut stretch.numbers, beyond.numbers),
                     (&mut stretch.spaces, beyond.spaces),
                 ] {
-                    class[index] |= firsts;
-                    // The bytes of a character follow its first, up to three of them.
-                    for _ in 0..3 {
-                        class[index] |= preceding(class[index], class[index - 1]) & inside;
-                    }
+                    class[index] = whole(class[index] | firsts, class[index - 1], inside);
                 }
             }
         }
@@ -185,10 +184,7 @@ impl Stretch {
             if S::ANY_PREFIX {
                 // One character that is no letter, number, space or line break, when a piece begins with
                 // it: all its bytes, so that the letter behind them sees them.
-                let mut prefix = other_starts;
-                for _ in 0..3 {
-                    prefix |= preceding(prefix, before.prefix) & others & !begins;
-                }
+                let prefix = whole(other_starts, before.prefix, others & !begins);
                 letter_starts &= !(after_space & !after_break) & !preceding(prefix, before.prefix);
                 before.prefix = prefix;
             } else {

@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER};
-use super::blocks::MOST;
 use super::plain::Shape as Plain;
 use super::runs::{contraction, few_end, line_breaks_end, run_end_without, space_end};
 use super::{Scan, cased_bits, classes, mark_each};
@@ -151,11 +150,7 @@ impl<S: Shape> Scan for Cased<S> {
         space_end(self.classes, text, start, length, true)
     }
     fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        let certain = if stop - start <= MOST {
-            cased_bits::mark(self, self.classes, text, start, stop, ends)
-        } else {
-            None
-        };
-        certain.unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+        cased_bits::mark(self, self.classes, text, start, stop, ends)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
     }
 }

@@ -8,7 +8,7 @@
 //! piece.
 
 use super::super::bits::{Bits, WORD};
-use super::super::block::{BLOCK, Compare, block_at, following, preceding};
+use super::super::block::{BLOCK, Compare, block_at, following, preceding, whole};
 use super::super::unicode::{Classes, LOWER, MARK, UPPER};
 use super::super::vectors::{Look, look};
 use super::blocks::{Stretch, WORDS, certain_letters, devanagari_letters, mark_by};
@@ -62,11 +62,8 @@ fn cases(stretch: &Stretch, classes: &Classes, text: &[u8], ends: &mut Bits) -> 
                 lowers |= u64::from(flags & LOWER != 0) << place;
                 odd |= u64::from(flags & MARK != 0) << place & word_starts;
             }
-            // The bytes of a character follow its first, up to three of them.
-            for _ in 0..3 {
-                uppers |= preceding(uppers, uppers_before) & !begins;
-                lowers |= preceding(lowers, lowers_before) & !begins;
-            }
+            uppers = whole(uppers, uppers_before, !begins);
+            lowers = whole(lowers, lowers_before, !begins);
         }
         let uncased_before = stretch.letters[index - 1] & !uppers_before & !lowers_before;
         let uncased = letters & !uppers & !lowers;
@@ -109,7 +106,8 @@ fn is_letter(stretch: &Stretch, at: usize) -> bool {
     stretch.letters[at / WORD + 1] >> (at % WORD) & 1 != 0
 }
 
-/// Looks again at runs of letters in which capitals stand behind letters without case, for more ends. False where one begins behind a contraction.
+/// Looks again at runs of letters in which capitals stand behind letters without case, for more ends. False where one begins
+/// behind what may be a contraction.
 fn words<S: Shape>(
     scanner: &Cased<S>,
     stretch: &Stretch,

@@ -3,7 +3,6 @@
 
 use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, decode};
-use super::blocks::MOST;
 use super::runs::{few_end, letters_end, line_breaks_end, run_end, space_end};
 use super::{Scan, classes, deepseek_bits, mark_each};
 
@@ -96,11 +95,7 @@ impl Scan for DeepSeek {
         at.min(block.len())
     }
     fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        let certain = if stop - start <= MOST {
-            deepseek_bits::mark(self.classes, text, start, stop, ends)
-        } else {
-            None
-        };
-        certain.unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+        deepseek_bits::mark(self.classes, text, start, stop, ends)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
     }
 }

@@ -4,7 +4,7 @@
 //! segment it is in. So where a segment begins, nothing stands before, and to white space that is an end.
 
 use super::super::bits::Bits;
-use super::super::block::{BLOCK, Compare, block_at, following, preceding};
+use super::super::block::{BLOCK, Compare, block_at, following, preceding, whole};
 use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
 use super::super::vectors::{Look, look};
 use super::blocks::{Before, Stretch, WORDS, mark_by};
@@ -69,10 +69,8 @@ impl Segments {
                     let flags = classes.beyond_ascii(text, at + place as usize).0;
                     marks |= u64::from(flags & (PUNCTUATION | SYMBOL) != 0) << place;
                 }
-                for _ in 0..3 {
-                    marks |= preceding(marks, found.marks[index - 1]) & !begins;
-                    chinese |= preceding(chinese, before) & !begins;
-                }
+                marks = whole(marks, found.marks[index - 1], !begins);
+                chinese = whole(chinese, before, !begins);
             }
             found.marks[index] = marks;
             let numbers = stretch.numbers[index];

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, SPACE};
-use super::blocks::{self, MOST};
+use super::blocks;
 use super::runs::{contraction, few_end, letters_end, line_breaks_end, run_end, run_end_without, space_end};
 use super::{Scan, classes, mark_each};
 
@@ -133,11 +133,7 @@ impl<S: Shape> Scan for Plain<S> {
     }
 
     fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        let certain = if stop - start <= MOST {
-            blocks::mark::<S>(self.classes, text, start, stop, ends)
-        } else {
-            None
-        };
-        certain.unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+        blocks::mark::<S>(self.classes, text, start, stop, ends)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
     }
 }
