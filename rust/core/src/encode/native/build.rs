@@ -124,10 +124,10 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         }
     }
     let mut joins = Joins::new();
-    let (all, first_use, tokens) = (merges.all(), &*first_use, &*tokens);
+    let (all, tokens) = (merges.all(), &*tokens);
     let (pairs, neighbours) = std::thread::scope(|scope| {
         let pairs = scope.spawn(|| Pairs::new(all));
-        let neighbours = scope.spawn(|| Neighbours::new(&vocab, all, first_use, tokens, plan.byte_level));
+        let neighbours = scope.spawn(|| Neighbours::new(&vocab, all, &first_use, tokens, plan.byte_level));
         let made = merges.made();
         let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
         results.for_each(|(token, _)| joins.add_token(token));
@@ -137,16 +137,13 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     let pairs = pairs.ok_or("more merges than fit")?;
     if let Symbols::Bytes(bytes, formed) = &mut symbols {
         let outside = Outside::new(all, tokens);
-        *formed = Formed::new(bytes, &pairs, first_use, &outside, joins.touched());
+        *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
     }
-    symbols.number_letters(first_use);
-    let certain = Certain::new(&symbols, all, first_use, tokens);
-    // No window that is measured with them holds a longer one, but for an unknown token, which nothing is made of.
-    let lengths =
-        tokens.iter().map(|token| u32::try_from(token.len().clamp(1, 1 << 10)).unwrap_or(1)).collect();
+    symbols.number_letters(&first_use);
+    let certain = Certain::new(&symbols, all, &first_use, tokens);
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model =
-        Model { vocab, pairs, certain, neighbours, lengths, symbols, joins, unmerged: unmerged_tokens };
+        Model { vocab, pairs, certain, neighbours, first_use, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

@@ -265,8 +265,8 @@ pub(super) struct Model {
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
     pub(super) neighbours: Neighbours,
-    /// By id, the bytes of the token.
-    pub(super) lengths: Vec<u32>,
+    /// By id, the lowest rank that takes the token.
+    pub(super) first_use: Vec<u32>,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -288,7 +288,7 @@ impl Model {
             pairs: &self.pairs,
             certain: &self.certain,
             neighbours: &self.neighbours,
-            lengths: &self.lengths,
+            first_use: &self.first_use,
         }
     }
 

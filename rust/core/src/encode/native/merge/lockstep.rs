@@ -10,7 +10,7 @@ pub(in super::super) const MOST: usize = 64;
 /// Bits that a place takes.
 pub(in super::super) const PLACE_BITS: u32 = MOST.ilog2();
 /// Above all ranks with their places, for which the low bits are free.
-const NO_MERGE: u32 = NONE << PLACE_BITS;
+pub(super) const NO_MERGE: u32 = NONE << PLACE_BITS;
 
 /// Places of which the pairs are looked up at once; what lies so many places behind a place always is one.
 const AT_ONCE: usize = 4;

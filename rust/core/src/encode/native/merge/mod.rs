@@ -1,7 +1,7 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
+mod by_rank;
 mod few;
-mod linked;
 mod lockstep;
 mod parted;
 mod slab;
@@ -24,8 +24,8 @@ pub(super) struct Rules<'m> {
     pub(super) pairs: &'m Pairs,
     pub(super) certain: &'m Certain,
     pub(super) neighbours: &'m Neighbours,
-    /// By id, the bytes of the token.
-    pub(super) lengths: &'m [u32],
+    /// By id, the lowest rank that takes the token.
+    pub(super) first_use: &'m [u32],
 }
 
 /// Bytes whose symbols are made at a time. (In tests few, so that there are several times.)
@@ -151,6 +151,7 @@ mod tests {
         pairs: Pairs,
         certain: Certain,
         neighbours: Neighbours,
+        first_use: Vec<u32>,
         lengths: Vec<u32>,
         /// By id, the symbol.
         symbols: Vec<u32>,
@@ -193,12 +194,12 @@ mod tests {
             let neighbours = Neighbours::new(&vocab, merges, &first_use, &texts, false);
             let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
             let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
-            Self { pairs, certain, neighbours, lengths, symbols }
+            Self { pairs, certain, neighbours, first_use, lengths, symbols }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            let Self { pairs, certain, neighbours, lengths, .. } = self;
-            Rules { pairs, certain, neighbours, lengths }
+            let Self { pairs, certain, neighbours, first_use, .. } = self;
+            Rules { pairs, certain, neighbours, first_use }
         }
 
         /// How many letters tokens are made of.
@@ -287,9 +288,8 @@ mod tests {
             let mut vocab = Vocab::with_capacity(0, 0);
             (0..).zip(&tokens).for_each(|(id, token)| assert!(vocab.insert(token, id)));
             let neighbours = Neighbours::new(&vocab, &merges, &first_use, &tokens, true);
-            let lengths: Vec<u32> = tokens.iter().map(|token| u32::try_from(token.len()).unwrap()).collect();
             let rules =
-                Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, lengths: &lengths };
+                Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, first_use: &first_use };
             let mut source = symbols.source(text.as_bytes());
             let mut ids = Vec::new();
             merger.begin(&mut source);

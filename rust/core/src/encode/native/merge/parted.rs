@@ -2,12 +2,15 @@
 //!
 //! What is certain to merge is merged first, in symbols that stand side by side; among what is left, borders are where
 //! nothing can be joined (see [`Neighbours`](super::super::neighbours::Neighbours)). What stands between two borders is merged for
-//! itself, some borders further at a time. Where none is near, windows that overlap are merged, and linked where they
-//! agree ([`linked`](super::linked)). All rows of a slab are merged together, in lockstep.
+//! itself, some borders further at a time, all such rows of a slab together, in lockstep. Where none is near, what
+//! stands between two, or between the last and the end of the slab, is merged rank by rank.
+//!
+//! What stands near the end of the slab might go on behind it, so there the next slab begins at one of the tokens: if it begins
+//! with the same, this one and the one before it do not join (see [`windows`](super::windows)).
 
 use std::ops::Range;
 
-use super::linked::{Linked, repeat, windows};
+use super::by_rank::ByRank;
 use super::lockstep::{MOST, Rows};
 use super::slab::{SLAB, Slab, WORD};
 use super::windows::Token;
@@ -16,30 +19,36 @@ use super::{Rules, merge_rows};
 /// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
-/// neighbours have more together, and windows begin further apart, so a slab has at most 158 rows; no more than 256 can be merged
-/// at once.)
+/// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
 const ROW: usize = 12;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
+/// So many symbols may be until they are those from the beginning again.
+const PERIOD: usize = 64;
 
 /// What it needs, kept from slab to slab.
 #[derive(Default)]
 pub(super) struct Parted {
     slab: Slab,
     parts: Vec<Part>,
-    /// Of their rows: where each begins, and how many symbols it has.
+    /// Of parts that are rows: where each begins, and how many symbols it has.
     starts: Vec<u32>,
     counts: Vec<u8>,
-    linked: Linked,
+    by_rank: ByRank,
 }
 
 /// Some of what is left of a slab.
 struct Part {
     symbols: Range<usize>,
-    /// One, or as many windows as overlap.
-    rows: usize,
     /// It ends with the slab, not at a border.
     is_open: bool,
+}
+
+impl Part {
+    /// Whether it is merged in lockstep with others.
+    fn is_row(&self) -> bool {
+        !self.is_open && self.symbols.len() <= MOST
+    }
 }
 
 /// How far merging has come: so many symbols, behind which a border is, or else a token that what is before it goes by.
@@ -120,37 +129,33 @@ impl Parted {
             self.add(stop..self.slab.count(), true);
         }
         let Self { slab, starts, counts, .. } = self;
-        slab.ids.resize(slab.ids.len() + TOGETHER, 0);
         merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
-        let begins = |first| starts.first().is_some_and(|start| slab.ids[*start as usize] == first);
-        if first.is_none_or(begins) { self.join(rules, stop, ids) } else { Passed::default() }
+        self.join(rules, stop, first, ids)
     }
 
-    /// Adds a part, windows as copies since they overlap.
     #[allow(clippy::cast_possible_truncation)] // few
     fn add(&mut self, symbols: Range<usize>, is_open: bool) {
-        let before = self.starts.len();
-        if !is_open && symbols.len() <= MOST {
-            self.starts.push(symbols.start as u32);
-            self.counts.push(symbols.len() as u8);
-        } else {
-            for window in windows(symbols.clone()) {
-                self.starts.push(self.slab.ids.len() as u32);
-                self.counts.push(window.len() as u8);
-                self.slab.ids.extend_from_within(window);
-            }
+        let part = Part { symbols, is_open };
+        if part.is_row() {
+            self.starts.push(part.symbols.start as u32);
+            self.counts.push(part.symbols.len() as u8);
         }
-        self.parts.push(Part { symbols, rows: self.starts.len() - before, is_open });
+        self.parts.push(part);
     }
 
-    /// Appends the ids of parts that end at `stop`, as far as their windows are linked.
-    fn join(&mut self, rules: Rules<'_>, stop: usize, ids: &mut Vec<u32>) -> Passed {
-        let Self { slab, parts, starts, counts, linked } = self;
+    /// Appends the ids of parts that end at `stop`, and of an open one up to a token, if they begin with `first`.
+    fn join(&mut self, rules: Rules<'_>, stop: usize, first: Option<u32>, ids: &mut Vec<u32>) -> Passed {
+        let Self { slab, parts, starts, counts, by_rank } = self;
         let mut rows = starts.iter().zip(&*counts);
-        for Part { symbols, rows: count, is_open } in parts {
-            if *count == 1 && !*is_open {
+        let is_other = |id: u32| first.is_some_and(|first| first != id);
+        for part in parts {
+            let begins = part.symbols.start == 0;
+            if part.is_row() {
                 let Some((start, count)) = rows.next() else { break };
                 let (start, count) = (*start as usize, usize::from(*count));
+                if begins && is_other(slab.ids[start]) {
+                    return Passed::default();
+                }
                 let before = ids.len();
                 // As many as most have at most are copied faster than as many as there are.
                 ids.extend_from_slice(&slab.ids[start..start + TOGETHER]);
@@ -160,18 +165,30 @@ impl Parted {
                 ids.truncate(before + count);
                 continue;
             }
-            let tokens = rows.by_ref().take(*count);
-            let tokens = tokens.map(|(start, count)| &slab.ids[*start as usize..][..usize::from(*count)]);
-            let last = linked.link(rules, &slab.ids[symbols.clone()], tokens, *is_open, ids);
-            if let Some(Token { id, start, length }) = last {
-                let [start, end] = [start, start + length].map(|at| slab.start(symbols.start + at));
-                let token = Token { id, start, length: end - start };
-                let has_link = start > slab.start(symbols.start);
-                return Passed { symbols: start, token: has_link.then_some(token) };
+            let Range { start, end } = part.symbols;
+            by_rank.merge(rules, &slab.ids[start..end], slab.starts(start..end));
+            if begins && is_other(by_rank.ids()[0]) {
+                return Passed::default();
             }
+            if !part.is_open {
+                ids.extend_from_slice(by_rank.ids());
+                continue;
+            }
+            let [start, end] = [start, end].map(|at| slab.start(at));
+            let place = by_rank.begun(start + (end - start) / 8 * 7) - 1;
+            ids.extend_from_slice(&by_rank.ids()[..place]);
+            let token = by_rank.token(place);
+            return Passed { symbols: token.start, token: (place > 0).then_some(token) };
         }
         Passed { symbols: slab.start(stop), token: None }
     }
+}
+
+/// Whether symbols begin with a repetition.
+fn repeat(symbols: &[u32]) -> bool {
+    let Some(first) = symbols.first_chunk::<PERIOD>() else { return false };
+    let again = |by: &usize| symbols[*by] == first[0] && symbols[*by..*by + PERIOD] == *first;
+    (1..=symbols.len().saturating_sub(PERIOD).min(PERIOD)).any(|by| again(&by))
 }
 
 #[cfg(test)]

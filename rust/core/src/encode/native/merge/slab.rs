@@ -2,6 +2,8 @@
 //! (see [`Neighbours`](super::super::neighbours::Neighbours)). In lanes even where the processor has none: to have borders
 //! is worth it (measured: see `benches/encoder-log.md`).
 
+use std::ops::Range;
+
 use super::super::certain::{EARLIEST, early_in_lanes, id_of, made_in_lanes};
 use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
 use super::super::neighbours::Joined;
@@ -12,7 +14,7 @@ use super::lockstep::PLACE_BITS;
 /// The most symbols, so few that all that is noted of them stays near.
 pub(super) const SLAB: usize = 1024;
 /// Room for a slab, and for what is read and written together behind it.
-const ROOM: usize = SLAB + 2 * LANES;
+pub(super) const ROOM: usize = SLAB + 2 * LANES;
 /// A border depends on as many symbols behind it: two that one round has made of two each, which merge or not in the second by
 /// what comes behind, two again, which have merged in the first by what comes behind.
 const BEHIND: usize = 7;
@@ -81,6 +83,11 @@ impl Slab {
         self.count
     }
 
+    /// Before which symbol each of some that are left begins, and what is behind them.
+    pub(super) fn starts(&self, of: Range<usize>) -> &[u32] {
+        &self.starts[of.start..=of.end]
+    }
+
     /// Before which symbol something that is left begins.
     pub(super) fn start(&self, at: usize) -> usize {
         self.starts[at] as usize
@@ -95,12 +102,12 @@ struct Fill<'f> {
 }
 
 #[inline(always)]
-fn load<L: Lanes>(from: &[u32], at: usize) -> L {
+pub(super) fn load<L: Lanes>(from: &[u32], at: usize) -> L {
     from[at..].first_chunk().map_or(L::splat(0), L::from_array)
 }
 
 #[inline(always)]
-fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
+pub(super) fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
     to[at..at + LANES].copy_from_slice(&lanes.to_array());
 }
 
