@@ -76,14 +76,9 @@ fn hostile() -> Vec<String> {
     let units = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "▁", "\r\n", "क\u{93C}"];
     let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
     // Long pieces that do not repeat themselves.
-    for characters in ALPHABETS.into_iter().chain([
-        "0123456789abcdef",
-        "ab",
-        " \n",
-        " \n\t\r",
-        "-=",
-        "aé\u{301}\u{327}\u{5B0}",
-    ]) {
+    for characters in
+        ALPHABETS.into_iter().chain(["0123456789abcdef", "ab", " \n\t\r", "-=", "aé\u{301}\u{327}\u{5B0}"])
+    {
         texts.push(at_random(characters, 500_000));
     }
     for unit in ["<|endoftext|>", "<|im_start|>", "<s>", "<bos>", "[INST]", "<|eot_id|>", "<｜User｜>"] {

@@ -62,13 +62,18 @@ pub(crate) fn at_random(characters: &str, bytes: usize) -> String {
     text
 }
 
-/// Alphabets of which a text at random is one piece for some tokenizers, with few cuts or none: of many scripts, and small ones, of which
-/// vocabularies hold all short words.
-pub(crate) const ALPHABETS: [&str; 12] = [
+/// Alphabets of which a text at random is one piece for some tokenizers, with few cuts or none: of many scripts; small ones, of which
+/// vocabularies hold all short words; and some of which one letter stands in long rows, of which they hold many.
+pub(crate) const ALPHABETS: [&str; 17] = [
     "abcdefghijklmnopqrstuvwxyz",
     "aeiourstln",
     "aen",
     "ACGT",
+    "eeeeeB",
+    ",,,,,,,,,+",
+    " \n",
+    "    \n",
+    "\u{301}\u{316}\u{327}\u{300}\u{5b0}",
     "абвгдежзиклмнопрст",
     "αβγδεζηθικλμνξοπρστυφχψω",
     "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",

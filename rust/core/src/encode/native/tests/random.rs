@@ -74,8 +74,10 @@ fn text(numbers: &mut Numbers) -> String {
     if numbers.chance(4) {
         // So much without an end or a pattern that it is merged in windows.
         let few: Vec<&str> = (0..2 + numbers.below(5)).map(|_| *numbers.pick(STRINGS)).collect();
+        // Of some the first stands in long rows.
+        let first = *numbers.pick(&[0, 0, 80]);
         for _ in 0..numbers.below(2000) {
-            text.push_str(numbers.pick::<&str>(&few));
+            text.push_str(if numbers.chance(first) { few[0] } else { *numbers.pick::<&str>(&few) });
         }
     }
     for _ in 0..numbers.below(24) {
