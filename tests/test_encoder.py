@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -139,8 +140,21 @@ def test_wrong_arguments_are_named():
             encoder.encode_batch(["a"], num_threads=threads)
     with pytest.raises(UnicodeEncodeError):
         encoder.encode("\ud800")
-    with pytest.raises(TypeError):
-        encoder.encode_batch([1])
+    for wrong, kind in ((1, TypeError), ("\ud800", UnicodeEncodeError)):
+        with pytest.raises(kind) as raised:
+            encoder.encode_batch(["a", "b", wrong])
+        assert raised.value.__notes__ == ["it is text 2 of the list"]
+
+
+def test_an_encoder_goes_to_another_process(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(tiny("bytes"))
+    encoder = Encoder(tmp_path, special_tokens="text")
+    (tmp_path / "tokenizer.json").unlink()
+    copy = pickle.loads(pickle.dumps(encoder))  # noqa: S301 - of its own making
+    assert repr(copy) == repr(encoder)
+    for text in TEXTS:
+        assert copy.encode(text).tolist() == encoder.encode(text).tolist()
+        assert copy.decode(copy.encode(text)) == encoder.decode(encoder.encode(text))
 
 
 def test_an_unknown_tokenizer_is_served_by_the_reference(tmp_path):

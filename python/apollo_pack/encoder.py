@@ -14,9 +14,11 @@ from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from apollo_pack.tokenizers import FoundTokenizer
 
     Ids = NDArray[np.uint32]
     Offsets = NDArray[np.uint64]
@@ -52,11 +54,18 @@ class Encoder:
         special_tokens: Literal["parse", "text"] = "parse",
     ) -> None:
         """Load the tokenizer."""
-        self._found = find_tokenizer(tokenizer)
+        self._load(find_tokenizer(tokenizer), special_tokens)
+
+    def _load(self, found: FoundTokenizer, special_tokens: Literal["parse", "text"]) -> None:
+        self._found = found
         self._special_tokens = special_tokens
-        self._core = _core.Encoder(self._found.label, self._found.tokenizer_json, special_tokens)
+        self._core = _core.Encoder(found.label, found.tokenizer_json, special_tokens)
         self.name: str = self._core.name
         self.why_not_native: str | None = self._core.why_not_native
+
+    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[FoundTokenizer, Literal["parse", "text"]]]:
+        """Go to another process as the tokenizer's files, which are read anew there."""
+        return _of, (self._found, self._special_tokens)
 
     def __repr__(self) -> str:
         """Name the tokenizer."""
@@ -83,6 +92,11 @@ class Encoder:
         Returns:
             The ids of all texts in one array (uint32), and where each text's begin (uint64, one more than
             texts): text ``i`` has ``ids[offsets[i]:offsets[i + 1]]``.
+
+        Raises:
+            ConfigError: for arguments that do not fit together; the message says which.
+            TypeError: when one of the texts is no str; a note says which.
+            UnicodeEncodeError: when one has a surrogate alone, which is no character; a note says which.
 
         """
         if num_threads is not None and not 1 <= num_threads <= MOST_THREADS:
@@ -112,7 +126,7 @@ class Encoder:
         return np.array(encoding.ids, np.uint32), spans
 
     def decode(self, ids: Sequence[int] | Ids, *, skip_special_tokens: bool = False) -> str:
-        """Return the text of ids, as the reference decodes it."""
+        """Return the text of ids, as the reference decodes it: ids that it does not have are left out."""
         values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
         return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
 
@@ -123,6 +137,12 @@ class Encoder:
         reference.no_padding()
         reference.encode_special_tokens = self._special_tokens == "text"
         return reference
+
+
+def _of(found: FoundTokenizer, special_tokens: Literal["parse", "text"]) -> Encoder:
+    encoder = Encoder.__new__(Encoder)
+    encoder._load(found, special_tokens)  # noqa: SLF001 - a second way to make one
+    return encoder
 
 
 def checked_offsets(offsets: ArrayLike | None) -> Offsets:

@@ -43,7 +43,7 @@ fn halves(texts: Vec<String>, cap: usize) -> Halves {
 fn pass(encoder: &dyn Encoder, texts: &[String], threads: usize) -> f64 {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let start = Instant::now();
-    let encoded = encode_batch(encoder, &texts, threads).expect("it encodes");
+    let encoded = encode_batch(encoder, &texts, Some(threads)).expect("it encodes");
     let seconds = start.elapsed().as_secs_f64();
     drop(encoded);
     let bytes: usize = texts.iter().map(|text| text.len()).sum();

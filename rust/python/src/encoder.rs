@@ -1,11 +1,10 @@
 //! The encoder on its own.
 
-use std::num::NonZeroUsize;
-
 use apollo_pack_core::encode::{Encoder, SpecialTokens, encode_batch, load_encoder};
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyList;
 
 use crate::build::choose;
 use crate::error::{ConfigError, TokenizerError};
@@ -57,9 +56,18 @@ impl PyEncoder {
     fn encode_list<'py>(
         &self,
         py: Python<'py>,
-        texts: Vec<PyBackedStr>,
+        texts: &Bound<'py, PyList>,
         num_threads: Option<usize>,
     ) -> PyResult<Encoded<'py>> {
+        let text = |(i, text): (usize, Bound<'py, PyAny>)| {
+            text.extract::<PyBackedStr>().map_err(|error| {
+                // What it is stays, and where it is comes with it.
+                let noted =
+                    error.value(py).call_method1("add_note", (format!("it is text {i} of the list"),));
+                noted.err().unwrap_or(error)
+            })
+        };
+        let texts = texts.iter().enumerate().map(text).collect::<PyResult<Vec<_>>>()?;
         self.encode_all(py, &texts.iter().map(|text| &**text).collect::<Vec<_>>(), num_threads)
     }
 
@@ -100,10 +108,8 @@ impl PyEncoder {
         texts: &[&str],
         num_threads: Option<usize>,
     ) -> PyResult<Encoded<'py>> {
-        let all = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let threads = num_threads.unwrap_or_else(all);
         let encoded = py
-            .detach(|| encode_batch(self.encoder.as_ref(), texts, threads))
+            .detach(|| encode_batch(self.encoder.as_ref(), texts, num_threads))
             .map_err(|error| TokenizerError::new_err(error.to_string()))?;
         py.check_signals()?; // a Ctrl-C meanwhile has to be raised before Python is called again
         Ok((encoded.ids.into_pyarray(py), encoded.offsets.into_pyarray(py)))

@@ -6,7 +6,9 @@
 mod places;
 mod together;
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use self::places::Places;
 use self::together::{BYTES_A_TOKEN, Part, Together, Whole};
@@ -42,17 +44,21 @@ pub struct BatchError {
     pub error: EncodeError,
 }
 
-/// Encodes texts on `threads` threads; the result does not depend on their number.
+/// Encodes texts on so many threads at most, by default as many as there are processors; the result does not depend on
+/// their number.
 ///
 /// # Errors
 /// The first text that cannot be encoded.
 pub fn encode_batch(
     encoder: &dyn Encoder,
     texts: &[&str],
-    threads: usize,
+    threads: Option<usize>,
 ) -> Result<EncodedTexts, BatchError> {
-    let threads = threads.clamp(1, texts.len().max(1));
     let bytes = texts.iter().map(|text| text.len()).sum();
+    // What is one run is encoded before the system has said how many processors there are.
+    let all =
+        || if bytes <= LAST_RUN_BYTES { Some(1) } else { available_parallelism().ok().map(NonZero::get) };
+    let threads = threads.or_else(all).unwrap_or(1).clamp(1, texts.len().max(1));
     let runs = runs_of(texts, bytes, threads);
     let threads = threads.min(runs.len());
     let mut whole = Whole::of(texts.len(), bytes);
@@ -179,15 +185,15 @@ mod tests {
         let texts: Vec<String> = (1..400).map(|i| format!("{i} ").repeat(i * 7 % 500 + 1)).collect();
         let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let encode = |texts: &[&str], threads| encode_batch(&Bytes, texts, threads);
-        let Ok(one) = encode(&texts, 1) else { panic!("refused") };
+        let Ok(one) = encode(&texts, Some(1)) else { panic!("refused") };
         assert_eq!(one.ids, texts.concat().bytes().map(u32::from).collect::<Vec<_>>());
         assert_eq!(one.offsets.len(), texts.len() + 1);
-        for threads in [0, 2, 3, 16, usize::MAX] {
+        for threads in [None, Some(0), Some(2), Some(3), Some(16), Some(usize::MAX)] {
             assert_eq!(encode(&texts, threads).ok().as_ref(), Some(&one));
         }
-        assert_eq!(encode(&[], 4).ok().map(|encoded| encoded.offsets), Some(vec![0]));
+        assert_eq!(encode(&[], Some(4)).ok().map(|encoded| encoded.offsets), Some(vec![0]));
         (texts[390], texts[77]) = ("", "");
-        for threads in [1, 2, 16] {
+        for threads in [None, Some(1), Some(2), Some(16)] {
             assert_eq!(encode(&texts, threads).err().map(|error| error.text), Some(77));
         }
     }
