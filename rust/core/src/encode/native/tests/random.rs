@@ -77,7 +77,7 @@ fn text(numbers: &mut Numbers) -> String {
         // Of some the first stands in long rows.
         let first = *numbers.pick(&[0, 0, 80]);
         for _ in 0..numbers.below(2000) {
-            text.push_str(if numbers.chance(first) { few[0] } else { *numbers.pick::<&str>(&few) });
+            text.push_str(if numbers.chance(first) { few[0] } else { numbers.pick::<&str>(&few) });
         }
     }
     for _ in 0..numbers.below(24) {
