@@ -5,8 +5,8 @@
 //! itself, some borders further at a time, all such rows of a slab together, in lockstep. Where none is near, what
 //! stands between two, or between the last and the end of the slab, is merged rank by rank.
 //!
-//! What stands near the end of the slab might go on behind it, so there the next slab begins at one of the tokens: if it begins
-//! with the same, this one and the one before it do not join (see [`windows`](super::windows)).
+//! What stands near the end of the slab might go on behind it, so there the next slab begins at one of the tokens, a link: if
+//! it begins with the same, this one and the one before it do not join (see [`windows`](super::windows)).
 
 use std::ops::Range;
 
