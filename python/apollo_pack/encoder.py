@@ -14,7 +14,7 @@ from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -63,9 +63,13 @@ class Encoder:
         self.name: str = self._core.name
         self.why_not_native: str | None = self._core.why_not_native
 
-    def __reduce__(self) -> tuple[Callable[..., Encoder], tuple[FoundTokenizer, Literal["parse", "text"]]]:
-        """Go to another process as the tokenizer's files, which are read anew there."""
-        return _of, (self._found, self._special_tokens)
+    def __getstate__(self) -> tuple[FoundTokenizer, Literal["parse", "text"]]:
+        """Go to another process as the tokenizer's files."""
+        return self._found, self._special_tokens
+
+    def __setstate__(self, state: tuple[FoundTokenizer, Literal["parse", "text"]]) -> None:
+        """Read them anew there."""
+        self._load(*state)
 
     def __repr__(self) -> str:
         """Name the tokenizer."""
@@ -137,12 +141,6 @@ class Encoder:
         reference.no_padding()
         reference.encode_special_tokens = self._special_tokens == "text"
         return reference
-
-
-def _of(found: FoundTokenizer, special_tokens: Literal["parse", "text"]) -> Encoder:
-    encoder = Encoder.__new__(Encoder)
-    encoder._load(found, special_tokens)  # noqa: SLF001 - a second way to make one
-    return encoder
 
 
 def checked_offsets(offsets: ArrayLike | None) -> Offsets:

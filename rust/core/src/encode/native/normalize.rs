@@ -122,13 +122,17 @@ fn is_settled(stretch: &str, unsure: u16) -> bool {
 
 fn is_undecomposed(c: char, unsure: u16) -> bool {
     let mut same = true;
-    let note = |d: char| same &= c == d;
-    if unsure == NFC_UNSURE {
-        decompose_canonical(c, note);
-    } else {
-        decompose_compatible(c, note);
-    }
+    decompose(c, unsure, |d| same &= c == d);
     same
+}
+
+/// The characters that a character is made of in a form.
+fn decompose(c: char, unsure: u16, give: impl FnMut(char)) {
+    if unsure == NFC_UNSURE {
+        decompose_canonical(c, give);
+    } else {
+        decompose_compatible(c, give);
+    }
 }
 
 /// Bits of a character, above which its class stands.
@@ -148,11 +152,7 @@ fn compose_all(stretch: &str, unsure: u16, all: &mut Vec<u32>) {
     all.clear();
     let mut push = |c| all.push(u32::from(canonical_combining_class(c)) << CHAR_BITS | u32::from(c));
     for c in stretch.chars() {
-        if unsure == NFC_UNSURE {
-            decompose_canonical(c, &mut push);
-        } else {
-            decompose_compatible(c, &mut push);
-        }
+        decompose(c, unsure, &mut push);
     }
     for marks in all.split_mut(|one| class_of(*one) == 0) {
         marks.sort_by_key(|mark| class_of(*mark)); // of one class they stay as they are

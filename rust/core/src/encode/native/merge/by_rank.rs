@@ -11,7 +11,7 @@ use super::super::lanes::{InLanes, LANES, Lanes, in_wide_lanes};
 use super::super::pairs::NONE;
 use super::Rules;
 use super::lockstep::{NO_MERGE, PLACE_BITS};
-use super::slab::{ROOM, load, store};
+use super::slab::{ROOM, kept, load, store};
 use super::windows::Token;
 
 /// Symbols that stand side by side, kept from time to time; it takes no memory before it is used.
@@ -89,10 +89,7 @@ impl ByRank {
                 count += LANES; // nothing has moved yet
                 continue;
             }
-            // What follows one that is joined is the other half of it.
-            dropped |= joined << 1;
-            let kept = !dropped & ((1 << LANES) - 1);
-            dropped >>= LANES;
+            let kept = kept(joined, &mut dropped);
             let ids = L::select(hits, made, load(&self.ids, at));
             store(ids.compress(kept), &mut self.ids, count);
             store(load::<L>(&self.starts, at).compress(kept), &mut self.starts, count);

@@ -130,7 +130,13 @@ impl Parted {
         }
         let Self { slab, starts, counts, .. } = self;
         merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
-        self.join(rules, stop, first, ids)
+        let before = ids.len();
+        let passed = self.join(rules, stop, ids);
+        if first.is_some_and(|first| ids.get(before) != Some(&first)) {
+            ids.truncate(before);
+            return Passed::default();
+        }
+        passed
     }
 
     #[allow(clippy::cast_possible_truncation)] // few
@@ -143,19 +149,14 @@ impl Parted {
         self.parts.push(part);
     }
 
-    /// Appends the ids of parts that end at `stop`, and of an open one up to a token, if they begin with `first`.
-    fn join(&mut self, rules: Rules<'_>, stop: usize, first: Option<u32>, ids: &mut Vec<u32>) -> Passed {
+    /// Appends the ids of parts that end at `stop`, and of an open one up to a token.
+    fn join(&mut self, rules: Rules<'_>, stop: usize, ids: &mut Vec<u32>) -> Passed {
         let Self { slab, parts, starts, counts, by_rank } = self;
         let mut rows = starts.iter().zip(&*counts);
-        let is_other = |id: u32| first.is_some_and(|first| first != id);
         for part in parts {
-            let begins = part.symbols.start == 0;
             if part.is_row() {
                 let Some((start, count)) = rows.next() else { break };
                 let (start, count) = (*start as usize, usize::from(*count));
-                if begins && is_other(slab.ids[start]) {
-                    return Passed::default();
-                }
                 let before = ids.len();
                 // As many as most have at most are copied faster than as many as there are.
                 ids.extend_from_slice(&slab.ids[start..start + TOGETHER]);
@@ -167,9 +168,6 @@ impl Parted {
             }
             let Range { start, end } = part.symbols;
             by_rank.merge(rules, &slab.ids[start..end], slab.starts(start..end));
-            if begins && is_other(by_rank.ids()[0]) {
-                return Passed::default();
-            }
             if !part.is_open {
                 ids.extend_from_slice(by_rank.ids());
                 continue;

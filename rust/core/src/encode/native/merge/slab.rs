@@ -111,6 +111,15 @@ pub(super) fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
     to[at..at + LANES].copy_from_slice(&lanes.to_array());
 }
 
+/// Of lanes of which some merge with the next, bits for those that are left. What follows one that merges is the other half of
+/// it, and is dropped; `dropped` says so of the first lane, and then of the one behind these.
+#[inline(always)]
+pub(super) fn kept(merges: u32, dropped: &mut u32) -> u32 {
+    let all = *dropped | merges << 1;
+    *dropped = all >> LANES;
+    !all & ((1 << LANES) - 1)
+}
+
 impl InLanes for Fill<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
@@ -163,10 +172,7 @@ impl Slab {
             let rank: L = load(ranks, at);
             let merges = L::both(load::<L>(before, at).below(rank), load::<L>(behind, at + 1).below(rank));
             let made = made_in_lanes(rules.pairs, rank, merges);
-            // What follows one that merges is the other half of it.
-            dropped |= L::bits(merges) << 1;
-            let kept = !dropped & ((1 << LANES) - 1);
-            dropped >>= LANES;
+            let kept = kept(L::bits(merges), &mut dropped);
             let (id, start) = (load::<L>(ids, at), load::<L>(starts, at));
             let id = L::select(merges, made, id.and(L::splat(id_of(u32::MAX))));
             store(id.compress(kept), ids, count);
