@@ -26,15 +26,15 @@ from apollo_pack.errors import (
     TokenizerError,
     UnfinishedBuildError,
 )
-from apollo_pack.leakage import Leak, LeakCount, LeakReport, find_leaks
-from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
 
 if TYPE_CHECKING:
     from apollo_pack.batch import collate
     from apollo_pack.dataset import PackedDataset
     from apollo_pack.encoder import Encoder
     from apollo_pack.exports import ExportFormat, export
+    from apollo_pack.leakage import Leak, LeakCount, LeakReport, find_leaks
     from apollo_pack.loader import Loader
+    from apollo_pack.reports import BuildPlan, BuildReport, FilePlan, LedgerEntry, Mix, Note
 
 __all__ = [
     "ApolloPackError",
@@ -72,15 +72,25 @@ __all__ = [
     "recipe_text",
 ]
 
-# What needs numpy is imported when it is asked for: that takes as long as all that the command line needs,
-# and starts threads.
+# Imported when it is asked for. What needs numpy takes as long as all that the command line needs, and starts
+# threads; the rest is only needed once a build is under way.
 _LATER = {
+    "BuildPlan": "reports",
+    "BuildReport": "reports",
     "Encoder": "encoder",
     "ExportFormat": "exports",
+    "FilePlan": "reports",
+    "Leak": "leakage",
+    "LeakCount": "leakage",
+    "LeakReport": "leakage",
+    "LedgerEntry": "reports",
     "Loader": "loader",
+    "Mix": "reports",
+    "Note": "reports",
     "PackedDataset": "dataset",
     "collate": "batch",
     "export": "exports",
+    "find_leaks": "leakage",
 }
 
 

@@ -7,14 +7,16 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
+import apollo_pack
 from apollo_pack import _core
 from apollo_pack.errors import ConfigError
-from apollo_pack.leakage import LeakUnit, benchmarks
-from apollo_pack.reports import BuildPlan, BuildReport
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from apollo_pack.leakage import LeakUnit
+    from apollo_pack.reports import BuildPlan, BuildReport
 
     StrPath = str | os.PathLike[str]
 
@@ -151,10 +153,10 @@ def build(
     started = time.perf_counter()
     settings = _settings(locals())
     found = find_tokenizer(tokenizer, corpus)
-    announce = None if on_plan is None else lambda raw: on_plan(BuildPlan.from_raw(raw))
+    announce = None if on_plan is None else lambda raw: on_plan(apollo_pack.BuildPlan.from_raw(raw))
     raw = _core.build(corpus, out, found, settings, announce, on_progress)
     path = os.fspath(out) + (_core.INDEX_SUFFIX if raw["shards"] else "")
-    return BuildReport.from_raw({**raw, "path": path}, time.perf_counter() - started)
+    return apollo_pack.BuildReport.from_raw({**raw, "path": path}, time.perf_counter() - started)
 
 
 def plan(
@@ -199,7 +201,7 @@ def plan(
     unused = ("check_encoder", "force", "temp_dir", "shard_size", "write_order")
     settings = _settings({**locals(), **dict.fromkeys(unused), "force": False})
     raw = _core.plan(corpus, find_tokenizer(tokenizer, corpus), settings, on_progress)
-    return BuildPlan.from_raw(raw)
+    return apollo_pack.BuildPlan.from_raw(raw)
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +212,9 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
             settings[name] = os.fspath(settings[name])
     if settings["order_file"] is not None and settings["order"] is not None:
         raise ConfigError("order and order_file exclude each other")
-    settings["decontaminate"] = benchmarks(settings["decontaminate"])
+    if isinstance(settings["decontaminate"], str | os.PathLike):
+        raise ConfigError("decontaminate takes a list of benchmarks")
+    settings["decontaminate"] = [os.fspath(path) for path in settings["decontaminate"]]
     _check_numbers(settings)
     _check_use(settings)
     if settings["shard_size"] is not None:

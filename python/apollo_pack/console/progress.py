@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from apollo_pack.console.terminal import err, shown_rate
+from apollo_pack.console.figures import shown_rate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+
+    from rich.progress import Progress, TaskID
 
 
 class _Bar:
     """A progress bar on stderr, gone when the work is done."""
 
     def __init__(self) -> None:
+        self.task: TaskID | None = None
+
+    @cached_property
+    def progress(self) -> Progress:
+        # Imported when there is something to show: that takes a while, and by then a build is under way.
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        from apollo_pack.console.terminal import err  # noqa: PLC0415
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -27,13 +43,13 @@ class _Bar:
             TextColumn("left"),
             TextColumn("{task.fields[rate]}"),
         )
-        self.progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-        self.task: TaskID | None = None
+        return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.progress.stop()
+        if self.task is not None:
+            self.progress.stop()
 
     def start(self, description: str, total: float) -> TaskID:
         if self.task is not None:

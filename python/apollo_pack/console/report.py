@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from apollo_pack.console.terminal import (
-    NARROW,
-    counted,
-    escape,
-    rounded,
-    screen,
-    shown_ids,
-    shown_rate,
-    shown_size,
-    visible,
-)
+from apollo_pack.console.figures import counted, rounded, shown_ids, shown_rate, shown_size
+from apollo_pack.console.terminal import NARROW, escape, screen, visible
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:

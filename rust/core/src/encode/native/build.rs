@@ -17,7 +17,7 @@ use super::neighbours::Neighbours;
 use super::normalize::normalize;
 use super::pairs::{MAX_ID, NONE, Pairs};
 use super::path::Path;
-use super::shares::on_all_threads;
+use super::shares::{WORTH, on_all_threads};
 use super::vocab::Vocab;
 use super::{AddedTokens, NativeEncoder};
 use crate::encode::SpecialTokens;
@@ -125,22 +125,22 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
     }
     let mut joins = Joins::new();
     let (all, tokens) = (merges.all(), &*tokens);
-    let (pairs, neighbours) = std::thread::scope(|scope| {
-        let pairs = scope.spawn(|| Pairs::new(all));
+    let (pairs, certain, neighbours) = std::thread::scope(|scope| {
         let neighbours = scope.spawn(|| Neighbours::new(&vocab, all, &first_use, tokens, plan.byte_level));
+        let pairs = scope.spawn(|| Pairs::new(all));
         let made = merges.made();
         let results = vocab.iter().filter(|(_, id)| made.get(*id as usize) == Some(&true));
         results.for_each(|(token, _)| joins.add_token(token));
+        let pairs = pairs.join().ok().flatten().ok_or("more merges than fit")?;
+        if let Symbols::Bytes(bytes, formed) = &mut symbols {
+            let outside = Outside::new(all, tokens);
+            *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
+        }
+        symbols.number_letters(&first_use);
+        let certain = Certain::new(&symbols, all, &first_use, tokens);
         let neighbours = neighbours.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (pairs.join().ok().flatten(), neighbours)
-    });
-    let pairs = pairs.ok_or("more merges than fit")?;
-    if let Symbols::Bytes(bytes, formed) = &mut symbols {
-        let outside = Outside::new(all, tokens);
-        *formed = Formed::new(bytes, &pairs, &first_use, &outside, joins.touched());
-    }
-    symbols.number_letters(&first_use);
-    let certain = Certain::new(&symbols, all, &first_use, tokens);
+        Ok::<_, String>((pairs, certain, neighbours))
+    })?;
     let unmerged_tokens = Vocab::with_capacity(0, 0);
     let mut model =
         Model { vocab, pairs, certain, neighbours, first_use, symbols, joins, unmerged: unmerged_tokens };
@@ -158,7 +158,7 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
 fn unmerged(model: &Model) -> Vocab {
     // Only tokens that are text can be whole pieces.
     let texts = model.vocab.iter().filter(|(token, _)| std::str::from_utf8(token).is_ok());
-    let others = on_all_threads(&texts.collect::<Vec<_>>(), |texts| {
+    let others = on_all_threads(&texts.collect::<Vec<_>>(), WORTH, |texts| {
         let (mut merger, mut made) = (Merger::default(), Vec::new());
         let mut others = texts.to_vec();
         others.retain(|(token, id)| {

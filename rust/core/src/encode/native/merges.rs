@@ -9,9 +9,10 @@
 
 use super::build::Spelling;
 use super::json;
+use super::merge::Several;
 use super::model::Symbols;
 use super::pairs::{NONE, Pairs};
-use super::shares::on_all_threads;
+use super::shares::{WORTH, on_all_threads};
 use super::vocab::Vocab;
 
 /// A merge: the two tokens, and what they become.
@@ -26,8 +27,8 @@ pub(super) struct Merges {
 
 /// Merges of which the tokens are looked up together.
 const TOGETHER: usize = 64;
-/// Tokens of more bytes keep all their pairs: to merge them would take time that grows with the square of their length.
-const LONGEST: usize = 64;
+/// Tokens of more bytes keep all their pairs.
+const LONGEST: usize = Several::MOST;
 
 impl Merges {
     /// The merges of a file. `apart`: by id, whether the token stands for an unknown character: merging one would join what
@@ -38,9 +39,16 @@ impl Merges {
         vocab: &Vocab,
         apart: &[bool],
     ) -> Result<Self, String> {
-        let parts = parts(merges)?;
-        // Looking tokens up is waiting for memory, most of what loading takes: all threads do it.
-        let shares = on_all_threads(&parts, |share| ids_of(share, spelling, vocab, apart));
+        // Looking tokens up is waiting for memory, much of what loading takes: all threads do it.
+        let shares = match merges {
+            json::Merges::Pairs(pairs) => on_all_threads(pairs, WORTH, |share| {
+                ids_of(share.iter().map(|(a, b)| Ok((&**a, &**b))), spelling, vocab, apart)
+            }),
+            json::Merges::Joined(lines) => on_all_threads(lines, WORTH, |share| {
+                let merges = share.iter().filter(|line| !line.starts_with("#version"));
+                ids_of(merges.map(|line| split(line)), spelling, vocab, apart)
+            }),
+        };
         let all = shares.into_iter().collect::<Result<Vec<_>, String>>()?.concat();
         let ids = all.iter().flatten().max().map_or(0, |id| *id as usize + 1);
         Ok(Self { all, ids })
@@ -86,13 +94,20 @@ impl Merges {
         };
         let tokens: Vec<(&[u8], u32)> =
             vocab.iter().filter(|(token, id)| is_in_question(token, *id)).collect();
-        let happening = on_all_threads(&tokens, |tokens| {
-            let (mut text, mut ranks) = (Vec::new(), Vec::new());
-            let last_merge = |&(token, id): &(&[u8], u32)| {
-                symbols.of(token, &mut text);
-                last_merge(&pairs, &mut text, &mut ranks, id)
-            };
-            tokens.iter().filter_map(last_merge).collect::<Vec<u32>>()
+        let happening = on_all_threads(&tokens, WORTH, |tokens| {
+            let (mut several, mut symbols_of, mut happening) = (Several::default(), Vec::new(), Vec::new());
+            for tokens in tokens.chunks(Several::ROOM) {
+                several.clear();
+                for (token, _) in tokens {
+                    symbols.of(token, &mut symbols_of);
+                    several.add(&symbols_of);
+                }
+                let ranks = tokens.iter().zip(several.last_merges(&pairs));
+                let happens = |(_, rank): &(&(&[u8], u32), &u32)| **rank != NONE;
+                let made = ranks.filter(happens).filter(|((_, id), rank)| pairs.result(**rank) == *id);
+                happening.extend(made.map(|(_, rank)| *rank));
+            }
+            happening
         });
         let mut in_question = vec![false; self.ids];
         for (_, id) in tokens {
@@ -107,82 +122,65 @@ impl Merges {
     }
 }
 
-/// The rank of the merge that makes a token of the symbols of its text, if merging them does. `ranks` is scratch space.
-fn last_merge(pairs: &Pairs, symbols: &mut Vec<u32>, ranks: &mut Vec<u32>, token: u32) -> Option<u32> {
-    let table = pairs.ranks();
-    let rank_at = |symbols: &[u32], at: usize| table.rank(symbols[at], symbols[at + 1]);
-    ranks.clear();
-    ranks.extend((1..symbols.len()).map(|at| rank_at(symbols, at - 1)));
-    loop {
-        let (at, rank) = ranks.iter().copied().enumerate().min_by_key(|(_, rank)| *rank)?;
-        if rank == NONE {
-            return None;
-        }
-        symbols[at] = pairs.result(rank);
-        symbols.remove(at + 1);
-        ranks.remove(at);
-        if ranks.is_empty() {
-            return (symbols[0] == token).then_some(rank);
-        }
-        for near in [at.checked_sub(1), Some(at)].into_iter().flatten() {
-            if near < ranks.len() {
-                ranks[near] = rank_at(symbols, near);
-            }
-        }
-    }
-}
-
-/// The two parts of every merge, in order.
-fn parts<'f>(merges: &'f json::Merges) -> Result<Vec<(&'f str, &'f str)>, String> {
-    match merges {
-        json::Merges::Pairs(pairs) => Ok(pairs.iter().map(|(a, b)| (a.as_ref(), b.as_ref())).collect()),
-        json::Merges::Joined(joined) => joined
-            .iter()
-            .filter(|line| !line.starts_with("#version"))
-            .map(|line| match line.split_once(' ') {
-                Some((left, right)) if !right.contains(' ') => Ok((left, right)),
-                _ => Err(format!("the merge {line:?}")),
-            })
-            .collect(),
+/// The two parts of a merge that is written as one text.
+fn split(line: &str) -> Result<(&str, &str), String> {
+    match line.split_once(' ') {
+        Some((left, right)) if !right.contains(' ') => Ok((left, right)),
+        _ => Err(format!("the merge {line:?}")),
     }
 }
 
 /// The ids of some merges.
-fn ids_of(
-    parts: &[(&str, &str)],
+fn ids_of<'f>(
+    mut all: impl Iterator<Item = Result<(&'f str, &'f str), String>>,
     spelling: &Spelling,
     vocab: &Vocab,
     apart: &[bool],
 ) -> Result<Vec<Merge>, String> {
-    let (mut text, mut ends, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    let mut merges = Vec::with_capacity(parts.len());
-    for parts in parts.chunks(TOGETHER) {
+    let (mut text, mut ids) = (Vec::new(), Vec::new());
+    let mut ends: Vec<(bool, bool, [usize; 3])> = Vec::new();
+    let mut merges: Vec<Merge> = Vec::with_capacity(all.size_hint().1.unwrap_or(0));
+    loop {
+        let parts = all.by_ref().take(TOGETHER).collect::<Result<Vec<_>, _>>()?;
+        if parts.is_empty() {
+            return Ok(merges);
+        }
         text.clear();
         ends.clear();
-        for &(a, b) in parts {
+        for &(a, b) in &parts {
             let start = text.len();
             let known = spelling.append(a, &mut text);
             let middle = text.len();
             let known = spelling.append(b, &mut text) && known;
-            ends.push((known, [start, middle, text.len()]));
+            // All pairs of a token stand side by side: it is looked up once.
+            let is_again =
+                ends.last().is_some_and(|&(_, _, [start, _, end])| text[start..end] == text[end..]);
+            ends.push((known, is_again, [start, middle, text.len()]));
         }
         let tokens: Vec<&[u8]> = ends
             .iter()
-            .flat_map(|&(_, [start, middle, end])| [start..middle, middle..end, start..end])
+            .flat_map(|&(_, is_again, [start, middle, end])| {
+                [start..middle, middle..end, if is_again { 0..0 } else { start..end }]
+            })
             .map(|range| &text[range])
             .collect();
         vocab.ids(&tokens, &mut ids);
-        for (((a, b), (known, _)), ids) in parts.iter().zip(&ends).zip(ids.chunks_exact(3)) {
-            let (true, &[Some(left), Some(right), Some(result)]) = (*known, ids) else {
-                return Err(format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary"));
+        for (((a, b), (known, is_again, _)), ids) in parts.iter().zip(&ends).zip(ids.chunks_exact(3)) {
+            let last = merges.last().filter(|_| *is_again).map(|[_, _, result]| *result);
+            let (true, &[Some(left), Some(right), result]) = (*known, ids) else {
+                return Err(not_all_known(a, b));
             };
+            let result = last.or(result).ok_or_else(|| not_all_known(a, b))?;
             if [left, right].iter().any(|id| apart.get(*id as usize) == Some(&true)) {
                 return Err(format!("the merge of {a:?} and {b:?}, one of which stands for the unknown"));
             }
             merges.push([left, right, result]);
         }
     }
-    Ok(merges)
+}
+
+fn not_all_known(a: &str, b: &str) -> String {
+    format!("the merge of {a:?} and {b:?}, which are not all in the vocabulary")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 use super::certain::{EARLIEST, RANK_BITS, early};
 use super::lanes::Lanes;
 use super::pairs::{hash_in_lanes, hash_of};
-use super::shares::on_all_threads;
+use super::shares::{WORTH, on_all_threads};
 use super::vocab::Vocab;
 use crate::memory::Words;
 
@@ -83,7 +83,7 @@ impl Parts {
         texts: impl Fn(&'t [u8]) -> I + Sync,
     ) -> Self {
         // Looking texts up is waiting for memory: all threads do it, and some at once.
-        let shares = on_all_threads(tokens, |tokens| {
+        let shares = on_all_threads(tokens, WORTH, |tokens| {
             let (mut counts, mut all) = (Vec::with_capacity(tokens.len()), Vec::new());
             let (mut some, mut ids) = (Vec::new(), Vec::new());
             for tokens in tokens.chunks(TOGETHER) {

@@ -2,6 +2,7 @@
 
 use super::lanes::Lanes;
 use super::merge::PLACE_BITS;
+use super::shares::on_all_threads;
 use crate::memory::Words;
 
 /// An id or a rank that is none.
@@ -40,6 +41,8 @@ pub(super) struct Pairs {
 
 /// Ids in a group: 2^8, so that there are few enough of them to stay in the nearest cache.
 const GROUP_BITS: u32 = 8;
+/// Groups that a thread places at least.
+const GROUPS_WORTH: usize = 64;
 /// Bits of a word of the filter that stand for pairs.
 const BITS: u32 = 24;
 /// Slots for each word of the filter.
@@ -128,15 +131,22 @@ impl Pairs {
         let groups = group_of(greatest, 0) + 1;
         let ranked = (0..).zip(merges).map(|(rank, &[left, right, _])| Ranked { left, right, rank });
         let (ranked, ends) = sorted(ranked, groups, |ranked| group_of(ranked.left, ranked.right));
-        let mut table = Table::default();
-        let mut groups = Vec::with_capacity(groups);
-        for (start, end) in std::iter::once(0).chain(ends.iter().copied()).zip(&ends) {
-            groups.push(table.add_group(&ranked[start..*end])?);
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let of_groups: Vec<&[Ranked]> = starts.zip(&ends).map(|(start, end)| &ranked[start..*end]).collect();
+        let tables = on_all_threads(&of_groups, GROUPS_WORTH, Table::of_groups);
+        let tables = tables.into_iter().collect::<Option<Vec<_>>>()?;
+        let words = tables.iter().map(|table| table.filter.len()).sum::<usize>();
+        let (mut entries, mut filter) =
+            (Words::zeroed(words * SLOTS as usize), Words::zeroed(words.div_ceil(2)));
+        let (mut groups, mut first) = (Vec::with_capacity(groups), 0);
+        for table in tables {
+            let (start, count) = (first as usize, table.filter.len());
+            bytemuck::cast_slice_mut(filter.get_mut())[start..][..count].copy_from_slice(&table.filter);
+            entries.get_mut()[start * SLOTS as usize..][..table.entries.len()]
+                .copy_from_slice(&table.entries);
+            groups.extend(table.groups.iter().map(|[start, words]| [first + start, *words]));
+            first += u32::try_from(count).ok()?;
         }
-        let mut entries = Words::zeroed(table.entries.len());
-        entries.get_mut().copy_from_slice(&table.entries);
-        let mut filter = Words::zeroed(table.filter.len().div_ceil(2));
-        bytemuck::cast_slice_mut(filter.get_mut())[..table.filter.len()].copy_from_slice(&table.filter);
         let offset = merges.first().map(|[_, _, result]| *result);
         let numbered = |offset: &u32| (*offset..).zip(merges).all(|(result, merge)| result == merge[2]);
         Some(Self {
@@ -203,14 +213,25 @@ fn sorted<T: Copy + Default>(
     (sorted, ends)
 }
 
-/// The table while it is made.
+/// A part of the table while it is made, of some groups.
 #[derive(Default)]
 struct Table {
     entries: Vec<u64>,
     filter: Vec<u32>,
+    groups: Vec<[u32; 2]>,
 }
 
 impl Table {
+    /// Of the pairs of each group.
+    fn of_groups(groups: &[&[Ranked]]) -> Option<Self> {
+        let mut table = Self::default();
+        for pairs in groups {
+            let group = table.add_group(pairs)?;
+            table.groups.push(group);
+        }
+        Some(table)
+    }
+
     /// Adds the pairs of a group; where it begins and how many words it has.
     fn add_group(&mut self, pairs: &[Ranked]) -> Option<[u32; 2]> {
         let first = u32::try_from(self.filter.len()).ok()?;

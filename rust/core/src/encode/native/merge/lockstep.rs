@@ -42,25 +42,11 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
         let Self { rules: Rules { pairs, certain, .. }, rows, numbers } = self;
-        let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
-        for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
-            let count = rows.counts[usize::from(*number)];
-            (*start, *end) = (rows.starts[usize::from(*number)], u32::from(count));
-            longest = longest.max(usize::from(count));
-        }
-        let longest = longest.min(PLACES - AT_ONCE);
-        let (starts, ends, none) = (L::from_array(&starts), L::from_array(&ends), L::splat(NONE));
-        let mut symbols = [none; PLACES];
-        for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
-            let place = L::splat(place);
-            let present = place.below(ends);
-            let here = L::gather(rows.symbols, starts.add(place), present);
-            *symbol = L::select(present, here, none);
-        }
+        let (mut symbols, longest) = rows.in_lanes::<L, PLACES>(numbers);
         let left = if rows.fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
-        let left = merge(pairs, &mut symbols, left);
+        let (left, _) = merge(pairs, &mut symbols, left);
         // What is left of a row stands at its front.
-        let (mut ids, mut kept) = ([[0; LANES]; PLACES], L::splat(0));
+        let (mut ids, mut kept, none) = ([[0; LANES]; PLACES], L::splat(0), L::splat(NONE));
         for (ids, symbol) in ids.iter_mut().zip(&symbols[..left]) {
             *ids = symbol.to_array();
             kept = kept.add(L::select(symbol.below(none), L::splat(1), L::splat(0)));
@@ -74,13 +60,60 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
     }
 }
 
-/// Merges symbols by place and lane; how many there are at most before, and then.
+impl Rows<'_> {
+    /// The symbols of rows with these numbers by place and lane, [`NONE`] behind them, and how many there are at most.
+    #[inline(always)]
+    fn in_lanes<L: Lanes, const PLACES: usize>(&self, numbers: &[u8]) -> ([L; PLACES], usize) {
+        let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
+        for ((start, end), number) in starts.iter_mut().zip(&mut ends).zip(numbers) {
+            let count = self.counts[usize::from(*number)];
+            (*start, *end) = (self.starts[usize::from(*number)], u32::from(count));
+            longest = longest.max(usize::from(count));
+        }
+        let longest = longest.min(PLACES - AT_ONCE);
+        let (starts, ends, none) = (L::from_array(&starts), L::from_array(&ends), L::splat(NONE));
+        let mut symbols = [none; PLACES];
+        for (place, symbol) in (0..).zip(&mut symbols[..longest]) {
+            let place = L::splat(place);
+            let present = place.below(ends);
+            let here = L::gather(self.symbols, starts.add(place), present);
+            *symbol = L::select(present, here, none);
+        }
+        (symbols, longest)
+    }
+}
+
+/// Finds at which rank the last merge of the rows with these numbers is made, at most one for each lane, where it leaves
+/// one id alone; else [`NONE`].
+pub(super) struct LastMerges<'m, 'r> {
+    pub(super) pairs: &'m Pairs,
+    pub(super) rows: &'m Rows<'r>,
+    pub(super) numbers: &'m [u8],
+    /// By row.
+    pub(super) ranks: &'m mut [u32],
+}
+
+impl InLanes for LastMerges<'_, '_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let (mut symbols, longest) = self.rows.in_lanes::<L, ALL>(self.numbers);
+        let (_, last) = merge(self.pairs, &mut symbols, longest);
+        let is_alone = symbols[1].equal(L::splat(NONE));
+        let last = L::select(is_alone, last, L::splat(NO_MERGE));
+        for (number, last) in self.numbers.iter().zip(last.to_array()) {
+            self.ranks[usize::from(*number)] = if last < NO_MERGE { last >> PLACE_BITS } else { NONE };
+        }
+    }
+}
+
+/// Merges symbols by place and lane; how many there are at most before, and then; and where there are merges, the rank of the
+/// last, above bits for its place.
 #[inline(always)]
 fn merge<L: Lanes, const PLACES: usize>(
     pairs: &Pairs,
     symbols: &mut [L; PLACES],
     mut longest: usize,
-) -> usize {
+) -> (usize, L) {
     let ranks = pairs.ranks();
     let (none, no_merge) = (L::splat(NONE), L::splat(NO_MERGE));
     // By place, the rank at which a symbol and the next merge, above free bits for the place.
@@ -91,6 +124,7 @@ fn merge<L: Lanes, const PLACES: usize>(
         right.copy_from_slice(&symbols[place + 1..=place + AT_ONCE]);
         order[place..place + AT_ONCE].copy_from_slice(&ranks.in_lanes(&left, &right));
     }
+    let mut last = no_merge;
     loop {
         let mut least = order[0];
         for (place, order) in order[..longest].iter().enumerate() {
@@ -98,8 +132,9 @@ fn merge<L: Lanes, const PLACES: usize>(
         }
         let merging = least.below(no_merge);
         if !L::any(merging) {
-            return longest;
+            return (longest, last);
         }
+        last = L::select(merging, least, last);
         // Where nothing merges any more, beyond all places.
         let at = L::select(merging, least.and(L::small(MOST - 1)), L::splat(NONE >> 1));
         let made = pairs.results(least.shr::<PLACE_BITS>(), merging);

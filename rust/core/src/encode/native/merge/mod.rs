@@ -4,6 +4,7 @@ mod by_rank;
 mod few;
 mod lockstep;
 mod parted;
+mod several;
 mod slab;
 mod sweep;
 mod windows;
@@ -16,6 +17,7 @@ use super::pairs::Pairs;
 use few::{FEW, merge_few};
 use lockstep::{ALL, HALF, MOST, MergeRows};
 pub(super) use lockstep::{PLACE_BITS, Rows};
+pub(super) use several::Several;
 use windows::{ENOUGH, Windows};
 
 /// What is known of the merges.
@@ -84,23 +86,32 @@ impl Merger {
 /// Rows below which lanes would be empty for the most part.
 const WORTH: usize = 4;
 
-/// Merges the symbols of at most 256 rows, those of about as many together.
+/// Rows that are merged together at most.
+const ROWS: usize = 256;
+
+/// The numbers of at most [`ROWS`] rows, those of most symbols first.
 #[allow(clippy::cast_possible_truncation)] // there are few
-pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
+fn longest_first(counts: &[u8]) -> [u8; ROWS] {
     let mut ends = [0usize; MOST + 1];
-    for count in &*rows.counts {
+    for count in counts {
         ends[MOST - usize::from(*count)] += 1;
     }
     let mut start = 0;
     for end in &mut ends {
         start += std::mem::replace(end, start);
     }
-    let mut order = [0; 256];
-    for (number, count) in rows.counts.iter().enumerate() {
+    let mut order = [0; ROWS];
+    for (number, count) in counts.iter().enumerate() {
         let place = &mut ends[MOST - usize::from(*count)];
         order[*place] = number as u8;
         *place += 1;
     }
+    order
+}
+
+/// Merges the symbols of at most [`ROWS`] rows, those of about as many together.
+pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
+    let order = longest_first(rows.counts);
     for numbers in order[..rows.counts.len()].chunks(LANES) {
         let most = numbers.first().map_or(0, |number| rows.counts[usize::from(*number)]);
         let rows = &mut rows;
