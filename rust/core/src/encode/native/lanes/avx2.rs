@@ -3,7 +3,7 @@
 #[allow(clippy::wildcard_imports)] // many intrinsics
 use std::arch::x86_64::*;
 
-use super::{InLanes, LANES, Lanes, end};
+use super::{InLanes, LANES, Lanes, NUMBERS, end};
 
 /// Made in [`with_avx2`] alone.
 #[derive(Clone, Copy)]
@@ -114,6 +114,11 @@ impl Lanes for Avx2 {
             let low = _mm256_movemask_ps(_mm256_castsi256_ps(a));
             (_mm256_movemask_ps(_mm256_castsi256_ps(b)) << 8 | low).cast_unsigned()
         }
+    }
+    #[inline(always)]
+    fn with_bits(bits: u32) -> Self::Mask {
+        let one = Self::splat(1);
+        Self::splat(bits).shr_each(Self::from_array(&NUMBERS)).and(one).equal(one)
     }
     #[inline(always)]
     fn select([low, high]: Self::Mask, chosen: Self, other: Self) -> Self {

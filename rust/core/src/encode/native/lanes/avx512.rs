@@ -102,6 +102,11 @@ impl Lanes for Avx512 {
         u32::from(mask)
     }
     #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // a bit for each lane
+    fn with_bits(bits: u32) -> Self::Mask {
+        bits as __mmask16
+    }
+    #[inline(always)]
     fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self {
         unsafe { Self(_mm512_mask_blend_epi32(mask, other.0, chosen.0)) }
     }

@@ -17,6 +17,8 @@ use plain::Plain;
 
 /// How many lanes there are.
 pub(super) const LANES: usize = 16;
+/// The numbers of the lanes.
+pub(super) const NUMBERS: [u32; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// A number in each lane.
 pub(super) trait Lanes: Copy {
@@ -56,6 +58,8 @@ pub(super) trait Lanes: Copy {
     fn either(one: Self::Mask, other: Self::Mask) -> Self::Mask;
     /// A bit for each lane, the first lowest, set where it is chosen.
     fn bits(mask: Self::Mask) -> u32;
+    /// The lanes with these bits.
+    fn with_bits(bits: u32) -> Self::Mask;
     /// Whether any lane is chosen.
     #[inline(always)]
     fn any(mask: Self::Mask) -> bool {
@@ -170,6 +174,7 @@ mod tests {
                 let either = L::bits(L::either(below, equal));
                 assert_eq!(either, L::bits(below) | L::bits(equal));
                 assert_eq!(L::any(below), any);
+                assert_eq!(L::bits(L::with_bits(L::bits(equal))), L::bits(equal));
                 let bits = L::bits(below);
                 let chosen: Vec<u32> =
                     (0..LANES).filter(|lane| a[*lane] < b[*lane]).map(|lane| a[lane]).collect();

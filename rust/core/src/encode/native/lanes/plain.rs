@@ -97,6 +97,10 @@ impl Lanes for Plain {
         mask.iter().rev().fold(0, |bits, chosen| bits << 1 | u32::from(*chosen))
     }
     #[inline(always)]
+    fn with_bits(bits: u32) -> Self::Mask {
+        std::array::from_fn(|lane| bits >> lane & 1 != 0)
+    }
+    #[inline(always)]
     fn select(mask: Self::Mask, chosen: Self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| if mask[lane] { chosen.0[lane] } else { other.0[lane] }))
     }

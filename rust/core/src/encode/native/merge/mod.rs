@@ -1,12 +1,12 @@
 //! The merges: the lowest rank first, the leftmost of equals first.
 
-mod by_rank;
 mod few;
 mod lockstep;
 mod parted;
 mod several;
 mod slab;
 mod sweep;
+mod waves;
 mod windows;
 
 use super::certain::Certain;

@@ -3,16 +3,17 @@
 //! What is certain to merge is merged first, in symbols that stand side by side; among what is left, borders are where
 //! nothing can be joined (see [`Neighbours`](super::super::neighbours::Neighbours)). What stands between two borders is merged for
 //! itself, some borders further at a time, all such rows of a slab together, in lockstep. Where none is near, what
-//! stands between two, or between the last and the end of the slab, is merged rank by rank.
+//! stands between two, or between the last and the end of the slab, is merged wave by wave, and where there are few, all
+//! of the slab is.
 //!
 //! What stands near the end of the slab might go on behind it, so there the next slab begins at one of the tokens, a link: if
 //! it begins with the same, this one and the one before it do not join (see [`windows`](super::windows)).
 
 use std::ops::Range;
 
-use super::by_rank::ByRank;
 use super::lockstep::{MOST, Rows};
 use super::slab::{SLAB, Slab, WORD};
+use super::waves::Waves;
 use super::windows::Token;
 use super::{Rules, merge_rows};
 
@@ -21,6 +22,9 @@ const FIRST: usize = 128;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
 /// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
 const ROW: usize = 12;
+/// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
+/// wave.
+const FULL: usize = 12;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -34,7 +38,7 @@ pub(super) struct Parted {
     /// Of parts that are rows: where each begins, and how many symbols it has.
     starts: Vec<u32>,
     counts: Vec<u8>,
-    by_rank: ByRank,
+    waves: Waves,
 }
 
 /// Some of what is left of a slab.
@@ -108,9 +112,7 @@ impl Parted {
         ids: &mut Vec<u32>,
     ) -> Passed {
         let stop = self.slab.fill(rules, symbols, is_last);
-        self.parts.clear();
-        self.starts.clear();
-        self.counts.clear();
+        self.clear();
         let mut at = 0;
         while at < stop {
             let ends = self.slab.ends(at) & u64::MAX >> (WORD - (stop - at).min(WORD));
@@ -125,8 +127,13 @@ impl Parted {
         }
         let rest = self.slab.count() - stop;
         // What is short may begin the next slab.
-        if rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]) {
-            self.add(stop..self.slab.count(), true);
+        let is_open = rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]);
+        let all = if is_open { self.slab.count() } else { stop };
+        if self.parts.len() * FULL < stop {
+            self.clear();
+            self.add(0..all, is_open);
+        } else if is_open {
+            self.add(stop..all, true);
         }
         let Self { slab, starts, counts, .. } = self;
         merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
@@ -139,6 +146,12 @@ impl Parted {
         passed
     }
 
+    fn clear(&mut self) {
+        self.parts.clear();
+        self.starts.clear();
+        self.counts.clear();
+    }
+
     #[allow(clippy::cast_possible_truncation)] // few
     fn add(&mut self, symbols: Range<usize>, is_open: bool) {
         let part = Part { symbols, is_open };
@@ -149,9 +162,9 @@ impl Parted {
         self.parts.push(part);
     }
 
-    /// Appends the ids of parts that end at `stop`, and of an open one up to a token.
+    /// Appends the ids of parts that end at `stop`, and of an open one up to a token, or to `stop` where that is further.
     fn join(&mut self, rules: Rules<'_>, stop: usize, ids: &mut Vec<u32>) -> Passed {
-        let Self { slab, parts, starts, counts, by_rank } = self;
+        let Self { slab, parts, starts, counts, waves } = self;
         let mut rows = starts.iter().zip(&*counts);
         for part in parts {
             if part.is_row() {
@@ -167,15 +180,21 @@ impl Parted {
                 continue;
             }
             let Range { start, end } = part.symbols;
-            by_rank.merge(rules, &slab.ids[start..end], slab.starts(start..end));
+            waves.merge(rules, &slab.ids[start..end], slab.starts(start..end));
             if !part.is_open {
-                ids.extend_from_slice(by_rank.ids());
+                ids.extend_from_slice(waves.ids());
                 continue;
             }
             let [start, end] = [start, end].map(|at| slab.start(at));
-            let place = by_rank.begun(start + (end - start) / 8 * 7) - 1;
-            ids.extend_from_slice(&by_rank.ids()[..place]);
-            let token = by_rank.token(place);
+            let near_end = start + (end - start) / 8 * 7;
+            let border = slab.start(stop);
+            if border > near_end {
+                ids.extend_from_slice(&waves.ids()[..waves.begun(border - 1)]);
+                break;
+            }
+            let place = waves.begun(near_end) - 1;
+            ids.extend_from_slice(&waves.ids()[..place]);
+            let token = waves.token(place);
             return Passed { symbols: token.start, token: (place > 0).then_some(token) };
         }
         Passed { symbols: slab.start(stop), token: None }

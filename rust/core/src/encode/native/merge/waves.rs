@@ -1,0 +1,396 @@
+//! The merges of some hundred symbols, wave by wave: all at once that cannot be in each other's way, sixteen symbols side by
+//! side.
+//!
+//! Of all pairs that stand side by side and merge, each makes a token that no merge takes before some rank. Let the limit be the lowest
+//! of these. Until it is reached no pair appears that merges before it, so all merges below it are of pairs that are there
+//! now, the lowest rank first, the leftmost of equals first. One that ranks no higher than both its neighbours takes place
+//! whatever else does: nobody takes its symbols before. Of a row of equals it is every other one, from the left, if what stands
+//! before the row ranks higher. All those are made at once, and the same is asked of what is left. That they are made before
+//! others that rank lower but stand elsewhere makes no difference, since those do not touch them, nor does anything below the
+//! limit take what they become.
+//!
+//! Where what a merge makes merges at the same rank or a lower one, the limit lies so low that nothing is below it: then the first
+//! place of the lowest rank is merged alone. Both always come further, so there are never more waves than symbols; in
+//! real vocabularies text of any letters takes about ten (measured: see `benches/encoder-log.md`).
+
+use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
+use super::super::pairs::NONE;
+use super::Rules;
+use super::lockstep::{NO_MERGE, PLACE_BITS};
+use super::slab::{SLAB, load, store};
+use super::windows::Token;
+
+/// Symbols of which one step of a wave decides, and how many vectors they are.
+const STEP: usize = 64;
+const VECTORS: usize = STEP / LANES;
+/// Room for a slab, and for what is read and written together behind it.
+const ROOM: usize = SLAB + STEP + 2 * LANES;
+
+/// Symbols that stand side by side, kept from time to time; it takes no memory before it is used.
+#[derive(Default)]
+pub(super) struct Waves {
+    count: usize,
+    ids: Vec<u32>,
+    /// Where each begins, and behind the last the end.
+    starts: Vec<u32>,
+    order: Vec<u32>,
+    taken: Vec<u32>,
+    made: Vec<u32>,
+}
+
+impl Waves {
+    /// Merges at most [`SLAB`] symbols of which it is known where they begin, and where the last ends,
+    /// until no neighbours merge any more.
+    pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], starts_of: &[u32]) {
+        let Self { count, ids, starts, order, taken, made } = self;
+        for row in [&mut *ids, starts, order, taken, made] {
+            row.resize(ROOM, 0);
+        }
+        *count = symbols.len();
+        ids[..symbols.len()].copy_from_slice(symbols);
+        starts[..starts_of.len()].copy_from_slice(starts_of);
+        let rows = [ids, starts, order, taken, made].map(|row| row.first_chunk_mut());
+        if let [Some(ids), Some(starts), Some(order), Some(taken), Some(made)] = rows {
+            in_wide_lanes(Merge { rules, count, ids, starts, order, taken, made });
+        }
+        self.starts[self.count] = starts_of.last().copied().unwrap_or(0);
+    }
+
+    /// The ids that are left.
+    pub(super) fn ids(&self) -> &[u32] {
+        &self.ids[..self.count]
+    }
+
+    /// A token that is left.
+    pub(super) fn token(&self, at: usize) -> Token {
+        let [start, end] = [self.starts[at], self.starts[at + 1]].map(|start| start as usize);
+        Token { id: self.ids[at], start, length: end - start }
+    }
+
+    /// How many tokens begin up to here.
+    pub(super) fn begun(&self, end: usize) -> usize {
+        self.starts[..self.count].partition_point(|start| *start as usize <= end)
+    }
+}
+
+/// The lowest rank that is left, and the limit.
+struct Next<L> {
+    lowest: L,
+    limit: L,
+}
+
+impl<L: Lanes> Next<L> {
+    #[inline(always)]
+    fn none() -> Self {
+        Self { lowest: L::splat(NO_MERGE), limit: L::splat(u32::MAX) }
+    }
+
+    #[inline(always)]
+    fn note(&mut self, order: L, taken: L) {
+        self.lowest = self.lowest.min(order);
+        self.limit = self.limit.min(taken);
+    }
+}
+
+type Row = [u32; ROOM];
+
+/// Merges what is there.
+struct Merge<'m> {
+    rules: Rules<'m>,
+    count: &'m mut usize,
+    ids: &'m mut Row,
+    starts: &'m mut Row,
+    /// The rank at which each and the next merge, above free bits.
+    order: &'m mut Row,
+    /// The lowest rank at which something takes what they become, above free bits.
+    taken: &'m mut Row,
+    /// Where the last wave has made tokens.
+    made: &'m mut Row,
+}
+
+impl InLanes for Merge<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(mut self) {
+        self.end();
+        let mut next = self.look_at_all::<L>();
+        loop {
+            let (lowest, limit) = (next.lowest.to_array(), next.limit.to_array());
+            let least = |lanes: [u32; LANES]| lanes.into_iter().fold(u32::MAX, u32::min);
+            let (lowest, limit) = (least(lowest), least(limit));
+            if lowest == NO_MERGE {
+                return;
+            }
+            if limit <= lowest {
+                self.merge_first(lowest);
+                next = self.look_at_all();
+                continue;
+            }
+            next = Next::none();
+            let made = self.wave(limit.min(NO_MERGE), &mut next);
+            self.look_at_made(made, &mut next);
+        }
+    }
+}
+
+impl Merge<'_> {
+    /// Behind the last symbol nothing is.
+    #[inline(always)]
+    fn end(&mut self) {
+        let count = *self.count;
+        self.ids[count..=count + STEP].fill(NONE);
+        self.order[count.saturating_sub(1)..=count + STEP].fill(NO_MERGE);
+        self.taken[count.saturating_sub(1)..=count + STEP].fill(u32::MAX);
+    }
+
+    /// Looks pairs up: at which rank they merge, and at which what they become is taken.
+    #[inline(always)]
+    fn look_up<L: Lanes, const N: usize>(&self, left: &[L; N], right: &[L; N]) -> [[L; 2]; N] {
+        let Rules { pairs, first_use, .. } = self.rules;
+        let none = L::splat(u32::MAX);
+        let mut found = [[none; 2]; N];
+        for (found, order) in found.iter_mut().zip(pairs.ranks().in_lanes(left, right)) {
+            let merges = order.below(L::splat(NO_MERGE));
+            let made = pairs.results(order.shr::<PLACE_BITS>(), merges);
+            let taken = L::gather(first_use, made, merges).min(L::splat(NO_MERGE >> PLACE_BITS));
+            *found = [order, L::select(merges, taken.shl::<PLACE_BITS>(), none)];
+        }
+        found
+    }
+
+    /// Looks all pairs up.
+    #[inline(always)]
+    fn look_at_all<L: Lanes>(&mut self) -> Next<L> {
+        let mut next = Next::none();
+        for at in (0..*self.count).step_by(2 * LANES) {
+            let here = [load::<L>(self.ids, at), load(self.ids, at + LANES)];
+            let behind = [load::<L>(self.ids, at + 1), load(self.ids, at + LANES + 1)];
+            let found = self.look_up(&here, &behind);
+            for (at, [order, taken]) in (at..).step_by(LANES).zip(found) {
+                store(order, self.order, at);
+                store(taken, self.taken, at);
+                next.note(order, taken);
+            }
+        }
+        self.end();
+        next
+    }
+
+    /// Merges all pairs below a limit that nothing is in the way of; how many, and what is left of what was known.
+    #[inline(always)]
+    fn wave<L: Lanes>(&mut self, limit: u32, next: &mut Next<L>) -> usize {
+        let Self { rules: Rules { pairs, .. }, count: length, ids, starts, order, taken, made } = self;
+        let (ids, starts) = (&mut ids[..], &mut starts[..]);
+        let (order, taken, made) = (&mut order[..], &mut taken[..], &mut made[..]);
+        let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(u32::MAX));
+        let (numbers, limit) = (L::from_array(&NUMBERS), L::splat(limit));
+        let (mut count, mut tokens, mut before) = (0, 0, Before::default());
+        for at in (0..**length).step_by(STEP) {
+            let mut here = [none; VECTORS];
+            let (mut below, mut higher, mut lower) = (0, 0, 0);
+            for (n, here) in here.iter_mut().enumerate() {
+                let at = at + n * LANES;
+                *here = load(order, at);
+                let behind = load::<L>(order, at + 1);
+                below |= u64::from(L::bits(here.below(limit))) << (n * LANES);
+                higher |= u64::from(L::bits(behind.below(*here))) << (n * LANES);
+                lower |= u64::from(L::bits(here.below(behind))) << (n * LANES);
+            }
+            let (joined, kept) = before.step(below, !higher, lower);
+            if joined == 0 && kept == u64::MAX && count == at {
+                // Nothing has moved yet.
+                for (n, here) in here.into_iter().enumerate() {
+                    next.note(here, load(taken, at + n * LANES));
+                }
+                count += STEP;
+                continue;
+            }
+            for (n, here) in here.into_iter().enumerate() {
+                let (joins, stays) = (part(joined, n), part(kept, n));
+                let at = at + n * LANES;
+                let of_taken: L = load(taken, at);
+                let known = L::with_bits(part(kept & !joined & !(joined >> 1), n));
+                next.note(L::select(known, here, none), L::select(known, of_taken, none));
+                let mask = L::with_bits(joins);
+                let id = L::select(mask, pairs.results(here.shr::<PLACE_BITS>(), mask), load(ids, at));
+                let start: L = load(starts, at);
+                store(id.compress(stays), ids, count);
+                store(start.compress(stays), starts, count);
+                store(here.compress(stays), order, count);
+                store(of_taken.compress(stays), taken, count);
+                let new = zero.below(L::select(mask, one, zero).compress(stays));
+                let left = stays.count_ones();
+                let new = L::bits(new) & ((1 << left) - 1);
+                store(numbers.add(L::small(count)).compress(new), made, tokens);
+                tokens += new.count_ones() as usize;
+                count += left as usize;
+            }
+        }
+        // Lanes behind the last symbol are none.
+        **length = count - (length.next_multiple_of(STEP) - **length);
+        self.end();
+        tokens
+    }
+
+    /// The ids at some places, none where there is no such place.
+    #[inline(always)]
+    fn at_places<L: Lanes>(&self, places: L) -> L {
+        let present = places.below(L::small(ROOM));
+        L::select(present, L::gather(&*self.ids, places, present), L::splat(NONE))
+    }
+
+    /// Looks up the pairs of what the last wave has made.
+    #[inline(always)]
+    fn look_at_made<L: Lanes>(&mut self, count: usize, next: &mut Next<L>) {
+        self.made[count..count + LANES].fill(NONE);
+        for at in (0..count).step_by(LANES) {
+            let places: L = load(self.made, at);
+            // Before the first place is none.
+            let left = self.at_places(places.add(L::splat(u32::MAX)));
+            let (here, right) = (self.at_places(places), self.at_places(places.add(L::splat(1))));
+            let [[order_before, taken_before], [order, taken]] = self.look_up(&[left, here], &[here, right]);
+            next.note(order_before, taken_before);
+            next.note(order, taken);
+            let (order_before, taken_before) = (order_before.to_array(), taken_before.to_array());
+            let (order, taken) = (order.to_array(), taken.to_array());
+            for (lane, place) in self.made[at..count.min(at + LANES)].iter().enumerate() {
+                let place = *place as usize;
+                (self.order[place], self.taken[place]) = (order[lane], taken[lane]);
+                if let Some(before) = place.checked_sub(1) {
+                    (self.order[before], self.taken[before]) = (order_before[lane], taken_before[lane]);
+                }
+            }
+        }
+    }
+
+    /// Merges the first place of the lowest rank.
+    #[inline(never)]
+    fn merge_first(&mut self, lowest: u32) {
+        let count = *self.count;
+        if let Some(at) = self.order[..count].iter().position(|order| *order == lowest) {
+            self.ids[at] = self.rules.pairs.result(lowest >> PLACE_BITS);
+            for row in [&mut *self.ids, &mut *self.starts] {
+                row.copy_within(at + 2..count, at + 1);
+            }
+            *self.count -= 1;
+            self.end();
+        }
+    }
+}
+
+/// Of bits for a step those for one of its vectors.
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation)] // there is one for each lane
+fn part(bits: u64, vector: usize) -> u32 {
+    (bits >> (vector * LANES)) as u32 & ((1 << LANES) - 1)
+}
+
+/// What is known of the symbol before some, each a bit.
+#[derive(Default)]
+struct Before {
+    /// Its pair ranks no higher than the next; it ranks lower.
+    no_higher: u64,
+    lower: u64,
+    /// It belongs to a row of equals that rank no higher than their neighbours; and nothing is in the way of that row.
+    in_row: u64,
+    is_free: u64,
+    /// It merges with the next.
+    joined: u64,
+}
+
+impl Before {
+    /// Of places that are below the limit, rank no higher than the next, and lower, those that merge: in rows of equals before
+    /// which something higher stands every other one. And the places that are left.
+    #[inline(always)]
+    fn step(&mut self, below: u64, no_higher: u64, lower: u64) -> (u64, u64) {
+        const LAST: u32 = u64::BITS - 1;
+        let before_no_higher = no_higher << 1 | self.no_higher;
+        let before_lower = lower << 1 | self.lower;
+        let in_row = below & no_higher & !before_lower;
+        let first = in_row & !(in_row << 1 | self.in_row);
+        let in_the_way = first & before_no_higher | in_row & self.in_row & !self.is_free;
+        // To add the first of a row takes all of the row.
+        let free = in_row & in_row.wrapping_add(in_the_way);
+        let joined = every_other(free & !self.joined);
+        let kept = !(joined << 1 | self.joined);
+        *self = Self {
+            no_higher: no_higher >> LAST,
+            lower: lower >> LAST,
+            in_row: in_row >> LAST,
+            is_free: free >> LAST,
+            joined: joined >> LAST,
+        };
+        (joined, kept)
+    }
+}
+
+/// Of bits side by side the first, third, ...
+#[inline(always)]
+fn every_other(bits: u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let first = bits & !(bits << 1);
+    // To add the first of a row takes all of the row.
+    let from_even = bits & !bits.wrapping_add(first & EVEN);
+    from_even & EVEN | bits & !from_even & !EVEN
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use super::super::tests::Made;
+    use super::super::windows::tests::{one_by_one, random_merges};
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    #[test]
+    fn every_other_of_a_row_is_the_first_and_the_third() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        for _ in 0..10_000 {
+            let bits = (0..4)
+                .fold(0, |bits, _| bits << 16 | (numbers.below(1 << 16) | numbers.below(1 << 16)) as u64);
+            let mut expected = 0;
+            for bit in 0..u64::BITS {
+                expected |= (bits & !(expected << 1)) & 1 << bit;
+            }
+            assert_eq!(every_other(bits), expected, "{bits:b}");
+        }
+    }
+
+    #[test]
+    fn wave_by_wave_is_what_merging_one_by_one_gives() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let (mut waves, mut overtaken) = (Waves::default(), 0);
+        for round in 0..3000 {
+            let letters = 1 + numbers.below(6);
+            let merges = random_merges(&mut numbers, letters);
+            let made = Made::of(&merges);
+            let most = if round % 10 == 0 { SLAB } else { 80 };
+            let count = 1 + numbers.below(most);
+            let symbols: Vec<u32> =
+                (0..count).map(|_| u32::try_from(numbers.below(letters)).unwrap()).collect();
+            // Each of some length.
+            let mut end = 0;
+            let starts: Vec<u32> = (0..=count)
+                .map(|_| {
+                    let next = end + 1 + u32::try_from(numbers.below(3)).unwrap();
+                    std::mem::replace(&mut end, next)
+                })
+                .collect();
+            let expected = one_by_one(&merges, &symbols);
+            waves.merge(made.rules(), &symbols, &starts);
+            assert_eq!(waves.ids(), expected, "{merges:?} {symbols:?}");
+            let mut at = 0;
+            for (number, id) in expected.iter().enumerate() {
+                let length = made.length(&[*id]);
+                let [start, end] = [at, at + length].map(|at| starts[at] as usize);
+                assert_eq!(waves.begun(start), number + 1);
+                let token = waves.token(number);
+                assert!((token.id, token.start, token.length) == (*id, start, end - start));
+                at += length;
+            }
+            overtaken += usize::from((0..).zip(&merges).any(|(rank, [_, _, id])| {
+                made.rules().first_use.get(*id as usize).is_some_and(|used| *used < rank)
+            }));
+        }
+        assert!(overtaken > 500, "{overtaken}");
+    }
+}
