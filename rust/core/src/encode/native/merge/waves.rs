@@ -76,6 +76,7 @@ impl Waves {
 /// The lowest rank that is left, and the limit.
 struct Next<L> {
     lowest: L,
+    /// The lowest rank at which something takes what a merge might make.
     limit: L,
 }
 
@@ -120,12 +121,11 @@ impl InLanes for Merge<'_> {
             if lowest == NO_MERGE {
                 return;
             }
+            next = Next::none();
             if limit <= lowest {
-                self.merge_first(lowest);
-                next = self.look_at_all();
+                self.merge_first(lowest, &mut next);
                 continue;
             }
-            next = Next::none();
             let made = self.wave(limit.min(NO_MERGE), &mut next);
             self.look_at_made(made, &mut next);
         }
@@ -262,17 +262,23 @@ impl Merge<'_> {
         }
     }
 
-    /// Merges the first place of the lowest rank.
-    #[inline(never)]
-    fn merge_first(&mut self, lowest: u32) {
+    /// Merges the first place of a rank.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // there are few
+    fn merge_first<L: Lanes>(&mut self, rank: u32, next: &mut Next<L>) {
         let count = *self.count;
-        if let Some(at) = self.order[..count].iter().position(|order| *order == lowest) {
-            self.ids[at] = self.rules.pairs.result(lowest >> PLACE_BITS);
-            for row in [&mut *self.ids, &mut *self.starts] {
+        if let Some(at) = self.order[..count].iter().position(|order| *order == rank) {
+            self.ids[at] = self.rules.pairs.result(rank >> PLACE_BITS);
+            for row in [&mut *self.ids, &mut *self.starts, &mut *self.order, &mut *self.taken] {
                 row.copy_within(at + 2..count, at + 1);
             }
             *self.count -= 1;
             self.end();
+            self.made[0] = at as u32;
+            self.look_at_made(1, next);
+        }
+        for at in (0..*self.count).step_by(LANES) {
+            next.note(load(self.order, at), load(self.taken, at));
         }
     }
 }
