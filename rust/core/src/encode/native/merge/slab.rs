@@ -114,7 +114,7 @@ pub(super) fn store<L: Lanes>(lanes: L, to: &mut [u32], at: usize) {
 /// Of lanes of which some merge with the next, bits for those that are left. What follows one that merges is the other half of
 /// it, and is dropped; `dropped` says so of the first lane, and then of the one behind these.
 #[inline(always)]
-pub(super) fn kept(merges: u32, dropped: &mut u32) -> u32 {
+fn kept(merges: u32, dropped: &mut u32) -> u32 {
     let all = *dropped | merges << 1;
     *dropped = all >> LANES;
     !all & ((1 << LANES) - 1)
