@@ -59,6 +59,22 @@ impl Bits {
         (at > 0).then_some(at)
     }
 
+    /// Sets the places that are set in `other`, so many bytes later.
+    #[inline]
+    pub(super) fn add(&mut self, other: &Self, later: usize) {
+        let (first, shift) = (later / WORD, later % WORD);
+        let needed = first + other.words.len() + 1;
+        if needed > self.words.len() {
+            self.words.resize(needed, 0);
+        }
+        let mut over = 0;
+        for (word, added) in self.words[first..].iter_mut().zip(&other.words) {
+            *word |= added << shift | over;
+            over = added >> 1 >> (WORD - 1 - shift);
+        }
+        self.words[needed - 1] |= over;
+    }
+
     /// The same places as `other`.
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.words.clone_from(&other.words);

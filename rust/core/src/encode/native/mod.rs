@@ -37,6 +37,7 @@ mod scan;
 mod seed;
 mod session;
 mod shares;
+mod sheet;
 mod stages;
 #[cfg(test)]
 mod tests;

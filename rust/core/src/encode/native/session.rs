@@ -6,7 +6,7 @@ use super::NativeEncoder;
 use super::added::Split;
 use super::normalize::normalize;
 use super::path::Prefix;
-use super::work::{KEEP, STRETCH, Work};
+use super::work::Work;
 use crate::encode::batch::ask_for_text;
 use crate::encode::{EncodeError, Session, SpecialTokens};
 
@@ -15,12 +15,11 @@ pub(super) struct NativeSession<'a> {
     encoder: &'a NativeEncoder,
     work: Work<'a>,
     splits: Vec<Split>,
-    prefixed: Vec<u8>,
 }
 
 impl<'a> NativeSession<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
-        Self { encoder, work: Work::new(encoder), splits: Vec::new(), prefixed: Vec::with_capacity(STRETCH) }
+        Self { encoder, work: Work::new(encoder), splits: Vec::new() }
     }
 
     /// Text without added tokens that are matched as they stand; `first`: it begins the document.
@@ -43,18 +42,7 @@ impl<'a> NativeSession<'a> {
             Prefix::Missing => !begins_with_space(),
             Prefix::MissingAtFirst => first && !begins_with_space(),
         };
-        if !prefix {
-            self.work.pieces(text.as_bytes(), ids);
-            return;
-        }
-        let mut prefixed = std::mem::take(&mut self.prefixed);
-        prefixed.clear();
-        prefixed.push(b' ');
-        prefixed.extend_from_slice(text.as_bytes());
-        self.work.pieces(&prefixed, ids);
-        prefixed.clear();
-        prefixed.shrink_to(KEEP);
-        self.prefixed = prefixed;
+        self.work.text(text.as_bytes(), prefix, ids);
     }
 
     /// A whole document.

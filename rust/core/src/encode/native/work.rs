@@ -2,12 +2,12 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
-use super::block::BLOCK;
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::config::Known;
 use super::make::{Made, Maker, Piece};
 use super::output::{MOST_IDS, Output};
 use super::path::Splitting;
+use super::sheet::{Mark, Sheet, mark_of};
 use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken, Whole};
 use super::stages::{BeforeSpace, Listed, ends};
 use super::unicode::char_end;
@@ -23,8 +23,11 @@ pub(super) const KEEP: usize = 1 << 20;
 pub(super) struct Work<'a> {
     encoder: &'a NativeEncoder,
     maker: Maker<'a>,
-    /// Where the scanner has pieces begin, and where cuts are made besides.
-    pattern: Bits,
+    sheet: Sheet,
+    /// A text behind a space that its pattern has to see.
+    prefixed: Vec<u8>,
+    /// Where the scanner has pieces of the text at hand begin, and where what is on the sheet is cut.
+    marked: Bits,
     cuts: Bits,
     places: Vec<u32>,
     wanted: [Wanted; BATCH],
@@ -43,7 +46,9 @@ impl<'a> Work<'a> {
         Self {
             encoder,
             maker: Maker::new(encoder),
-            pattern: Bits::default(),
+            sheet: Sheet::new(),
+            prefixed: Vec::new(),
+            marked: Bits::default(),
             cuts: Bits::default(),
             places: Vec::new(),
             wanted: [Wanted::default(); BATCH],
@@ -55,75 +60,89 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Encodes a text whose spaces may still have to be read as something else.
-    pub(super) fn pieces(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+    /// Encodes a text whose spaces may still have to be read as something else, with one more before it or without.
+    pub(super) fn text(&mut self, text: &[u8], prefix: bool, ids: &mut Vec<u32>) {
+        let encoder = self.encoder;
+        if !prefix {
+            return self.split(text, ids);
+        }
+        if encoder.path.splitting == Splitting::Nowhere {
+            self.sheet.add_space();
+            return self.split(text, ids);
+        }
+        let mut prefixed = std::mem::take(&mut self.prefixed);
+        prefixed.push(b' ');
+        prefixed.extend_from_slice(text);
+        self.split(&prefixed, ids);
+        prefixed.clear();
+        prefixed.shrink_to(KEEP);
+        self.prefixed = prefixed;
+    }
+
+    fn split(&mut self, text: &[u8], ids: &mut Vec<u32>) {
         let encoder = self.encoder;
         match &encoder.path.splitting {
-            Splitting::Nowhere => self.drive(&mut Whole, text, ids),
+            Splitting::Nowhere => self.gather(&mut Whole, text, ids),
             Splitting::BeforeSpace => {
                 let visible = encoder.path.space.unwrap_or(' ');
-                self.drive(&mut BeforeSpace { visible }, text, ids);
+                self.gather(&mut BeforeSpace { visible }, text, ids);
             }
             Splitting::One(known) => match known {
-                Known::Gpt2 => self.drive(&mut Plain::<Gpt2>::new(), text, ids),
-                Known::Llama3 => self.drive(&mut Plain::<Llama3>::new(), text, ids),
-                Known::Qwen2 => self.drive(&mut Plain::<Qwen2>::new(), text, ids),
-                Known::Qwen35 => self.drive(&mut Plain::<Qwen35>::new(), text, ids),
-                Known::O200k => self.drive(&mut Cased::<O200k>::new(), text, ids),
-                Known::Tekken => self.drive(&mut Cased::<Tekken>::new(), text, ids),
-                Known::DeepSeek => self.drive(&mut DeepSeek::new(), text, ids),
+                Known::Gpt2 => self.gather(&mut Plain::<Gpt2>::new(), text, ids),
+                Known::Llama3 => self.gather(&mut Plain::<Llama3>::new(), text, ids),
+                Known::Qwen2 => self.gather(&mut Plain::<Qwen2>::new(), text, ids),
+                Known::Qwen35 => self.gather(&mut Plain::<Qwen35>::new(), text, ids),
+                Known::O200k => self.gather(&mut Cased::<O200k>::new(), text, ids),
+                Known::Tekken => self.gather(&mut Cased::<Tekken>::new(), text, ids),
+                Known::DeepSeek => self.gather(&mut DeepSeek::new(), text, ids),
             },
             Splitting::Several(stages) => {
                 let ends = ends(stages, text);
-                self.drive(&mut Listed { ends: ends.iter() }, text, ids);
+                self.gather(&mut Listed { ends: ends.iter() }, text, ids);
             }
         }
     }
 
-    /// Marks where pieces begin, stretch by stretch, and takes them.
-    fn drive<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
-        let (mut at, mut look) = (0, STRETCH);
-        // In so many bytes there is known to be no cut.
-        let mut uncut = 0;
-        let mut begins_piece = true;
+    /// Adds a text to the sheet, with where its pieces begin.
+    fn gather<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
+        let mut at = 0;
         while at < text.len() {
-            let stop = char_end(text, at + look);
-            let seen = scanner.mark(text, at, stop, &mut self.pattern);
-            if seen == text.len() {
-                self.pattern.set(seen - at);
+            let stop = char_end(text, at + STRETCH);
+            let seen = scanner.mark(text, at, stop, &mut self.marked);
+            self.sheet.add(&text[at..seen], &self.marked);
+            at = seen;
+            if at < text.len() && self.sheet.is_full() {
+                self.encode_sheet(ids);
             }
-            self.cuts.copy_from(&self.pattern);
-            let cutter = self.encoder.cutter();
-            // Cuts are looked for from the block before the first that has not been looked at.
-            let from = (uncut / BLOCK).saturating_sub(1);
-            let (start, cuts) = (at + from * BLOCK, &mut self.cuts.words_mut()[from..]);
-            if self.encoder.cuts_words {
-                cutter.words(text, start, seen, cuts);
-            } else {
-                cutter.unspaced(text, start, seen, cuts);
-            }
-            let Some(last) = self.cuts.last() else {
-                // Nothing ends within what was looked at.
-                uncut = seen - at;
-                look *= 2;
-                continue;
-            };
-            // Where no cut was made besides, every piece is one of the pattern.
-            let all_whole = begins_piece && self.cuts.words() == self.pattern.words();
-            if begins_piece {
-                self.pattern.set(0);
-            }
-            if all_whole || self.encoder.model.unmerged.is_empty() {
-                self.take::<false>(text, at, ids);
-            } else {
-                self.take::<true>(text, at, ids);
-            }
-            begins_piece = self.pattern.has(last);
-            at += last;
-            (look, uncut) = (STRETCH, 0);
         }
-        self.pattern.shrink_to(KEEP);
+        self.marked.shrink_to(KEEP);
+        self.sheet.end_piece();
+        if self.sheet.is_full() {
+            self.encode_sheet(ids);
+        }
+    }
+
+    /// Encodes what has been gathered, up to the last place where it can be cut.
+    fn encode_sheet(&mut self, ids: &mut Vec<u32>) {
+        let encoder = self.encoder;
+        let (text, length) = self.sheet.lend();
+        self.cuts.copy_from(self.sheet.begins());
+        let (cutter, cuts) = (encoder.cutter(), self.cuts.words_mut());
+        if encoder.cuts_words {
+            cutter.words(&text, 0, length, cuts);
+        } else {
+            cutter.unspaced(&text, 0, length, cuts);
+        }
+        let end = self.cuts.last().unwrap_or(0);
+        // Where no cut was made besides, every piece is one of the pattern.
+        let all_whole = self.sheet.begins().has(0) && self.cuts.words() == self.sheet.begins().words();
+        if all_whole || encoder.model.unmerged.is_empty() {
+            self.take::<false>(&text, 0, ids);
+        } else {
+            self.take::<true>(&text, 0, ids);
+        }
         self.cuts.shrink_to(KEEP);
+        self.sheet.take_back(text, end);
     }
 
     /// Encodes the pieces of a stretch that are marked. `PARTS`: it makes a difference whether a cut made a piece.
@@ -151,7 +170,7 @@ impl<'a> Work<'a> {
         for (index, (wanted, &end)) in self.wanted.iter_mut().zip(ends).enumerate() {
             let end = at + end as usize;
             let length = end - start;
-            let whole = !PARTS || self.pattern.has(start - at) && self.pattern.has(end - at);
+            let whole = !PARTS || self.sheet.begins().has(start) && self.sheet.begins().has(end);
             let part = if whole { 0 } else { PART };
             let (key, hash);
             if length <= SHORT {
@@ -241,6 +260,9 @@ impl<'a> Work<'a> {
     /// The ids of a new piece. (Not inlined, nor is what follows: the loop over known pieces needs all registers.)
     #[inline(never)]
     fn make(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        if let Some(mark) = mark_of(&text[piece.start..][..piece.length]) {
+            return self.mark(mark, piece, ids);
+        }
         if piece.length > STRETCH {
             // So many ids are written where they stay.
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
@@ -259,26 +281,47 @@ impl<'a> Work<'a> {
         }
     }
 
+    fn mark(&mut self, mark: Mark, piece: Piece, ids: &mut Vec<u32>) {
+        match mark {
+            Mark::End => {
+                self.output.end_text();
+                if self.output.is_crowded() {
+                    self.fill_gaps(ids);
+                }
+            }
+            Mark::Token(id) => {
+                self.output.take(&[id], ids);
+                self.encoder.cache.remember_short(piece.key, piece.hash, &[id]);
+            }
+        }
+    }
+
     /// What follows is appended to these ids.
     pub(super) fn begin(&mut self, ids: &[u32]) {
+        self.sheet.clear();
         self.output.begin(ids);
     }
 
     /// A token that stands between texts.
     pub(super) fn token(&mut self, id: u32, ids: &mut Vec<u32>) {
-        self.output.take(&[id], ids);
+        self.add_mark(Mark::Token(id), ids);
     }
 
     /// A text ends.
     pub(super) fn end_text(&mut self, ids: &mut Vec<u32>) {
-        self.output.end_text();
-        if self.output.is_crowded() {
-            self.fill_gaps(ids);
+        self.add_mark(Mark::End, ids);
+    }
+
+    fn add_mark(&mut self, mark: Mark, ids: &mut Vec<u32>) {
+        self.sheet.add_mark(mark);
+        if self.sheet.is_full() {
+            self.encode_sheet(ids);
         }
     }
 
     /// All ids are there.
     pub(super) fn finish(&mut self, ids: &mut Vec<u32>) {
+        self.encode_sheet(ids);
         self.fill_gaps(ids);
         self.output.finish(ids);
     }

@@ -1,0 +1,130 @@
+//! Texts one behind the other, with marks between them, so that short ones are cut and looked up together.
+//!
+//! A mark is spelled in bytes that stand in no UTF-8, so no piece of a text is like one.
+
+use super::bits::Bits;
+use super::work::{KEEP, STRETCH};
+
+/// Stands where a text ends.
+const END: u8 = 0xFE;
+/// Stands where a token does that the text has been split at. Its id follows, six bits a byte, the lowest first, in bytes as they
+/// are inside a character.
+const TOKEN: u8 = 0xFF;
+
+/// Behind the last byte: pieces are read sixteen bytes at a time.
+const ZEROS: [u8; 16] = [0; 16];
+
+/// What has not been encoded yet.
+pub(super) struct Sheet {
+    bytes: Vec<u8>,
+    /// Where pieces of the pattern and marks begin and end.
+    begins: Bits,
+    /// So many bytes are worth a look.
+    enough: usize,
+}
+
+/// What a mark stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    End,
+    Token(u32),
+}
+
+impl Sheet {
+    pub(super) fn new() -> Self {
+        let mut sheet = Self { bytes: Vec::new(), begins: Bits::default(), enough: 0 };
+        sheet.clear();
+        sheet
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.begins.clear(0);
+        self.begins.set(0);
+        self.enough = STRETCH;
+    }
+
+    /// Whether there is enough to be encoded.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= self.enough
+    }
+
+    /// Adds a part of a text, with the places in it where pieces begin.
+    #[inline]
+    pub(super) fn add(&mut self, part: &[u8], begins: &Bits) {
+        self.begins.add(begins, self.bytes.len());
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// Adds a space before a text that is one piece with it.
+    #[inline]
+    pub(super) fn add_space(&mut self) {
+        self.bytes.push(b' ');
+    }
+
+    /// What comes next is no part of the piece before.
+    #[inline]
+    pub(super) fn end_piece(&mut self) {
+        self.begins.set(self.bytes.len());
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // the lowest bits are what is wanted
+    pub(super) fn add_mark(&mut self, mark: Mark) {
+        match mark {
+            Mark::End => self.bytes.push(END),
+            Mark::Token(id) => {
+                self.bytes.push(TOKEN);
+                let mut rest = id;
+                loop {
+                    self.bytes.push(0x80 | rest as u8 & 0x3F);
+                    rest >>= 6;
+                    if rest == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        self.end_piece();
+    }
+
+    /// Where pieces of the pattern and marks begin and end.
+    #[inline]
+    pub(super) fn begins(&self) -> &Bits {
+        &self.begins
+    }
+
+    /// Lends the bytes, with zeros behind them, and says how many they are.
+    pub(super) fn lend(&mut self) -> (Vec<u8>, usize) {
+        let length = self.bytes.len();
+        self.bytes.extend_from_slice(&ZEROS);
+        (std::mem::take(&mut self.bytes), length)
+    }
+
+    /// Takes them back: what stands before a place has been encoded.
+    pub(super) fn take_back(&mut self, mut bytes: Vec<u8>, encoded: usize) {
+        bytes.truncate(bytes.len() - ZEROS.len());
+        bytes.drain(..encoded);
+        bytes.shrink_to(KEEP);
+        let begins_piece = self.begins.has(encoded);
+        self.begins.clear(bytes.len());
+        self.begins.shrink_to(KEEP);
+        if begins_piece {
+            self.begins.set(0);
+        }
+        // What has no place to be cut yet is looked at again when it is twice as much.
+        self.enough = (2 * bytes.len()).max(STRETCH);
+        self.bytes = bytes;
+    }
+}
+
+/// What a piece stands for that is no text.
+pub(super) fn mark_of(piece: &[u8]) -> Option<Mark> {
+    match piece {
+        [END, ..] => Some(Mark::End),
+        [TOKEN, bits @ ..] => {
+            Some(Mark::Token(bits.iter().rev().fold(0, |id, six| id << 6 | u32::from(six & 0x3F))))
+        }
+        _ => None,
+    }
+}
