@@ -117,26 +117,31 @@ impl Matcher {
         Some((found.range(), found.pattern().as_usize()))
     }
 
-    /// The first token from `start` on, and where it stands.
-    fn next_match(&self, text: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
-        match &self.firsts {
-            Firsts::One(first) => {
-                memchr_iter(*first, &text[start..]).find_map(|at| self.token_at(text, start + at))
+    /// Hands out the tokens that begin from `start` on, one behind the other, and where they stand.
+    fn each_match(&self, text: &[u8], start: usize, mut take: impl FnMut(Range<usize>, usize)) {
+        let mut free = start;
+        let mut look_at = |at: usize| {
+            if at >= free
+                && let Some((found, number)) = self.token_at(text, at)
+            {
+                free = found.end;
+                take(found, number);
             }
-            Firsts::Few(firsts) => (start..text.len()).step_by(BLOCK).find_map(|block| {
-                let mut places = look(firsts, block_at(text, block, &mut [0; BLOCK]));
-                // Beyond the text stand zeros, with which a token may begin.
-                places &= !0 >> (BLOCK - (text.len() - block).min(BLOCK));
-                while places != 0 {
-                    let found = self.token_at(text, block + places.trailing_zeros() as usize);
-                    if found.is_some() {
-                        return found;
+        };
+        match &self.firsts {
+            Firsts::One(first) => memchr_iter(*first, &text[start..]).for_each(|at| look_at(start + at)),
+            Firsts::Few(firsts) => {
+                for block in (start..text.len()).step_by(BLOCK) {
+                    let mut places = look(firsts, block_at(text, block, &mut [0; BLOCK]));
+                    // Beyond the text stand zeros, with which a token may begin.
+                    places &= !0 >> (BLOCK - (text.len() - block).min(BLOCK));
+                    while places != 0 {
+                        look_at(block + places.trailing_zeros() as usize);
+                        places &= places - 1;
                     }
-                    places &= places - 1;
                 }
-                None
-            }),
-            Firsts::Many => (start..text.len()).find_map(|at| self.token_at(text, at)),
+            }
+            Firsts::Many => (start..text.len()).for_each(look_at),
         }
     }
 
@@ -156,14 +161,12 @@ impl Matcher {
         for index in 0..=marks.len() {
             let mark = marks.get(index);
             let gap_end = mark.map_or(text.len(), |(place, _)| place.start);
-            let mut at = gap;
-            while let Some((found, number)) = self.next_match(&text.as_bytes()[..gap_end], at) {
-                at = found.end;
+            self.each_match(&text.as_bytes()[..gap_end], gap, |found, number| {
                 let token = &self.tokens[number];
                 if !(special_as_text && token.special) {
                     state.token(token, found, gap..gap_end, false);
                 }
-            }
+            });
             if let Some((place, number)) = mark {
                 gap = place.end;
                 let until = marks.get(index + 1).map_or(text.len(), |(next, _)| next.start);

@@ -50,9 +50,15 @@ impl Sheet {
         self.bytes.len() >= self.enough
     }
 
-    /// Adds a part of a text, with the places in it where pieces begin.
+    /// Adds a part of a text that no pattern splits.
     #[inline]
-    pub(super) fn add(&mut self, part: &[u8], begins: &Bits) {
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(part);
+    }
+
+    /// Adds a part of a text, with the places in it where pieces of the pattern begin.
+    #[inline]
+    pub(super) fn add_pieces(&mut self, part: &[u8], begins: &Bits) {
         self.begins.add(begins, self.bytes.len());
         self.bytes.extend_from_slice(part);
     }

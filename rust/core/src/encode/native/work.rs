@@ -82,7 +82,7 @@ impl<'a> Work<'a> {
     fn split(&mut self, text: &[u8], ids: &mut Vec<u32>) {
         let encoder = self.encoder;
         match &encoder.path.splitting {
-            Splitting::Nowhere => self.gather(&mut Whole, text, ids),
+            Splitting::Nowhere => self.gather_whole(text, ids),
             Splitting::BeforeSpace => {
                 let visible = encoder.path.space.unwrap_or(' ');
                 self.gather(&mut BeforeSpace { visible }, text, ids);
@@ -103,19 +103,39 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Adds a text to the sheet that no pattern splits.
+    fn gather_whole(&mut self, text: &[u8], ids: &mut Vec<u32>) {
+        let mut at = 0;
+        while text.len() - at > STRETCH {
+            let stop = char_end(text, at + STRETCH);
+            self.sheet.add(&text[at..stop]);
+            at = stop;
+            if self.sheet.is_full() {
+                self.encode_sheet(ids);
+            }
+        }
+        self.sheet.add(&text[at..]);
+        self.end_piece(ids);
+    }
+
     /// Adds a text to the sheet, with where its pieces begin.
     fn gather<S: Scan>(&mut self, scanner: &mut S, text: &[u8], ids: &mut Vec<u32>) {
         let mut at = 0;
         while at < text.len() {
             let stop = char_end(text, at + STRETCH);
             let seen = scanner.mark(text, at, stop, &mut self.marked);
-            self.sheet.add(&text[at..seen], &self.marked);
+            self.sheet.add_pieces(&text[at..seen], &self.marked);
             at = seen;
             if at < text.len() && self.sheet.is_full() {
                 self.encode_sheet(ids);
             }
         }
         self.marked.shrink_to(KEEP);
+        self.end_piece(ids);
+    }
+
+    #[inline]
+    fn end_piece(&mut self, ids: &mut Vec<u32>) {
         self.sheet.end_piece();
         if self.sheet.is_full() {
             self.encode_sheet(ids);
