@@ -20,6 +20,10 @@ pub(super) const ROOM: usize = SLAB + 2 * LANES;
 const BEHIND: usize = 7;
 /// A second round is worth it where fewer than one symbol in so many has a border behind it.
 const FAR: usize = 6;
+/// So many slabs are left to one round after one in which the second has neither found enough borders nor merged one symbol in
+/// [`LITTLE`].
+const ONE_ROUND: u32 = 15;
+const LITTLE: usize = 64;
 /// Bits in a word of ends.
 pub(super) const WORD: usize = 64;
 
@@ -39,6 +43,8 @@ pub(super) struct Slab {
     ranks: Vec<u32>,
     before: Vec<u32>,
     behind: Vec<u32>,
+    /// So many slabs have one round only.
+    one_round: u32,
 }
 
 impl Slab {
@@ -136,7 +142,13 @@ impl InLanes for Fill<'_> {
             slab.note(at, rules.certain.two_in_lanes(here, next));
         }
         slab.merge::<L>(rules);
-        if slab.find_ends::<L>(&rules.neighbours.once) * FAR < slab.count {
+        let are_far = |ends: usize, count: usize| ends * FAR < count;
+        if are_far(slab.find_ends::<L>(&rules.neighbours.once), slab.count) {
+            if slab.one_round > 0 {
+                slab.one_round -= 1;
+                return;
+            }
+            let before = slab.count;
             for at in (0..=slab.count).step_by(LANES) {
                 let (here, next) = (load::<L>(&slab.ids, at), load(&slab.ids, at + 1));
                 let [rank] = rules.pairs.ranks().in_lanes(&[here], &[next]);
@@ -147,7 +159,10 @@ impl InLanes for Fill<'_> {
                 slab.note(at, [early, before, behind]);
             }
             slab.merge::<L>(rules);
-            slab.find_ends::<L>(&rules.neighbours.twice);
+            let ends = slab.find_ends::<L>(&rules.neighbours.twice);
+            if are_far(ends, slab.count) && (before - slab.count) * LITTLE < before {
+                slab.one_round = ONE_ROUND;
+            }
         }
     }
 }
