@@ -14,6 +14,8 @@ use super::unicode::char_end;
 
 /// Pieces that are looked up together, so that their memory arrives together.
 const BATCH: usize = 128;
+/// So many with a second place in one batch, and the second places of all of the next are asked for: fewer cost less than that.
+const MANY: usize = BATCH / 8;
 /// Bytes of text that go through one station before the next, to stay in the nearest cache.
 pub(super) const STRETCH: usize = 4096;
 /// Scratch buffers beyond this are given back after a text.
@@ -33,8 +35,8 @@ pub(super) struct Work<'a> {
     wanted: [Wanted; BATCH],
     /// Which of them are longer than the first table's.
     longer: u128,
-    /// Some pieces of the last batch had many ids.
-    many: bool,
+    /// How many pieces of the last batch had more ids than their first place has room for.
+    many: usize,
     output: Output,
     made: Vec<u32>,
     /// How many ids there were where a text ended.
@@ -53,7 +55,7 @@ impl<'a> Work<'a> {
             places: Vec::new(),
             wanted: [Wanted::default(); BATCH],
             longer: 0,
-            many: false,
+            many: 0,
             output: Output::new(),
             made: Vec::new(),
             ends: Vec::new(),
@@ -205,7 +207,7 @@ impl<'a> Work<'a> {
             rest = &rest[length..];
             start = end;
         }
-        if std::mem::take(&mut self.many) {
+        if std::mem::take(&mut self.many) >= MANY {
             let middle = self.encoder.cache.middle();
             self.wanted.iter().take(ends.len()).for_each(|wanted| middle.ask_for(wanted.hash));
         }
@@ -246,7 +248,7 @@ impl<'a> Work<'a> {
             0 => self.make(text, piece, ids),
             found @ 1..=4 => self.output.took(found),
             _ => {
-                self.many = true;
+                self.many += 1;
                 self.find_in_middle(text, piece, (piece.key, 0), ids);
             }
         }
