@@ -21,6 +21,7 @@ mod certain;
 mod chars;
 mod config;
 mod cut;
+mod gather;
 mod joins;
 mod json;
 mod lanes;

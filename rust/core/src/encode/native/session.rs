@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use super::NativeEncoder;
 use super::added::Split;
+use super::gather::Gather;
 use super::normalize::normalize;
 use super::path::Prefix;
+use super::sheet::Mark;
 use super::work::Work;
 use crate::encode::batch::ask_for_text;
 use crate::encode::{EncodeError, Session, SpecialTokens};
@@ -13,13 +15,14 @@ use crate::encode::{EncodeError, Session, SpecialTokens};
 /// A session of the native encoder.
 pub(super) struct NativeSession<'a> {
     encoder: &'a NativeEncoder,
+    gather: Gather<'a>,
     work: Work<'a>,
     splits: Vec<Split>,
 }
 
 impl<'a> NativeSession<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
-        Self { encoder, work: Work::new(encoder), splits: Vec::new() }
+        Self { encoder, gather: Gather::new(&encoder.path), work: Work::new(encoder), splits: Vec::new() }
     }
 
     /// Text without added tokens that are matched as they stand; `first`: it begins the document.
@@ -42,7 +45,24 @@ impl<'a> NativeSession<'a> {
             Prefix::Missing => !begins_with_space(),
             Prefix::MissingAtFirst => first && !begins_with_space(),
         };
-        self.work.text(text.as_bytes(), prefix, ids);
+        self.gather.text(text.as_bytes(), prefix, &mut |sheet| self.work.encode(sheet, ids));
+    }
+
+    /// What stands between texts.
+    fn mark(&mut self, mark: Mark, ids: &mut Vec<u32>) {
+        self.gather.mark(mark, &mut |sheet| self.work.encode(sheet, ids));
+    }
+
+    /// What follows is appended to these ids.
+    fn begin(&mut self, ids: &[u32]) {
+        self.gather.begin();
+        self.work.begin(ids);
+    }
+
+    /// All ids are there.
+    fn finish(&mut self, ids: &mut Vec<u32>) {
+        self.gather.finish(&mut |sheet| self.work.encode(sheet, ids));
+        self.work.finish(ids);
     }
 
     /// A whole document.
@@ -97,7 +117,7 @@ impl<'a> NativeSession<'a> {
         let mut inner = Vec::new();
         for split in &splits {
             match split {
-                Split::Token(id) => self.work.token(*id, ids),
+                Split::Token(id) => self.mark(Mark::Token(*id), ids),
                 Split::Text(range) => {
                     let part = &text[range.clone()];
                     let Some(normalized) = normalized else {
@@ -115,7 +135,7 @@ impl<'a> NativeSession<'a> {
                     normalized.split(&normal, &marks, as_text, &mut inner);
                     for split in &inner {
                         match split {
-                            Split::Token(id) => self.work.token(*id, ids),
+                            Split::Token(id) => self.mark(Mark::Token(*id), ids),
                             Split::Text(place) => {
                                 let first = range.start == 0 && place.start == 0;
                                 self.normal(&normal[place.clone()], first, ids);
@@ -132,9 +152,9 @@ impl<'a> NativeSession<'a> {
 
 impl Session for NativeSession<'_> {
     fn encode(&mut self, text: &str, marks: &[Range<usize>], ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        self.work.begin(ids);
+        self.begin(ids);
         let encoded = self.document(text, marks, ids);
-        self.work.finish(ids);
+        self.finish(ids);
         encoded
     }
 
@@ -144,15 +164,15 @@ impl Session for NativeSession<'_> {
         ids: &mut Vec<u32>,
         offsets: &mut Vec<u64>,
     ) -> Result<(), (usize, EncodeError)> {
-        self.work.begin(ids);
+        self.begin(ids);
         for (index, text) in texts.iter().enumerate() {
             if let Some(next) = texts.get(index + 1) {
                 ask_for_text(next);
             }
             self.document(text, &[], ids).map_err(|error| (index, error))?;
-            self.work.end_text(ids);
+            self.mark(Mark::End, ids);
         }
-        self.work.finish(ids);
+        self.finish(ids);
         offsets.extend(self.work.ends.drain(..).map(|count| count as u64));
         Ok(())
     }

@@ -63,18 +63,13 @@ impl Sheet {
         self.bytes.extend_from_slice(part);
     }
 
-    /// Adds a space before a text that is one piece with it.
-    #[inline]
-    pub(super) fn add_space(&mut self) {
-        self.bytes.push(b' ');
-    }
-
     /// What comes next is no part of the piece before.
     #[inline]
     pub(super) fn end_piece(&mut self) {
         self.begins.set(self.bytes.len());
     }
 
+    /// Adds what stands between texts.
     #[allow(clippy::cast_possible_truncation)] // the lowest bits are what is wanted
     pub(super) fn add_mark(&mut self, mark: Mark) {
         match mark {
@@ -91,7 +86,6 @@ impl Sheet {
                 }
             }
         }
-        self.end_piece();
     }
 
     /// Where pieces of the pattern and marks begin and end.
@@ -132,5 +126,73 @@ pub(super) fn mark_of(piece: &[u8]) -> Option<Mark> {
             Some(Mark::Token(bits.iter().rev().fold(0, |id, six| id << 6 | u32::from(six & 0x3F))))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    #[test]
+    fn marks_are_what_they_were_and_no_text_is_one() {
+        let mut sheet = Sheet::new();
+        for mark in [Mark::End].into_iter().chain([0, 1, 63, 64, 4095, 4096, u32::MAX].map(Mark::Token)) {
+            sheet.clear();
+            sheet.add_mark(mark);
+            let (bytes, length) = sheet.lend();
+            assert_eq!(mark_of(&bytes[..length]), Some(mark));
+            assert_eq!(std::str::from_utf8(&bytes[..length]).ok(), None);
+            sheet.take_back(bytes, length);
+        }
+        for text in ["", "a", "é", "\u{10FFFF}"] {
+            assert_eq!(mark_of(text.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_what_was_added_and_not_encoded() {
+        let (mut numbers, mut sheet, mut parts) = (Numbers(3), Sheet::new(), Bits::default());
+        // The bytes and by byte, and for the one to come, whether it begins a piece.
+        let (mut bytes, mut begins) = (Vec::new(), vec![true]);
+        let mut full = 0;
+        for _ in 0..4000 {
+            let most = if numbers.chance(10) { 900 } else { 9 };
+            let length = numbers.below(most);
+            let part = vec![b'a'; length];
+            let is_whole = numbers.chance(30);
+            let mut begins_here = vec![false; length + 1];
+            for begins in &mut begins_here[1..] {
+                *begins = !is_whole && numbers.chance(20);
+            }
+            parts.clear(length);
+            (0..).zip(&begins_here).filter(|(_, begins)| **begins).for_each(|(at, _)| parts.set(at));
+            if is_whole {
+                sheet.add(&part);
+            } else {
+                sheet.add_pieces(&part, &parts);
+            }
+            bytes.extend_from_slice(&part);
+            begins.extend_from_slice(&begins_here[1..]);
+            if numbers.chance(50) {
+                sheet.end_piece();
+                *begins.last_mut().unwrap_or(&mut false) = true;
+            }
+            if !sheet.is_full() {
+                continue;
+            }
+            full += 1;
+            let (lent, length) = sheet.lend();
+            assert_eq!(lent[..length], bytes);
+            assert_eq!(lent[length..], ZEROS);
+            assert!((0..).zip(&begins).all(|(at, begins)| sheet.begins().has(at) == *begins));
+            // Up to behind the last piece that begins, as far as that goes.
+            let end = (0..begins.len()).rev().find(|at| begins[*at]).unwrap_or(0);
+            sheet.take_back(lent, end);
+            bytes.drain(..end);
+            begins.drain(..end);
+            assert!(!sheet.is_full() || bytes.is_empty());
+        }
+        assert!(full > 10, "{full}");
     }
 }

@@ -186,7 +186,7 @@ impl Parted {
                 continue;
             }
             let [start, end] = [start, end].map(|at| slab.start(at));
-            let near_end = start + (end - start) / 8 * 7;
+            let near_end = start + (end - start) / 4 * 3;
             let border = slab.start(stop);
             if border > near_end {
                 ids.extend_from_slice(&waves.ids()[..waves.begun(border - 1)]);
@@ -256,6 +256,6 @@ mod tests {
             assert_eq!(parted.merge(made.rules(), &symbols, is_all, first, trust, &mut ids).symbols, 0);
             assert_eq!(ids, [7]);
         }
-        assert!(passed.as_flattened().iter().all(|passed| *passed > 8_000), "{passed:?}");
+        assert!(passed.as_flattened().iter().all(|passed| *passed > 6_000), "{passed:?}");
     }
 }

@@ -23,6 +23,10 @@ use super::windows::Token;
 /// Symbols of which one step of a wave decides, and how many vectors they are.
 const STEP: usize = 64;
 const VECTORS: usize = STEP / LANES;
+const WORD: usize = 64;
+const WORDS: usize = SLAB / WORD + 2;
+/// A bit for each symbol.
+type Places = [u64; WORDS];
 /// Room for a slab, and for what is read and written together behind it.
 const ROOM: usize = SLAB + STEP + 2 * LANES;
 
@@ -35,23 +39,23 @@ pub(super) struct Waves {
     starts: Vec<u32>,
     order: Vec<u32>,
     taken: Vec<u32>,
-    made: Vec<u32>,
+    changed: Vec<u32>,
 }
 
 impl Waves {
     /// Merges at most [`SLAB`] symbols of which it is known where they begin, and where the last ends,
     /// until no neighbours merge any more.
     pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], starts_of: &[u32]) {
-        let Self { count, ids, starts, order, taken, made } = self;
-        for row in [&mut *ids, starts, order, taken, made] {
+        let Self { count, ids, starts, order, taken, changed } = self;
+        for row in [&mut *ids, starts, order, taken, changed] {
             row.resize(ROOM, 0);
         }
         *count = symbols.len();
         ids[..symbols.len()].copy_from_slice(symbols);
         starts[..starts_of.len()].copy_from_slice(starts_of);
-        let rows = [ids, starts, order, taken, made].map(|row| row.first_chunk_mut());
-        if let [Some(ids), Some(starts), Some(order), Some(taken), Some(made)] = rows {
-            in_wide_lanes(Merge { rules, count, ids, starts, order, taken, made });
+        let rows = [ids, starts, order, taken, changed].map(|row| row.first_chunk_mut());
+        if let [Some(ids), Some(starts), Some(order), Some(taken), Some(changed)] = rows {
+            in_wide_lanes(Merge { rules, count, ids, starts, order, taken, changed });
         }
         self.starts[self.count] = starts_of.last().copied().unwrap_or(0);
     }
@@ -105,8 +109,8 @@ struct Merge<'m> {
     order: &'m mut Row,
     /// The lowest rank at which something takes what they become, above free bits.
     taken: &'m mut Row,
-    /// Where the last wave has made tokens.
-    made: &'m mut Row,
+    /// Places of pairs that have changed.
+    changed: &'m mut Row,
 }
 
 impl InLanes for Merge<'_> {
@@ -127,7 +131,8 @@ impl InLanes for Merge<'_> {
                 continue;
             }
             let made = self.wave(limit.min(NO_MERGE), &mut next);
-            self.look_at_made(made, &mut next);
+            let changed = self.changed_by::<L>(&made);
+            self.look_at_changed(changed, &mut next);
         }
     }
 }
@@ -175,15 +180,16 @@ impl Merge<'_> {
         next
     }
 
-    /// Merges all pairs below a limit that nothing is in the way of; how many, and what is left of what was known.
+    /// Merges all pairs below a limit that nothing is in the way of, and notes what is left of what was known; where the tokens
+    /// are that it has made, a bit each.
     #[inline(always)]
-    fn wave<L: Lanes>(&mut self, limit: u32, next: &mut Next<L>) -> usize {
-        let Self { rules: Rules { pairs, .. }, count: length, ids, starts, order, taken, made } = self;
+    fn wave<L: Lanes>(&mut self, limit: u32, next: &mut Next<L>) -> Places {
+        let Self { rules: Rules { pairs, .. }, count: length, ids, starts, order, taken, .. } = self;
         let (ids, starts) = (&mut ids[..], &mut starts[..]);
-        let (order, taken, made) = (&mut order[..], &mut taken[..], &mut made[..]);
+        let (order, taken) = (&mut order[..], &mut taken[..]);
         let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(u32::MAX));
-        let (numbers, limit) = (L::from_array(&NUMBERS), L::splat(limit));
-        let (mut count, mut tokens, mut before) = (0, 0, Before::default());
+        let limit = L::splat(limit);
+        let (mut made, mut count, mut before) = ([0; WORDS], 0, Before::default());
         for at in (0..**length).step_by(STEP) {
             let mut here = [none; VECTORS];
             let (mut below, mut higher, mut lower) = (0, 0, 0);
@@ -217,46 +223,58 @@ impl Merge<'_> {
                 store(start.compress(stays), starts, count);
                 store(here.compress(stays), order, count);
                 store(of_taken.compress(stays), taken, count);
-                let new = zero.below(L::select(mask, one, zero).compress(stays));
                 let left = stays.count_ones();
-                let new = L::bits(new) & ((1 << left) - 1);
-                store(numbers.add(L::small(count)).compress(new), made, tokens);
-                tokens += new.count_ones() as usize;
+                let new = L::bits(zero.below(L::select(mask, one, zero).compress(stays)));
+                let new = u64::from(new & ((1 << left) - 1));
+                let (word, bit) = (count / WORD, count % WORD);
+                made[word] |= new << bit;
+                made[word + 1] |= new >> 1 >> (WORD - 1 - bit);
                 count += left as usize;
             }
         }
         // Lanes behind the last symbol are none.
         **length = count - (length.next_multiple_of(STEP) - **length);
         self.end();
-        tokens
+        made
     }
 
-    /// The ids at some places, none where there is no such place.
+    /// Lists the places of pairs of which one is new; how many.
     #[inline(always)]
-    fn at_places<L: Lanes>(&self, places: L) -> L {
-        let present = places.below(L::small(ROOM));
-        L::select(present, L::gather(&*self.ids, places, present), L::splat(NONE))
+    fn changed_by<L: Lanes>(&mut self, made: &Places) -> usize {
+        let (numbers, mut count) = (L::from_array(&NUMBERS), 0);
+        for index in 0..WORDS - 1 {
+            let (word, behind) = (made[index], made[index + 1]);
+            let changed = word | word >> 1 | behind << (WORD - 1);
+            for n in 0..VECTORS {
+                let bits = part(changed, n);
+                let places = numbers.add(L::small(index * WORD + n * LANES));
+                store(places.compress(bits), self.changed, count);
+                count += bits.count_ones() as usize;
+            }
+        }
+        count
     }
 
-    /// Looks up the pairs of what the last wave has made.
+    /// Looks up so many pairs that have changed.
     #[inline(always)]
-    fn look_at_made<L: Lanes>(&mut self, count: usize, next: &mut Next<L>) {
-        self.made[count..count + LANES].fill(NONE);
-        for at in (0..count).step_by(LANES) {
-            let places: L = load(self.made, at);
-            // Before the first place is none.
-            let left = self.at_places(places.add(L::splat(u32::MAX)));
-            let (here, right) = (self.at_places(places), self.at_places(places.add(L::splat(1))));
-            let [[order_before, taken_before], [order, taken]] = self.look_up(&[left, here], &[here, right]);
-            next.note(order_before, taken_before);
-            next.note(order, taken);
-            let (order_before, taken_before) = (order_before.to_array(), taken_before.to_array());
-            let (order, taken) = (order.to_array(), taken.to_array());
-            for (lane, place) in self.made[at..count.min(at + LANES)].iter().enumerate() {
-                let place = *place as usize;
-                (self.order[place], self.taken[place]) = (order[lane], taken[lane]);
-                if let Some(before) = place.checked_sub(1) {
-                    (self.order[before], self.taken[before]) = (order_before[lane], taken_before[lane]);
+    fn look_at_changed<L: Lanes>(&mut self, count: usize, next: &mut Next<L>) {
+        let (one, none, room) = (L::splat(1), L::splat(NONE), L::small(ROOM));
+        self.changed[count..count + 2 * LANES].fill(NONE);
+        for at in (0..count).step_by(2 * LANES) {
+            let (mut left, mut right) = ([none; 2], [none; 2]);
+            for n in 0..2 {
+                let places: L = load(&*self.changed, at + n * LANES);
+                let present = places.below(room);
+                left[n] = L::select(present, L::gather(&*self.ids, places, present), none);
+                right[n] = L::select(present, L::gather(&*self.ids, places.add(one), present), none);
+            }
+            let found = self.look_up(&left, &right);
+            for (at, [order, taken]) in (at..).step_by(LANES).zip(found) {
+                next.note(order, taken);
+                let (order, taken) = (order.to_array(), taken.to_array());
+                for (lane, place) in self.changed[at.min(count)..count.min(at + LANES)].iter().enumerate() {
+                    let place = *place as usize;
+                    (self.order[place], self.taken[place]) = (order[lane], taken[lane]);
                 }
             }
         }
@@ -274,8 +292,10 @@ impl Merge<'_> {
             }
             *self.count -= 1;
             self.end();
-            self.made[0] = at as u32;
-            self.look_at_made(1, next);
+            let first = at.saturating_sub(1);
+            let changed = at + 1 - first;
+            self.changed[..changed].copy_from_slice(&[first as u32, at as u32][..changed]);
+            self.look_at_changed(changed, next);
         }
         for at in (0..*self.count).step_by(LANES) {
             next.note(load(self.order, at), load(self.taken, at));

@@ -25,7 +25,7 @@ pub(super) trait Scan {
     fn next(&mut self, text: &[u8], start: usize) -> usize;
 
     /// Marks the beginnings of pieces in `text[start..]`, places from `start` on, up to about `stop`, and
-    /// says how far it looked: where a piece ends that is marked too, unless the text has no pieces.
+    /// says how far it looked: where a piece ends, which is marked too.
     fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
         mark_each(self, text, start, stop, ends)
     }
@@ -46,22 +46,6 @@ fn mark_each<S: Scan + ?Sized>(
         ends.set(at - start);
     }
     at
-}
-
-/// Everything is one piece: there is no pattern.
-pub(super) struct Whole;
-
-impl Scan for Whole {
-    #[inline]
-    fn next(&mut self, text: &[u8], _start: usize) -> usize {
-        text.len()
-    }
-
-    #[inline]
-    fn mark(&mut self, _text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        ends.clear(stop - start);
-        stop
-    }
 }
 
 /// The flags of every code point, for scanners.

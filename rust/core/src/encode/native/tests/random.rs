@@ -19,7 +19,7 @@ impl Numbers {
         usize::try_from(self.0 >> 11).unwrap() % bound
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub(in super::super) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
