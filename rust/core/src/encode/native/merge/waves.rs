@@ -30,50 +30,65 @@ type Places = [u64; WORDS];
 /// Room for a slab, and for what is read and written together behind it.
 const ROOM: usize = SLAB + STEP + 2 * LANES;
 
-/// Symbols that stand side by side, kept from time to time; it takes no memory before it is used.
+type Row = [u32; ROOM];
+
+/// Symbols that stand side by side. Where vectors are read and written, lines of memory begin.
+#[repr(C, align(64))]
+struct Rows {
+    ids: Row,
+    /// Where each begins, and behind the last the end.
+    starts: Row,
+    /// The rank at which each and the next merge, above free bits.
+    order: Row,
+    /// The lowest rank at which something takes what they become, above free bits.
+    taken: Row,
+    /// Places of pairs that have changed.
+    changed: Row,
+}
+
+/// What is merged wave by wave, kept from time to time; it takes no memory before it is used.
 #[derive(Default)]
 pub(super) struct Waves {
     count: usize,
-    ids: Vec<u32>,
-    /// Where each begins, and behind the last the end.
-    starts: Vec<u32>,
-    order: Vec<u32>,
-    taken: Vec<u32>,
-    changed: Vec<u32>,
+    rows: Option<Box<Rows>>,
 }
 
 impl Waves {
     /// Merges at most [`SLAB`] symbols of which it is known where they begin, and where the last ends,
     /// until no neighbours merge any more.
     pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], starts_of: &[u32]) {
-        let Self { count, ids, starts, order, taken, changed } = self;
-        for row in [&mut *ids, starts, order, taken, changed] {
-            row.resize(ROOM, 0);
-        }
-        *count = symbols.len();
-        ids[..symbols.len()].copy_from_slice(symbols);
-        starts[..starts_of.len()].copy_from_slice(starts_of);
-        let rows = [ids, starts, order, taken, changed].map(|row| row.first_chunk_mut());
-        if let [Some(ids), Some(starts), Some(order), Some(taken), Some(changed)] = rows {
-            in_wide_lanes(Merge { rules, count, ids, starts, order, taken, changed });
-        }
-        self.starts[self.count] = starts_of.last().copied().unwrap_or(0);
+        let none = [0; ROOM];
+        let rows = self.rows.get_or_insert_with(|| {
+            Box::new(Rows { ids: none, starts: none, order: none, taken: none, changed: none })
+        });
+        self.count = symbols.len();
+        rows.ids[..symbols.len()].copy_from_slice(symbols);
+        rows.starts[..starts_of.len()].copy_from_slice(starts_of);
+        in_wide_lanes(Merge { rules, count: &mut self.count, rows });
+        rows.starts[self.count] = starts_of.last().copied().unwrap_or(0);
     }
 
     /// The ids that are left.
     pub(super) fn ids(&self) -> &[u32] {
-        &self.ids[..self.count]
+        self.rows.as_ref().map_or(&[], |rows| &rows.ids[..self.count])
+    }
+
+    /// Where they begin, and behind the last the end.
+    fn starts(&self) -> &[u32] {
+        self.rows.as_ref().map_or(&[], |rows| &rows.starts[..=self.count])
     }
 
     /// A token that is left.
     pub(super) fn token(&self, at: usize) -> Token {
-        let [start, end] = [self.starts[at], self.starts[at + 1]].map(|start| start as usize);
-        Token { id: self.ids[at], start, length: end - start }
+        let starts = self.starts();
+        let [start, end] = [starts[at], starts[at + 1]].map(|start| start as usize);
+        Token { id: self.ids()[at], start, length: end - start }
     }
 
     /// How many tokens begin up to here.
     pub(super) fn begun(&self, end: usize) -> usize {
-        self.starts[..self.count].partition_point(|start| *start as usize <= end)
+        let starts = &self.starts()[..self.count];
+        starts.partition_point(|start| *start as usize <= end)
     }
 }
 
@@ -97,20 +112,11 @@ impl<L: Lanes> Next<L> {
     }
 }
 
-type Row = [u32; ROOM];
-
 /// Merges what is there.
 struct Merge<'m> {
     rules: Rules<'m>,
     count: &'m mut usize,
-    ids: &'m mut Row,
-    starts: &'m mut Row,
-    /// The rank at which each and the next merge, above free bits.
-    order: &'m mut Row,
-    /// The lowest rank at which something takes what they become, above free bits.
-    taken: &'m mut Row,
-    /// Places of pairs that have changed.
-    changed: &'m mut Row,
+    rows: &'m mut Rows,
 }
 
 impl InLanes for Merge<'_> {
@@ -142,9 +148,9 @@ impl Merge<'_> {
     #[inline(always)]
     fn end(&mut self) {
         let count = *self.count;
-        self.ids[count..=count + STEP].fill(NONE);
-        self.order[count.saturating_sub(1)..=count + STEP].fill(NO_MERGE);
-        self.taken[count.saturating_sub(1)..=count + STEP].fill(u32::MAX);
+        self.rows.ids[count..=count + STEP].fill(NONE);
+        self.rows.order[count.saturating_sub(1)..=count + STEP].fill(NO_MERGE);
+        self.rows.taken[count.saturating_sub(1)..=count + STEP].fill(u32::MAX);
     }
 
     /// Looks pairs up: at which rank they merge, and at which what they become is taken.
@@ -167,12 +173,12 @@ impl Merge<'_> {
     fn look_at_all<L: Lanes>(&mut self) -> Next<L> {
         let mut next = Next::none();
         for at in (0..*self.count).step_by(2 * LANES) {
-            let here = [load::<L>(self.ids, at), load(self.ids, at + LANES)];
-            let behind = [load::<L>(self.ids, at + 1), load(self.ids, at + LANES + 1)];
+            let here = [load::<L>(&self.rows.ids, at), load(&self.rows.ids, at + LANES)];
+            let behind = [load::<L>(&self.rows.ids, at + 1), load(&self.rows.ids, at + LANES + 1)];
             let found = self.look_up(&here, &behind);
             for (at, [order, taken]) in (at..).step_by(LANES).zip(found) {
-                store(order, self.order, at);
-                store(taken, self.taken, at);
+                store(order, &mut self.rows.order, at);
+                store(taken, &mut self.rows.taken, at);
                 next.note(order, taken);
             }
         }
@@ -184,7 +190,8 @@ impl Merge<'_> {
     /// are that it has made, a bit each.
     #[inline(always)]
     fn wave<L: Lanes>(&mut self, limit: u32, next: &mut Next<L>) -> Places {
-        let Self { rules: Rules { pairs, .. }, count: length, ids, starts, order, taken, .. } = self;
+        let Self { rules: Rules { pairs, .. }, count: length, rows } = self;
+        let Rows { ids, starts, order, taken, .. } = &mut **rows;
         let (ids, starts) = (&mut ids[..], &mut starts[..]);
         let (order, taken) = (&mut order[..], &mut taken[..]);
         let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(u32::MAX));
@@ -248,7 +255,7 @@ impl Merge<'_> {
             for n in 0..VECTORS {
                 let bits = part(changed, n);
                 let places = numbers.add(L::small(index * WORD + n * LANES));
-                store(places.compress(bits), self.changed, count);
+                store(places.compress(bits), &mut self.rows.changed, count);
                 count += bits.count_ones() as usize;
             }
         }
@@ -259,22 +266,24 @@ impl Merge<'_> {
     #[inline(always)]
     fn look_at_changed<L: Lanes>(&mut self, count: usize, next: &mut Next<L>) {
         let (one, none, room) = (L::splat(1), L::splat(NONE), L::small(ROOM));
-        self.changed[count..count + 2 * LANES].fill(NONE);
+        self.rows.changed[count..count + 2 * LANES].fill(NONE);
         for at in (0..count).step_by(2 * LANES) {
             let (mut left, mut right) = ([none; 2], [none; 2]);
             for n in 0..2 {
-                let places: L = load(&*self.changed, at + n * LANES);
+                let places: L = load(&self.rows.changed, at + n * LANES);
                 let present = places.below(room);
-                left[n] = L::select(present, L::gather(&*self.ids, places, present), none);
-                right[n] = L::select(present, L::gather(&*self.ids, places.add(one), present), none);
+                left[n] = L::select(present, L::gather(&self.rows.ids, places, present), none);
+                right[n] = L::select(present, L::gather(&self.rows.ids, places.add(one), present), none);
             }
             let found = self.look_up(&left, &right);
             for (at, [order, taken]) in (at..).step_by(LANES).zip(found) {
                 next.note(order, taken);
                 let (order, taken) = (order.to_array(), taken.to_array());
-                for (lane, place) in self.changed[at.min(count)..count.min(at + LANES)].iter().enumerate() {
+                for (lane, place) in
+                    self.rows.changed[at.min(count)..count.min(at + LANES)].iter().enumerate()
+                {
                     let place = *place as usize;
-                    (self.order[place], self.taken[place]) = (order[lane], taken[lane]);
+                    (self.rows.order[place], self.rows.taken[place]) = (order[lane], taken[lane]);
                 }
             }
         }
@@ -285,20 +294,22 @@ impl Merge<'_> {
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn merge_first<L: Lanes>(&mut self, rank: u32, next: &mut Next<L>) {
         let count = *self.count;
-        if let Some(at) = self.order[..count].iter().position(|order| *order == rank) {
-            self.ids[at] = self.rules.pairs.result(rank >> PLACE_BITS);
-            for row in [&mut *self.ids, &mut *self.starts, &mut *self.order, &mut *self.taken] {
+        if let Some(at) = self.rows.order[..count].iter().position(|order| *order == rank) {
+            self.rows.ids[at] = self.rules.pairs.result(rank >> PLACE_BITS);
+            for row in
+                [&mut self.rows.ids, &mut self.rows.starts, &mut self.rows.order, &mut self.rows.taken]
+            {
                 row.copy_within(at + 2..count, at + 1);
             }
             *self.count -= 1;
             self.end();
             let first = at.saturating_sub(1);
             let changed = at + 1 - first;
-            self.changed[..changed].copy_from_slice(&[first as u32, at as u32][..changed]);
+            self.rows.changed[..changed].copy_from_slice(&[first as u32, at as u32][..changed]);
             self.look_at_changed(changed, next);
         }
         for at in (0..*self.count).step_by(LANES) {
-            next.note(load(self.order, at), load(self.taken, at));
+            next.note(load(&self.rows.order, at), load(&self.rows.taken, at));
         }
     }
 }
