@@ -80,20 +80,21 @@ impl Bits {
         self.words.clone_from(&other.words);
     }
 
-    /// Appends the places that are set in some words, but for the very first place, to `places`.
+    /// Appends the places that are set in some words, counted from the first of them, to `places`; but for the very first place of all.
     ///
     /// Eight at a time are written whether they are there or not: how many a word holds cannot be
     /// guessed, and a wrong guess costs more than the writing (as in simdjson, Langdale and Lemire 2019).
     #[inline]
     pub(super) fn places(&self, words: std::ops::Range<usize>, places: &mut Vec<u32>) {
+        let first = words.start;
         for index in words {
             let mut word = self.words[index];
             if index == 0 {
                 word &= !1;
             }
             let count = word.count_ones() as usize;
-            #[allow(clippy::cast_possible_truncation)] // stretches are shorter than 4 GiB
-            let base = (index * WORD) as u32;
+            #[allow(clippy::cast_possible_truncation)] // they are few
+            let base = ((index - first) * WORD) as u32;
             let mut written = 0;
             while written < count {
                 let mut eight = [0; 8];

@@ -81,22 +81,30 @@ impl<'a> Work<'a> {
         for first in (0..words).step_by(STRETCH / WORD) {
             places.clear();
             self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places);
+            let at = first * WORD;
             for ends in places.chunks(BATCH) {
-                self.ask::<PARTS>(text, begins, start, ends);
-                start = self.find(text, start, ends, ids);
+                self.ask::<PARTS>(text, begins, at, start, ends);
+                start = self.find(text, at, start, ends, ids);
             }
         }
         self.places = places;
     }
 
-    /// Asks for the memory of some pieces: the first begins at `start`, each ends at one of `ends`.
+    /// Asks for the memory of some pieces: the first begins at `start`, each ends at `at` plus one of `ends`.
     #[inline]
-    fn ask<const PARTS: bool>(&mut self, text: &[u8], begins: &Bits, mut start: usize, ends: &[u32]) {
+    fn ask<const PARTS: bool>(
+        &mut self,
+        text: &[u8],
+        begins: &Bits,
+        at: usize,
+        mut start: usize,
+        ends: &[u32],
+    ) {
         let short = self.encoder.cache.short();
         let mut rest = &text[start..];
         self.longer = 0;
         for (index, (wanted, &end)) in self.wanted.iter_mut().zip(ends).enumerate() {
-            let end = end as usize;
+            let end = at + end as usize;
             let length = end - start;
             let whole = !PARTS || begins.has(start) && begins.has(end);
             let part = if whole { 0 } else { PART };
@@ -121,7 +129,7 @@ impl<'a> Work<'a> {
 
     /// Gathers the ids of these pieces, and says where the last of them ends.
     #[inline]
-    fn find(&mut self, text: &[u8], start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
+    fn find(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
         self.output.make_room(BATCH * MOST_IDS, ids);
         let short = self.encoder.cache.short();
         let mut done = 0;
@@ -134,8 +142,8 @@ impl<'a> Work<'a> {
                 done += pieces;
             }
             let (Some(wanted), Some(&end)) = (self.wanted.get(done), ends.get(done)) else { break };
-            let start = if done == 0 { start } else { ends[done - 1] as usize };
-            let length = end as usize - start;
+            let start = if done == 0 { start } else { at + ends[done - 1] as usize };
+            let length = at + end as usize - start;
             let piece = Piece { key: wanted.key(), hash: wanted.hash, start, length };
             if done == stop {
                 self.find_longer(text, piece, ids);
@@ -144,7 +152,7 @@ impl<'a> Work<'a> {
             }
             done += 1;
         }
-        ends.last().map_or(start, |end| *end as usize)
+        ends.last().map_or(start, |end| at + *end as usize)
     }
 
     /// The ids of a short piece that has many of them, stands beside its place, or is new.

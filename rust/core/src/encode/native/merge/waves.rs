@@ -296,8 +296,7 @@ impl Merge<'_> {
         let count = *self.count;
         if let Some(at) = self.rows.order[..count].iter().position(|order| *order == rank) {
             self.rows.ids[at] = self.rules.pairs.result(rank >> PLACE_BITS);
-            for row in
-                [&mut self.rows.ids, &mut self.rows.starts, &mut self.rows.order, &mut self.rows.taken]
+            for row in [&mut self.rows.ids, &mut self.rows.starts, &mut self.rows.order, &mut self.rows.taken]
             {
                 row.copy_within(at + 2..count, at + 1);
             }
