@@ -1,9 +1,8 @@
 //! Texts on their way to the sheet: where the tokenizer's pattern has their pieces begin.
 
-use super::bits::Bits;
 use super::config::Known;
 use super::path::{Path, Splitting};
-use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
+use super::scan::{Cased, DeepSeek, Gpt2, Llama3, Marked, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
 use super::sheet::{Mark, Sheet};
 use super::stages::{BeforeSpace, Listed, ends};
 use super::unicode::char_end;
@@ -14,14 +13,14 @@ pub(super) struct Gather<'a> {
     path: &'a Path,
     sheet: Sheet,
     /// Where the scanner has pieces of the text at hand begin.
-    marked: Bits,
+    marked: Marked,
     /// The text at hand behind a space that the scanner has to see.
     prefixed: Vec<u8>,
 }
 
 impl<'a> Gather<'a> {
     pub(super) fn new(path: &'a Path) -> Self {
-        Self { path, sheet: Sheet::new(), marked: Bits::default(), prefixed: Vec::new() }
+        Self { path, sheet: Sheet::new(), marked: Marked::default(), prefixed: Vec::new() }
     }
 
     /// Forgets what has not been encoded.
@@ -100,11 +99,11 @@ impl<'a> Gather<'a> {
         while at < text.len() {
             let stop = char_end(text, at + STRETCH);
             let seen = scanner.mark(text, at, stop, &mut self.marked);
-            self.sheet.add_pieces(&text[at..seen], &self.marked);
+            self.sheet.add_pieces(&text[at..seen], &self.marked.begins);
             at = seen;
             self.end_piece(encode);
         }
-        self.marked.shrink_to(KEEP);
+        self.marked.begins.shrink_to(KEEP);
     }
 
     #[inline]

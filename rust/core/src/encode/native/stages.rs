@@ -3,10 +3,9 @@
 
 use memchr::memmem;
 
-use super::bits::Bits;
 use super::config::{Known, Stage};
 use super::json::Behavior;
-use super::scan::{Cased, DeepSeek, Gpt2, Llama3, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
+use super::scan::{Cased, DeepSeek, Gpt2, Llama3, Marked, O200k, Plain, Qwen2, Qwen35, Scan, Tekken};
 use super::unicode::char_end;
 use super::work::STRETCH;
 
@@ -59,11 +58,12 @@ fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usi
         }
         return;
     }
-    let (mut bits, mut places) = (Bits::default(), Vec::new());
+    let (mut marked, mut places) = (Marked::default(), Vec::new());
     let mut at = 0;
     while at < piece.len() {
         let stop = char_end(piece, at + STRETCH);
-        let seen = scanner.mark(piece, at, stop, &mut bits);
+        let seen = scanner.mark(piece, at, stop, &mut marked);
+        let bits = &marked.begins;
         places.clear();
         bits.places(0..bits.words().len(), &mut places);
         ends.extend(places.iter().map(|&place| start + at + place as usize));

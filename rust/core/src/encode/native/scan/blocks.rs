@@ -11,6 +11,7 @@ use super::super::block::{
 use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
 use super::super::vectors::{Look, look};
 use super::super::work::STRETCH;
+use super::Marked;
 use super::plain::Shape;
 use super::runs::contraction;
 
@@ -20,8 +21,9 @@ const BLOCKS: usize = MOST / BLOCK;
 /// Words of a stretch: one a block, and one on each side.
 pub(super) const WORDS: usize = BLOCKS + 2;
 
-/// The classes of a stretch; words 0 and the one behind the last stand for what is around it.
-pub(super) struct Stretch {
+/// The classes of a stretch; words 0 and the one behind the last stand for what is around it, and what is behind that is of other
+/// stretches.
+pub(in super::super) struct Stretch {
     pub(super) blocks: usize,
     /// First bytes of characters.
     pub(super) begins: [u64; WORDS],
@@ -43,9 +45,9 @@ pub(super) fn mark<S: Shape>(
     text: &[u8],
     start: usize,
     stop: usize,
-    ends: &mut Bits,
+    marked: &mut Marked,
 ) -> Option<usize> {
-    mark_by::<S>(classes, text, start, stop, ends, |stretch, _, ends| {
+    mark_by::<S>(classes, text, start, stop, marked, |stretch, _, ends| {
         let any_quote = stretch.rules::<S>(classes, &text[start..], ends);
         if any_quote {
             stretch.contractions::<S>(classes, &text[start..], ends);
@@ -62,18 +64,19 @@ pub(super) fn mark_by<S: Shape>(
     text: &[u8],
     start: usize,
     stop: usize,
-    ends: &mut Bits,
+    marked: &mut Marked,
     rules: impl FnOnce(&Stretch, usize, &mut Bits) -> bool,
 ) -> Option<usize> {
     let length = stop - start;
     if length > MOST {
         return None;
     }
-    let stretch = Stretch::of::<S>(classes, text, start, length, stop == text.len());
+    let Marked { begins: ends, stretch } = marked;
+    stretch.fill::<S>(classes, text, start, length, stop == text.len());
     // Runs of letters and of numbers end where the next character is neither, in every pattern, but for contractions.
     let certain = if stop == text.len() { length } else { stretch.last_end(length)? };
     ends.clear(length);
-    if !rules(&stretch, certain, ends) {
+    if !rules(stretch, certain, ends) {
         return None;
     }
     let words = ends.words_mut();
@@ -83,18 +86,12 @@ pub(super) fn mark_by<S: Shape>(
     Some(start + certain)
 }
 
-impl Stretch {
-    pub(super) fn of<S: Shape>(
-        classes: &Classes,
-        text: &[u8],
-        start: usize,
-        length: usize,
-        is_end: bool,
-    ) -> Self {
-        let blocks = length.div_ceil(BLOCK);
-        let none = [0; WORDS];
-        let mut stretch = Self {
-            blocks,
+impl Default for Stretch {
+    fn default() -> Self {
+        // As if there had been another before, which tests would miss otherwise.
+        let none = [if cfg!(test) { !0 } else { 0 }; WORDS];
+        Self {
+            blocks: 0,
             begins: none,
             letters: none,
             numbers: none,
@@ -102,7 +99,17 @@ impl Stretch {
             breaks: none,
             blanks: none,
             quotes: none,
-        };
+        }
+    }
+}
+
+impl Stretch {
+    fn fill<S: Shape>(&mut self, classes: &Classes, text: &[u8], start: usize, length: usize, is_end: bool) {
+        let (stretch, blocks) = (self, length.div_ceil(BLOCK));
+        stretch.blocks = blocks;
+        for class in stretch.all() {
+            (class[0], class[blocks + 1]) = (0, 0);
+        }
         for index in 1..=blocks {
             let at = start + (index - 1) * BLOCK;
             let mut rest = [0; BLOCK];
@@ -137,7 +144,11 @@ impl Stretch {
             }
             stretch.spaces[blocks + 1] = !0;
         }
-        stretch
+    }
+
+    fn all(&mut self) -> [&mut [u64; WORDS]; 7] {
+        let Self { begins, letters, numbers, spaces, breaks, blanks, quotes, .. } = self;
+        [begins, letters, numbers, spaces, breaks, blanks, quotes]
     }
 
     /// The last place before `length` where a run of letters or numbers ends, and no contraction begins.

@@ -2,11 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER};
 use super::plain::Shape as Plain;
 use super::runs::{contraction, few_end, line_breaks_end, run_end_without, space_end};
-use super::{Scan, cased_bits, classes, mark_each};
+use super::{Marked, Scan, cased_bits, classes, mark_each};
 
 /// How the patterns of the family differ, beside what they have in common with others but for case.
 pub(in super::super) trait Shape: Plain {
@@ -149,8 +148,8 @@ impl<S: Shape> Scan for Cased<S> {
         }
         space_end(self.classes, text, start, length, true)
     }
-    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        cased_bits::mark(self, self.classes, text, start, stop, ends)
-            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, marked: &mut Marked) -> usize {
+        cased_bits::mark(self, self.classes, text, start, stop, marked)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, marked))
     }
 }

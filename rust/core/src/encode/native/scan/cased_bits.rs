@@ -11,6 +11,7 @@ use super::super::bits::{Bits, WORD};
 use super::super::block::{BLOCK, Compare, block_at, following, preceding, whole};
 use super::super::unicode::{Classes, LOWER, MARK, UPPER};
 use super::super::vectors::{Look, look};
+use super::Marked;
 use super::blocks::{Stretch, WORDS, certain_letters, devanagari_letters, mark_by};
 use super::cased::{Cased, Shape};
 use super::runs::contraction;
@@ -22,9 +23,9 @@ pub(super) fn mark<S: Shape>(
     text: &[u8],
     start: usize,
     stop: usize,
-    ends: &mut Bits,
+    marked: &mut Marked,
 ) -> Option<usize> {
-    mark_by::<S>(classes, text, start, stop, ends, |stretch, certain, ends| {
+    mark_by::<S>(classes, text, start, stop, marked, |stretch, certain, ends| {
         let text = &text[start..];
         let Some(mixed) = cases(stretch, classes, text, ends) else { return false };
         stretch.rules::<S>(classes, text, ends);

@@ -1,10 +1,9 @@
 //! `DeepSeek` V3: numbers by three, then Chinese and Japanese runs, then the rest, each split standing on
 //! its own for the next pattern.
 
-use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, PUNCTUATION, SPACE, SYMBOL, decode};
 use super::runs::{few_end, letters_end, line_breaks_end, run_end, space_end};
-use super::{Scan, classes, deepseek_bits, mark_each};
+use super::{Marked, Scan, classes, deepseek_bits, mark_each};
 
 /// `\p{N}{1,3}`, `[一-龥぀-ゟ゠-ヿ]+` and the long one of the three, one after the other.
 pub(in super::super) struct DeepSeek {
@@ -94,8 +93,8 @@ impl Scan for DeepSeek {
         }
         at.min(block.len())
     }
-    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        deepseek_bits::mark(self.classes, text, start, stop, ends)
-            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, marked: &mut Marked) -> usize {
+        deepseek_bits::mark(self.classes, text, start, stop, marked)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, marked))
     }
 }

@@ -7,6 +7,7 @@ use super::super::bits::Bits;
 use super::super::block::{BLOCK, Compare, block_at, following, preceding, whole};
 use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
 use super::super::vectors::{Look, look};
+use super::Marked;
 use super::blocks::{Before, Stretch, WORDS, mark_by};
 use super::plain::Shape;
 
@@ -35,9 +36,9 @@ pub(super) fn mark(
     text: &[u8],
     start: usize,
     stop: usize,
-    ends: &mut Bits,
+    marked: &mut Marked,
 ) -> Option<usize> {
-    mark_by::<Letters>(classes, text, start, stop, ends, |stretch, _, ends| {
+    mark_by::<Letters>(classes, text, start, stop, marked, |stretch, _, ends| {
         let segments = Segments::of(classes, text, start, stretch);
         rules(stretch, &segments, classes, &text[start..], ends);
         true

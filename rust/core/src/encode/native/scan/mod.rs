@@ -11,12 +11,20 @@ mod deepseek_bits;
 mod plain;
 mod runs;
 
+use blocks::Stretch;
 pub(super) use cased::{Cased, O200k, Tekken};
 pub(super) use deepseek::DeepSeek;
 pub(super) use plain::{Gpt2, Llama3, Plain, Qwen2, Qwen35};
 
 use super::bits::Bits;
 use super::unicode::{CLASSES, Classes};
+
+/// Where pieces begin, and what is needed to find that out, kept from stretch to stretch.
+#[derive(Default)]
+pub(super) struct Marked {
+    pub(super) begins: Bits,
+    stretch: Stretch,
+}
 
 /// Cuts text into the pieces of one pattern.
 pub(super) trait Scan {
@@ -26,8 +34,8 @@ pub(super) trait Scan {
 
     /// Marks the beginnings of pieces in `text[start..]`, places from `start` on, up to about `stop`, and
     /// says how far it looked: where a piece ends, which is marked too.
-    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        mark_each(self, text, start, stop, ends)
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, marked: &mut Marked) -> usize {
+        mark_each(self, text, start, stop, marked)
     }
 }
 
@@ -37,8 +45,9 @@ fn mark_each<S: Scan + ?Sized>(
     text: &[u8],
     start: usize,
     stop: usize,
-    ends: &mut Bits,
+    marked: &mut Marked,
 ) -> usize {
+    let ends = &mut marked.begins;
     ends.clear(stop - start);
     let mut at = start;
     while at < stop {

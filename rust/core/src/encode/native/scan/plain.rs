@@ -2,11 +2,10 @@
 
 use std::marker::PhantomData;
 
-use super::super::bits::Bits;
 use super::super::unicode::{Classes, LETTER, MARK, NUMBER, SPACE};
 use super::blocks;
 use super::runs::{contraction, few_end, letters_end, line_breaks_end, run_end, run_end_without, space_end};
-use super::{Scan, classes, mark_each};
+use super::{Marked, Scan, classes, mark_each};
 
 /// How one pattern of the family differs from the others.
 pub(in super::super) trait Shape {
@@ -132,8 +131,8 @@ impl<S: Shape> Scan for Plain<S> {
         self.others(text, start, flags, length)
     }
 
-    fn mark(&mut self, text: &[u8], start: usize, stop: usize, ends: &mut Bits) -> usize {
-        blocks::mark::<S>(self.classes, text, start, stop, ends)
-            .unwrap_or_else(|| mark_each(self, text, start, stop, ends))
+    fn mark(&mut self, text: &[u8], start: usize, stop: usize, marked: &mut Marked) -> usize {
+        blocks::mark::<S>(self.classes, text, start, stop, marked)
+            .unwrap_or_else(|| mark_each(self, text, start, stop, marked))
     }
 }
