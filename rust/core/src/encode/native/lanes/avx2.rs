@@ -9,7 +9,7 @@ use super::{InLanes, LANES, Lanes, NUMBERS, end};
 #[derive(Clone, Copy)]
 struct Avx2([__m256i; 2]);
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 pub(super) fn with_avx2(work: impl InLanes) {
     work.run::<Avx2>();
 }

@@ -9,7 +9,7 @@ use super::{InLanes, LANES, Lanes, end};
 #[derive(Clone, Copy)]
 struct Avx512(__m512i);
 
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,bmi1,bmi2,lzcnt,popcnt")]
 pub(super) fn with_avx512(work: impl InLanes) {
     work.run::<Avx512>();
 }

@@ -95,9 +95,16 @@ pub(super) trait InLanes {
 #[inline]
 pub(super) fn pay() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2");
+    return std::arch::is_x86_feature_detected!("avx2") && counts_bits();
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Whether the processor counts bits, and shifts by any number, in one instruction, as all do that have AVX2.
+#[cfg(target_arch = "x86_64")]
+fn counts_bits() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("popcnt")
 }
 
 /// Does a work in lanes.
@@ -105,7 +112,7 @@ pub(super) fn pay() -> bool {
 pub(super) fn in_lanes(work: impl InLanes) {
     #[cfg(target_arch = "x86_64")]
     if pay() {
-        // SAFETY: the processor has AVX2.
+        // SAFETY: the processor has AVX2, and counts bits.
         return unsafe { avx2::with_avx2(work) };
     }
     work.run::<Plain>();
@@ -115,8 +122,8 @@ pub(super) fn in_lanes(work: impl InLanes) {
 #[inline]
 pub(super) fn in_wide_lanes(work: impl InLanes) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has it.
+    if std::arch::is_x86_feature_detected!("avx512f") && counts_bits() {
+        // SAFETY: the processor has all that.
         return unsafe { avx512::with_avx512(work) };
     }
     in_lanes(work);
@@ -217,12 +224,12 @@ mod tests {
         assert_eq!(last[..3], [1999; 3]);
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if pay() {
                 // SAFETY: the processor has it.
                 unsafe { avx2::with_avx2(all(&mut last[3])) };
                 assert_eq!(last[3], 1999);
             }
-            if std::arch::is_x86_feature_detected!("avx512f") {
+            if std::arch::is_x86_feature_detected!("avx512f") && counts_bits() {
                 // SAFETY: the processor has it.
                 unsafe { avx512::with_avx512(all(&mut last[4])) };
                 assert_eq!(last[4], 1999);

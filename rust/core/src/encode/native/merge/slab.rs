@@ -109,7 +109,8 @@ struct Fill<'f> {
 
 #[inline(always)]
 pub(super) fn load<L: Lanes>(from: &[u32], at: usize) -> L {
-    from[at..].first_chunk().map_or(L::splat(0), L::from_array)
+    // They are as many, so the other array is never made.
+    L::from_array(from[at..at + LANES].first_chunk().unwrap_or(&[0; LANES]))
 }
 
 #[inline(always)]
