@@ -249,7 +249,7 @@ impl Merge<'_> {
     #[inline(always)]
     fn changed_by<L: Lanes>(&mut self, made: &Places) -> usize {
         let (numbers, mut count) = (L::from_array(&NUMBERS), 0);
-        for index in 0..WORDS - 1 {
+        for index in 0..=*self.count / WORD {
             let (word, behind) = (made[index], made[index + 1]);
             let changed = word | word >> 1 | behind << (WORD - 1);
             for n in 0..VECTORS {
