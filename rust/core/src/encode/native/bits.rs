@@ -18,10 +18,15 @@ impl Bits {
 
     #[inline]
     pub(super) fn set(&mut self, at: usize) {
-        if at / WORD >= self.words.len() {
-            self.words.resize(at / WORD + 1, 0);
-        }
+        self.reach(at);
         self.words[at / WORD] |= 1 << (at % WORD);
+    }
+
+    /// Sees to it that there are words for so many bytes, and for the place behind the last.
+    pub(super) fn reach(&mut self, length: usize) {
+        if length / WORD >= self.words.len() {
+            self.words.resize(length / WORD + 1, 0);
+        }
     }
 
     #[inline]

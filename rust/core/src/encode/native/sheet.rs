@@ -94,9 +94,10 @@ impl Sheet {
         &self.begins
     }
 
-    /// Lends the bytes, with zeros behind them, and says how many they are.
+    /// Lends the bytes, with zeros behind them, and says how many they are. The places have words for all of them.
     pub(super) fn lend(&mut self) -> (Vec<u8>, usize) {
         let length = self.bytes.len();
+        self.begins.reach(length);
         self.bytes.extend_from_slice(&ZEROS);
         (std::mem::take(&mut self.bytes), length)
     }
@@ -116,6 +117,12 @@ impl Sheet {
         self.enough = (2 * bytes.len()).max(STRETCH);
         self.bytes = bytes;
     }
+}
+
+/// Whether a piece that begins with this byte stands for the end of a text.
+#[inline]
+pub(super) fn is_end(first: u8) -> bool {
+    first == END
 }
 
 /// What a piece stands for that is no text.
@@ -142,6 +149,7 @@ mod tests {
             sheet.add_mark(mark);
             let (bytes, length) = sheet.lend();
             assert_eq!(mark_of(&bytes[..length]), Some(mark));
+            assert_eq!(is_end(bytes[0]), mark == Mark::End);
             assert_eq!(std::str::from_utf8(&bytes[..length]).ok(), None);
             sheet.take_back(bytes, length);
         }
@@ -185,6 +193,7 @@ mod tests {
             let (lent, length) = sheet.lend();
             assert_eq!(lent[..length], bytes);
             assert_eq!(lent[length..], ZEROS);
+            assert!(sheet.begins().words().len() > length / 64);
             assert!((0..).zip(&begins).all(|(at, begins)| sheet.begins().has(at) == *begins));
             // Up to behind the last piece that begins, as far as that goes.
             let end = (0..begins.len()).rev().find(|at| begins[*at]).unwrap_or(0);

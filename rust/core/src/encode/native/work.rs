@@ -5,7 +5,7 @@ use super::bits::{Bits, WORD};
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::make::{Made, Maker, Piece};
 use super::output::{MOST_IDS, Output};
-use super::sheet::{Mark, Sheet, mark_of};
+use super::sheet::{Mark, Sheet, is_end, mark_of};
 
 /// Pieces that are looked up together, so that their memory arrives together.
 const BATCH: usize = 128;
@@ -157,6 +157,9 @@ impl<'a> Work<'a> {
 
     /// The ids of a short piece that has many of them, stands beside its place, or is new.
     fn find_further(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
+        if is_end(text[piece.start]) {
+            return self.make(text, piece, ids); // no cache has it
+        }
         let Some(room) = self.output.room(ids).first_chunk_mut() else { return self.make(text, piece, ids) };
         match self.encoder.cache.short().find(piece.key, piece.hash, room) {
             0 => self.make(text, piece, ids),
@@ -235,6 +238,7 @@ impl<'a> Work<'a> {
 
     /// What follows is appended to these ids.
     pub(super) fn begin(&mut self, ids: &[u32]) {
+        self.ends.clear();
         self.output.begin(ids);
     }
 
