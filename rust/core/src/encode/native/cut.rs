@@ -173,14 +173,14 @@ impl Cutter<'_> {
         })
     }
 
-    /// Marks cuts in `text[..stop]`: between words and what is around them, and
+    /// Marks cuts behind `start` in `text[start..stop]`, places from `start` on: between words and what is around them, and
     /// inside what is written without spaces. Words are left whole, since they repeat.
-    pub(super) fn words(self, text: &[u8], stop: usize, cuts: &mut [u64]) {
+    pub(super) fn words(self, text: &[u8], start: usize, stop: usize, cuts: &mut [u64]) {
         if self.fusing.is_some() {
-            self.words_if(text, stop, cuts, |left, right| self.can_join(left, right));
+            self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
         } else {
             // Characters are never taken apart, so a pair is all there is to ask, here and between neighbours.
-            self.words_if(text, stop, cuts, |left, right| self.joins.pair(left, right));
+            self.words_if(text, start, stop, cuts, |left, right| self.joins.pair(left, right));
         }
     }
 
@@ -188,6 +188,7 @@ impl Cutter<'_> {
     fn words_if(
         self,
         text: &[u8],
+        start: usize,
         stop: usize,
         cuts: &mut [u64],
         can_join: impl Fn(Spelling, Spelling) -> bool,
@@ -199,7 +200,7 @@ impl Cutter<'_> {
         let [last_of_space, ..] = last_byte(self.space).to_le_bytes();
         let question = InWords { last_of_space, apart: self.joins.apart(), paired: self.paired };
         let known_spaces = self.space_begins_words && self.fusing.is_none();
-        for (at, cuts) in (0..stop).step_by(BLOCK).zip(cuts) {
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts) {
             let mut rest = [0; BLOCK];
             let found = look(&question, block_at(text, at, &mut rest));
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
@@ -231,7 +232,7 @@ impl Cutter<'_> {
                 & !(words & preceding(words, words_before))
                 & within;
             words_before = words;
-            if at == 0 {
+            if at == start {
                 asked &= !1;
             }
             let mut cut = self.between_neighbours(text, at, neighbours & within, 0)
@@ -267,10 +268,10 @@ impl Cutter<'_> {
 
     /// Marks the cuts between neighbours of scripts without spaces, where what a pattern takes for a word
     /// rarely repeats.
-    pub(super) fn unspaced(self, text: &[u8], stop: usize, cuts: &mut [u64]) {
+    pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut [u64]) {
         let mut before = 0;
         let question = Unspaced { torn: self.joins.torn_threes() };
-        for (at, cuts) in (0..stop).step_by(BLOCK).zip(cuts) {
+        for (at, cuts) in (start..stop).step_by(BLOCK).zip(cuts) {
             let mut rest = [0; BLOCK];
             let [unspaced, torn] = look(&question, block_at(text, at, &mut rest));
             if before | unspaced == 0 {

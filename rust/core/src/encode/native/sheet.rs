@@ -19,7 +19,9 @@ pub(super) struct Sheet {
     bytes: Vec<u8>,
     /// Where pieces of the pattern and marks begin and end.
     begins: Bits,
-    /// So many bytes are worth a look.
+    /// In so many there is no place to cut.
+    uncut: usize,
+    /// So many are worth a look.
     enough: usize,
 }
 
@@ -32,7 +34,7 @@ pub(super) enum Mark {
 
 impl Sheet {
     pub(super) fn new() -> Self {
-        let mut sheet = Self { bytes: Vec::new(), begins: Bits::default(), enough: 0 };
+        let mut sheet = Self { bytes: Vec::new(), begins: Bits::default(), uncut: 0, enough: 0 };
         sheet.clear();
         sheet
     }
@@ -41,7 +43,7 @@ impl Sheet {
         self.bytes.clear();
         self.begins.clear(0);
         self.begins.set(0);
-        self.enough = STRETCH;
+        (self.uncut, self.enough) = (0, STRETCH);
     }
 
     /// Whether there is enough to be encoded.
@@ -94,6 +96,11 @@ impl Sheet {
         &self.begins
     }
 
+    /// In so many bytes it is known that there is no place to cut.
+    pub(super) fn uncut(&self) -> usize {
+        self.uncut
+    }
+
     /// Lends the bytes, with zeros behind them, and says how many they are. The places have words for all of them.
     pub(super) fn lend(&mut self) -> (Vec<u8>, usize) {
         let length = self.bytes.len();
@@ -106,15 +113,18 @@ impl Sheet {
     pub(super) fn take_back(&mut self, mut bytes: Vec<u8>, encoded: usize) {
         bytes.truncate(bytes.len() - ZEROS.len());
         bytes.drain(..encoded);
-        bytes.shrink_to(KEEP);
+        if encoded > 0 {
+            // Not while a piece grows: it would be given back, and asked for again, each time.
+            bytes.shrink_to(KEEP);
+        }
         let begins_piece = self.begins.has(encoded);
         self.begins.clear(bytes.len());
         self.begins.shrink_to(KEEP);
         if begins_piece {
             self.begins.set(0);
         }
-        // What has no place to be cut yet is looked at again when it is twice as much.
-        self.enough = (2 * bytes.len()).max(STRETCH);
+        // What has no place to be cut waits until it is twice as much.
+        (self.uncut, self.enough) = (bytes.len(), (2 * bytes.len()).max(STRETCH));
         self.bytes = bytes;
     }
 }

@@ -2,6 +2,7 @@
 
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
+use super::block::BLOCK;
 use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
 use super::make::{Made, Maker, Piece};
 use super::output::{MOST_IDS, Output};
@@ -56,11 +57,13 @@ impl<'a> Work<'a> {
         let (text, length) = sheet.lend();
         let begins = sheet.begins();
         self.cuts.copy_from(begins);
-        let (cutter, cuts) = (encoder.cutter(), self.cuts.words_mut());
+        // From the block before the first that has not been looked at.
+        let from = (sheet.uncut() / BLOCK).saturating_sub(1);
+        let (start, cuts) = (from * BLOCK, &mut self.cuts.words_mut()[from..]);
         if encoder.cuts_words {
-            cutter.words(&text, length, cuts);
+            encoder.cutter().words(&text, start, length, cuts);
         } else {
-            cutter.unspaced(&text, length, cuts);
+            encoder.cutter().unspaced(&text, start, length, cuts);
         }
         // Where no cut was made besides, every piece is one of the pattern.
         let all_whole = begins.has(0) && self.cuts.words() == begins.words();
