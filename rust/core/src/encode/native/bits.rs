@@ -68,16 +68,13 @@ impl Bits {
     #[inline]
     pub(super) fn add(&mut self, other: &Self, later: usize) {
         let (first, shift) = (later / WORD, later % WORD);
-        let needed = first + other.words.len() + 1;
-        if needed > self.words.len() {
-            self.words.resize(needed, 0);
-        }
+        self.reach((first + other.words.len()) * WORD);
         let mut over = 0;
         for (word, added) in self.words[first..].iter_mut().zip(&other.words) {
             *word |= added << shift | over;
             over = added >> 1 >> (WORD - 1 - shift);
         }
-        self.words[needed - 1] |= over;
+        self.words[first + other.words.len()] |= over;
     }
 
     /// The same places as `other`.

@@ -24,7 +24,7 @@ const FAR: usize = 6;
 /// [`LITTLE`].
 const ONE_ROUND: u32 = 15;
 const LITTLE: usize = 64;
-/// Bits in a word of ends.
+/// Bits in a word.
 pub(super) const WORD: usize = 64;
 
 /// Symbols that stand side by side, worked on sixteen at a time. It takes no memory before it is filled: most sessions meet no long

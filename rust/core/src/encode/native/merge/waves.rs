@@ -17,13 +17,12 @@ use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
 use super::super::pairs::NONE;
 use super::Rules;
 use super::lockstep::{NO_MERGE, PLACE_BITS};
-use super::slab::{SLAB, load, store};
+use super::slab::{SLAB, WORD, load, store};
 use super::windows::Token;
 
 /// Symbols of which one step of a wave decides, and how many vectors they are.
 const STEP: usize = 64;
 const VECTORS: usize = STEP / LANES;
-const WORD: usize = 64;
 const WORDS: usize = SLAB / WORD + 2;
 /// A bit for each symbol.
 type Places = [u64; WORDS];

@@ -104,6 +104,7 @@ impl Default for Stretch {
 }
 
 impl Stretch {
+    /// Classifies so many bytes; `is_end`: with them the text ends.
     fn fill<S: Shape>(&mut self, classes: &Classes, text: &[u8], start: usize, length: usize, is_end: bool) {
         let (stretch, blocks) = (self, length.div_ceil(BLOCK));
         stretch.blocks = blocks;
