@@ -162,6 +162,11 @@ impl Chars {
     }
 
     #[inline]
+    fn knows_ascii(&self, byte: u8) -> bool {
+        byte.is_ascii() && self.basic[usize::from(byte)] != NONE
+    }
+
+    #[inline]
     fn symbol(&self, code: u32) -> u32 {
         match self.basic.get(code as usize) {
             Some(&symbol) => symbol,
@@ -198,6 +203,13 @@ impl Chars {
         let mut after_unknown =
             self.may_fuse() && at > 0 && self.symbol(decode(text, previous(text, at)).0) == NONE;
         while at < range.end {
+            let ascii = text[at..range.end].iter().take_while(|byte| self.knows_ascii(**byte)).count();
+            if ascii > 0 {
+                symbols.extend(text[at..at + ascii].iter().map(|byte| self.basic[usize::from(*byte)]));
+                at += ascii;
+                after_unknown = false;
+                continue;
+            }
             let (code, length) = decode(text, at);
             let symbol = self.symbol(code);
             if symbol != NONE {
@@ -218,6 +230,12 @@ impl Chars {
     }
 }
 
+/// Where the first byte that is not ASCII stands from a place on, or the end.
+#[inline]
+fn ascii_end(text: &[u8], at: usize) -> usize {
+    text[at..].iter().position(|byte| !byte.is_ascii()).map_or(text.len(), |count| at + count)
+}
+
 /// The symbols of a text, made from the front as they are asked for.
 pub(super) struct Source<'s> {
     symbols: &'s Symbols,
@@ -233,23 +251,19 @@ impl Source<'_> {
         self.at = end;
         match self.symbols {
             Symbols::Chars(chars) => chars.append(text, at..end, symbols),
-            Symbols::Bytes(bytes, formed) => {
-                while at < end {
-                    let mut length = 1;
-                    if text[at] < 0x80 {
-                        symbols.push(bytes[usize::from(text[at])]);
-                    } else {
-                        let code;
-                        (code, length) = decode(text, at);
-                        let after_space = at > 0 && text[at - 1] == b' ';
-                        if !formed.push(code, after_space, symbols) {
-                            let end = (at + length).min(text.len());
-                            symbols.extend(text[at..end].iter().map(|&byte| bytes[usize::from(byte)]));
-                        }
-                    }
-                    at += length;
+            Symbols::Bytes(bytes, formed) => loop {
+                let ascii = ascii_end(&text[..end], at);
+                symbols.extend(text[at..ascii].iter().map(|&byte| bytes[usize::from(byte)]));
+                if ascii == end {
+                    return;
                 }
-            }
+                let (code, length) = decode(text, ascii);
+                let after_space = ascii > 0 && text[ascii - 1] == b' ';
+                at = end.min(ascii + length);
+                if !formed.push(code, after_space, symbols) {
+                    symbols.extend(text[ascii..at].iter().map(|&byte| bytes[usize::from(byte)]));
+                }
+            },
         }
     }
 

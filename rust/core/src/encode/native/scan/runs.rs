@@ -69,6 +69,15 @@ pub(super) fn letters_end(classes: &Classes, text: &[u8], mut at: usize, flags: 
 #[inline]
 pub(super) fn run_end(classes: &Classes, text: &[u8], mut at: usize, flags: u16) -> usize {
     loop {
+        // Mostly they are ASCII, and a loop over those alone is three times as fast.
+        while let Some(&byte) = text.get(at)
+            && byte.is_ascii()
+        {
+            if classes.ascii(byte) & flags == 0 {
+                return at;
+            }
+            at += 1;
+        }
         let (found, length) = classes.at(text, at);
         if found & flags == 0 {
             return at;
