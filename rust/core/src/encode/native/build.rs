@@ -10,7 +10,7 @@ use super::chars::{Formed, Outside};
 use super::config::{Plan, Step, plan_of};
 use super::joins::Joins;
 use super::json::{self, File};
-use super::merge::Merger;
+use super::merge::{Merger, taken};
 use super::merges::Merges;
 use super::model::{Chars, Model, Symbols};
 use super::neighbours::Neighbours;
@@ -142,8 +142,9 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
         Ok::<_, String>((pairs, certain, neighbours))
     })?;
     let unmerged_tokens = Vocab::with_capacity(0, 0);
+    let taken = taken(all, &first_use);
     let mut model =
-        Model { vocab, pairs, certain, neighbours, first_use, symbols, joins, unmerged: unmerged_tokens };
+        Model { vocab, pairs, certain, neighbours, taken, symbols, joins, unmerged: unmerged_tokens };
     if ignore_merges {
         model.unmerged = unmerged(&model);
         // A whole piece can become one of them, so none may have a cut inside.

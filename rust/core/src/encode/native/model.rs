@@ -279,8 +279,8 @@ pub(super) struct Model {
     pub(super) pairs: Pairs,
     pub(super) certain: Certain,
     pub(super) neighbours: Neighbours,
-    /// By id, the lowest rank that takes the token.
-    pub(super) first_use: Vec<u32>,
+    /// By rank, when something takes what the merge makes.
+    pub(super) taken: Vec<u32>,
     pub(super) symbols: Symbols,
     pub(super) joins: Joins,
     /// `ignore_merges`: a piece that stands in the vocabulary is that token, and these are the tokens that
@@ -302,7 +302,7 @@ impl Model {
             pairs: &self.pairs,
             certain: &self.certain,
             neighbours: &self.neighbours,
-            first_use: &self.first_use,
+            taken: &self.taken,
         }
     }
 

@@ -368,14 +368,30 @@ impl Ranks<'_> {
         }
         let mut ranks = [zero; N];
         for n in 0..N {
-            // The key is left << 20 | right, and above 24 bits of the rank. No entry is zero, since the rank is one more.
-            let same_high = high[n].equal(left[n].shl::<12>().or(right[n].shr::<8>()));
-            let same_low = low[n].shr::<RANK_BITS>().equal(right[n].and(L::splat(0xFF)));
-            let rank = low[n].and(L::splat((1 << RANK_BITS) - 1)).add(L::splat(NONE)).shl::<PLACE_BITS>();
-            ranks[n] = L::select(L::both(same_high, same_low), rank, L::splat(NONE << PLACE_BITS));
+            ranks[n] = entries_in_lanes((low[n], high[n]), left[n], right[n]).1;
         }
         ranks
     }
+}
+
+/// In lanes, which entries are those of these pairs; and their ranks above bits for a place, [`NONE`] above them in other entries and in
+/// entries that say so.
+#[inline(always)]
+pub(super) fn entries_in_lanes<L: Lanes>((low, high): (L, L), left: L, right: L) -> (L::Mask, L) {
+    // The key is left << 20 | right, and above 24 bits of the rank, which is one more.
+    let same_high = high.equal(left.shl::<12>().or(right.shr::<8>()));
+    let same_low = low.shr::<RANK_BITS>().equal(right.and(L::splat(0xFF)));
+    let same = L::both(same_high, same_low);
+    let rank = low.and(L::splat((1 << RANK_BITS) - 1)).add(L::splat(NONE)).shl::<PLACE_BITS>();
+    (same, L::select(same, rank, L::splat(NONE << PLACE_BITS)))
+}
+
+/// The entry of a pair that merges at this rank above bits for a place, or at none.
+#[inline]
+pub(super) fn entry_of(left: u32, right: u32, order: u32) -> u64 {
+    let rank = (order >> PLACE_BITS) + 1;
+    let is_none = rank == (NONE >> PLACE_BITS) + 1;
+    key_of(left, right) << RANK_BITS | if is_none { 0 } else { rank.into() }
 }
 
 #[cfg(test)]

@@ -127,6 +127,11 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    fn squeeze(bits: u64, kept: u64) -> u64 {
+        unsafe { _pext_u64(bits, kept) }
+    }
+
+    #[inline(always)]
     fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self {
         let [low, high] = Self::both(mask, at.below(Self::splat(end(words.len()))));
         let words = words.as_ptr().cast();

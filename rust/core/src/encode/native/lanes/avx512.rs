@@ -118,6 +118,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn squeeze(bits: u64, kept: u64) -> u64 {
+        unsafe { _pext_u64(bits, kept) }
+    }
+
+    #[inline(always)]
     fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self {
         let mask = mask & at.below(Self::splat(end(words.len())));
         unsafe {

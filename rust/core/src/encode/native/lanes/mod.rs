@@ -79,6 +79,17 @@ pub(super) trait Lanes: Copy {
         Self::from_array(&to)
     }
 
+    /// The same of bits: those of `bits` that are `kept`, side by side, and zeros behind them.
+    #[inline(always)]
+    fn squeeze(bits: u64, kept: u64) -> u64 {
+        let (mut rest, mut squeezed, mut count) = (kept, 0, 0);
+        while rest != 0 {
+            squeezed |= (bits >> rest.trailing_zeros() & 1) << count;
+            (rest, count) = (rest & (rest - 1), count + 1);
+        }
+        squeezed
+    }
+
     /// `words[at]` in the lanes that the mask has, as far as there are such words; zero elsewhere.
     fn gather(words: &[u32], at: Self, mask: Self::Mask) -> Self;
     /// The low and the high halves of `words[at]`, in the same way.
@@ -187,6 +198,9 @@ mod tests {
                     (0..LANES).filter(|lane| a[*lane] < b[*lane]).map(|lane| a[lane]).collect();
                 assert!((0..LANES).all(|lane| (bits >> lane & 1 != 0) == (a[lane] < b[lane])));
                 assert_eq!(x.compress(bits).to_array()[..chosen.len()], chosen);
+                let [some, kept] = [x, y].map(|two| u64::from(two.to_array()[0]) << 32 | u64::from(two.to_array()[1]));
+                let squeezed = (0..64).filter(|bit| kept >> bit & 1 != 0).map(|bit| some >> bit & 1);
+                assert_eq!(L::squeeze(some, kept), (0..).zip(squeezed).fold(0, |all, (to, bit)| all | bit << to));
                 let chosen = L::select(both, others, L::splat(5)).to_array();
                 for lane in 0..LANES {
                     let both = a[lane] < b[lane] && a[lane] % 2 == b[lane] % 2;

@@ -3,6 +3,7 @@
 mod few;
 mod lockstep;
 mod parted;
+mod recent;
 mod several;
 mod slab;
 mod sweep;
@@ -18,6 +19,7 @@ use few::{FEW, merge_few};
 use lockstep::{ALL, HALF, MOST, MergeRows};
 pub(super) use lockstep::{PLACE_BITS, Rows};
 pub(super) use several::Several;
+pub(super) use waves::taken;
 use windows::{ENOUGH, Windows};
 
 /// What is known of the merges.
@@ -26,8 +28,8 @@ pub(super) struct Rules<'m> {
     pub(super) pairs: &'m Pairs,
     pub(super) certain: &'m Certain,
     pub(super) neighbours: &'m Neighbours,
-    /// By id, the lowest rank that takes the token.
-    pub(super) first_use: &'m [u32],
+    /// By rank, when something takes what the merge makes (see [`taken`]).
+    pub(super) taken: &'m [u32],
 }
 
 /// Bytes whose symbols are made at a time. (In tests few, so that there are several times.)
@@ -162,7 +164,7 @@ mod tests {
         pairs: Pairs,
         certain: Certain,
         neighbours: Neighbours,
-        first_use: Vec<u32>,
+        taken: Vec<u32>,
         lengths: Vec<u32>,
         /// By id, the symbol.
         symbols: Vec<u32>,
@@ -205,12 +207,13 @@ mod tests {
             let neighbours = Neighbours::new(&vocab, merges, &first_use, &texts, false);
             let symbol = |id: usize| symbols.of_char(char::from_u32(0x4E00 + u32::try_from(id).unwrap())?);
             let symbols = (0..count).map(|id| symbol(id).unwrap()).collect();
-            Self { pairs, certain, neighbours, first_use, lengths, symbols }
+            let taken = taken(merges, &first_use);
+            Self { pairs, certain, neighbours, taken, lengths, symbols }
         }
 
         pub(super) fn rules(&self) -> Rules<'_> {
-            let Self { pairs, certain, neighbours, first_use, .. } = self;
-            Rules { pairs, certain, neighbours, first_use }
+            let Self { pairs, certain, neighbours, taken, .. } = self;
+            Rules { pairs, certain, neighbours, taken }
         }
 
         /// How many letters tokens are made of.
@@ -299,8 +302,8 @@ mod tests {
             let mut vocab = Vocab::with_capacity(0, 0);
             (0..).zip(&tokens).for_each(|(id, token)| assert!(vocab.insert(token, id)));
             let neighbours = Neighbours::new(&vocab, &merges, &first_use, &tokens, true);
-            let rules =
-                Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, first_use: &first_use };
+            let taken = taken(&merges, &first_use);
+            let rules = Rules { pairs: &pairs, certain: &certain, neighbours: &neighbours, taken: &taken };
             let mut source = symbols.source(text.as_bytes());
             let mut ids = Vec::new();
             merger.begin(&mut source);

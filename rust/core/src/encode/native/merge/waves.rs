@@ -17,8 +17,15 @@ use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
 use super::super::pairs::NONE;
 use super::Rules;
 use super::lockstep::{NO_MERGE, PLACE_BITS};
+use super::recent::Recent;
 use super::slab::{SLAB, WORD, load, store};
 use super::windows::Token;
+
+/// By rank, the lowest rank that takes what the merge makes, above free bits. `first_use`: by id, the lowest rank that takes it.
+pub(in super::super) fn taken(merges: &[[u32; 3]], first_use: &[u32]) -> Vec<u32> {
+    let taken = |id: u32| first_use[id as usize].min(NO_MERGE >> PLACE_BITS) << PLACE_BITS;
+    merges.iter().map(|[_, _, made]| taken(*made)).collect()
+}
 
 /// Symbols of which one step of a wave decides, and how many vectors they are.
 const STEP: usize = 64;
@@ -43,6 +50,7 @@ struct Rows {
     taken: Row,
     /// Places of pairs that have changed.
     changed: Row,
+    recent: Recent,
 }
 
 /// What is merged wave by wave, kept from time to time; it takes no memory before it is used.
@@ -58,7 +66,8 @@ impl Waves {
     pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], starts_of: &[u32]) {
         let none = [0; ROOM];
         let rows = self.rows.get_or_insert_with(|| {
-            Box::new(Rows { ids: none, starts: none, order: none, taken: none, changed: none })
+            let recent = Recent::new();
+            Box::new(Rows { ids: none, starts: none, order: none, taken: none, changed: none, recent })
         });
         self.count = symbols.len();
         rows.ids[..symbols.len()].copy_from_slice(symbols);
@@ -154,15 +163,13 @@ impl Merge<'_> {
 
     /// Looks pairs up: at which rank they merge, and at which what they become is taken.
     #[inline(always)]
-    fn look_up<L: Lanes, const N: usize>(&self, left: &[L; N], right: &[L; N]) -> [[L; 2]; N] {
-        let Rules { pairs, first_use, .. } = self.rules;
+    fn look_up<L: Lanes, const N: usize>(&mut self, left: &[L; N], right: &[L; N]) -> [[L; 2]; N] {
+        let Rules { pairs, taken, .. } = self.rules;
         let none = L::splat(u32::MAX);
         let mut found = [[none; 2]; N];
-        for (found, order) in found.iter_mut().zip(pairs.ranks().in_lanes(left, right)) {
+        for (found, order) in found.iter_mut().zip(self.rows.recent.in_lanes(pairs, left, right)) {
             let merges = order.below(L::splat(NO_MERGE));
-            let made = pairs.results(order.shr::<PLACE_BITS>(), merges);
-            let taken = L::gather(first_use, made, merges).min(L::splat(NO_MERGE >> PLACE_BITS));
-            *found = [order, L::select(merges, taken.shl::<PLACE_BITS>(), none)];
+            *found = [order, L::select(merges, L::gather(taken, order.shr::<PLACE_BITS>(), merges), none)];
         }
         found
     }
@@ -193,7 +200,7 @@ impl Merge<'_> {
         let Rows { ids, starts, order, taken, .. } = &mut **rows;
         let (ids, starts) = (&mut ids[..], &mut starts[..]);
         let (order, taken) = (&mut order[..], &mut taken[..]);
-        let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(u32::MAX));
+        let none = L::splat(u32::MAX);
         let limit = L::splat(limit);
         let (mut made, mut count, mut before) = ([0; WORDS], 0, Before::default());
         for at in (0..**length).step_by(STEP) {
@@ -216,6 +223,10 @@ impl Merge<'_> {
                 count += STEP;
                 continue;
             }
+            let new = L::squeeze(joined, kept);
+            let (word, bit) = (count / WORD, count % WORD);
+            made[word] |= new << bit;
+            made[word + 1] |= new >> 1 >> (WORD - 1 - bit);
             for (n, here) in here.into_iter().enumerate() {
                 let (joins, stays) = (part(joined, n), part(kept, n));
                 let at = at + n * LANES;
@@ -229,13 +240,7 @@ impl Merge<'_> {
                 store(start.compress(stays), starts, count);
                 store(here.compress(stays), order, count);
                 store(of_taken.compress(stays), taken, count);
-                let left = stays.count_ones();
-                let new = L::bits(zero.below(L::select(mask, one, zero).compress(stays)));
-                let new = u64::from(new & ((1 << left) - 1));
-                let (word, bit) = (count / WORD, count % WORD);
-                made[word] |= new << bit;
-                made[word + 1] |= new >> 1 >> (WORD - 1 - bit);
-                count += left as usize;
+                count += stays.count_ones() as usize;
             }
         }
         // Lanes behind the last symbol are none.
@@ -422,9 +427,8 @@ mod tests {
                 assert!((token.id, token.start, token.length) == (*id, start, end - start));
                 at += length;
             }
-            overtaken += usize::from((0..).zip(&merges).any(|(rank, [_, _, id])| {
-                made.rules().first_use.get(*id as usize).is_some_and(|used| *used < rank)
-            }));
+            overtaken +=
+                usize::from((0..).zip(made.rules().taken).any(|(rank, taken)| taken >> PLACE_BITS < rank));
         }
         assert!(overtaken > 500, "{overtaken}");
     }

@@ -90,6 +90,14 @@ pub(super) fn run_end(classes: &Classes, text: &[u8], mut at: usize, flags: u16)
 #[inline]
 pub(super) fn run_end_without(classes: &Classes, text: &[u8], mut at: usize, flags: u16) -> usize {
     loop {
+        while let Some(&byte) = text.get(at)
+            && byte.is_ascii()
+        {
+            if classes.ascii(byte) & flags != 0 {
+                return at;
+            }
+            at += 1;
+        }
         let (found, length) = classes.at(text, at);
         if found & flags != 0 || length == 0 {
             return at;
