@@ -23,7 +23,7 @@ const FIRST: usize = 128;
 /// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
 const ROW: usize = 12;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
-/// wave.
+/// wave. Half as many where waves know all pairs.
 const FULL: usize = 12;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
@@ -129,7 +129,8 @@ impl Parted {
         // What is short may begin the next slab.
         let is_open = rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]);
         let all = if is_open { self.slab.count() } else { stop };
-        if self.parts.len() * FULL < stop {
+        let full = if self.waves.has_few_pairs { FULL / 2 } else { FULL };
+        if self.parts.len() * full < stop {
             self.clear();
             self.add(0..all, is_open);
         } else if is_open {

@@ -13,6 +13,8 @@ const SIZE: u32 = 12;
 /// Pairs by hash, of which those that meet take turns, with the ranks at which they merge, if they do.
 pub(super) struct Recent {
     entries: [u64; 1 << SIZE],
+    /// How many times one of those asked for at once was not there.
+    pub(super) missed: usize,
 }
 
 impl Recent {
@@ -20,7 +22,7 @@ impl Recent {
         // What is zero says of the pair of 0 and 0, which is looked for in the first place alone, that it does not merge.
         let mut entries = [0; 1 << SIZE];
         entries[0] = entry_of(1, 0, NO_MERGE);
-        Self { entries }
+        Self { entries, missed: 0 }
     }
 
     /// The ranks of pairs, as [`Ranks::in_lanes`](super::super::pairs::Ranks::in_lanes) gives them.
@@ -42,6 +44,7 @@ impl Recent {
             new[n] = L::bits(are_ids) & !L::bits(same);
         }
         if new != [0; N] {
+            self.missed += 1;
             orders = pairs.ranks().in_lanes(left, right);
             for n in 0..N {
                 let [slots, orders] = [slots[n], orders[n]].map(L::to_array);

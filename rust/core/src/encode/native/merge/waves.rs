@@ -30,6 +30,8 @@ pub(in super::super) fn taken(merges: &[[u32; 3]], first_use: &[u32]) -> Vec<u32
 /// Symbols of which one step of a wave decides, and how many vectors they are.
 const STEP: usize = 64;
 const VECTORS: usize = STEP / LANES;
+/// Symbols for every time that a pair is new, at least, where there are few pairs.
+const SELDOM: usize = 64;
 const WORDS: usize = SLAB / WORD + 2;
 /// A bit for each symbol.
 type Places = [u64; WORDS];
@@ -57,6 +59,8 @@ struct Rows {
 #[derive(Default)]
 pub(super) struct Waves {
     count: usize,
+    /// Of the last merges hardly a pair was new.
+    pub(super) has_few_pairs: bool,
     rows: Option<Box<Rows>>,
 }
 
@@ -72,7 +76,9 @@ impl Waves {
         self.count = symbols.len();
         rows.ids[..symbols.len()].copy_from_slice(symbols);
         rows.starts[..starts_of.len()].copy_from_slice(starts_of);
+        rows.recent.missed = 0;
         in_wide_lanes(Merge { rules, count: &mut self.count, rows });
+        self.has_few_pairs = rows.recent.missed * SELDOM < symbols.len();
         rows.starts[self.count] = starts_of.last().copied().unwrap_or(0);
     }
 
