@@ -138,8 +138,12 @@ impl Formed {
             symbols.push(what);
             return true;
         }
-        let ids = self.several.get((what & !SEVERAL) as usize);
-        symbols.extend(ids.into_iter().flatten().filter(|id| **id != NONE));
+        if let Some([two @ .., third]) = self.several.get((what & !SEVERAL) as usize) {
+            symbols.extend_from_slice(two);
+            if *third != NONE {
+                symbols.push(*third);
+            }
+        }
         true
     }
 }

@@ -251,19 +251,26 @@ impl Source<'_> {
         self.at = end;
         match self.symbols {
             Symbols::Chars(chars) => chars.append(text, at..end, symbols),
-            Symbols::Bytes(bytes, formed) => loop {
-                let ascii = ascii_end(&text[..end], at);
-                symbols.extend(text[at..ascii].iter().map(|&byte| bytes[usize::from(byte)]));
-                if ascii == end {
-                    return;
+            Symbols::Bytes(bytes, formed) => {
+                let ids_of = |text: &[u8], symbols: &mut Vec<u32>| {
+                    symbols.extend(text.iter().map(|byte| bytes[usize::from(*byte)]));
+                };
+                while at < end {
+                    if text[at].is_ascii() {
+                        let ascii = &text[at..ascii_end(&text[..end], at)];
+                        ids_of(ascii, symbols);
+                        at += ascii.len();
+                        continue;
+                    }
+                    let (code, length) = decode(text, at);
+                    let after_space = at > 0 && text[at - 1] == b' ';
+                    let next = end.min(at + length);
+                    if !formed.push(code, after_space, symbols) {
+                        ids_of(&text[at..next], symbols);
+                    }
+                    at = next;
                 }
-                let (code, length) = decode(text, ascii);
-                let after_space = ascii > 0 && text[ascii - 1] == b' ';
-                at = end.min(ascii + length);
-                if !formed.push(code, after_space, symbols) {
-                    symbols.extend(text[ascii..at].iter().map(|&byte| bytes[usize::from(byte)]));
-                }
-            },
+            }
         }
     }
 
@@ -298,12 +305,7 @@ impl Model {
 
     /// What merging goes by.
     pub(super) fn rules(&self) -> Rules<'_> {
-        Rules {
-            pairs: &self.pairs,
-            certain: &self.certain,
-            neighbours: &self.neighbours,
-            taken: &self.taken,
-        }
+        Rules { pairs: &self.pairs, certain: &self.certain, neighbours: &self.neighbours, taken: &self.taken }
     }
 
     /// Appends what merging alone makes of a text.

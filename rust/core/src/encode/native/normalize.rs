@@ -65,7 +65,8 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
     let bytes = text.as_bytes();
     let classes = &*CLASSES;
     let mut changed: Option<String> = None;
-    let (mut copied, mut at, mut all) = (0, 0, Vec::new());
+    let (mut copied, mut at) = (0, 0);
+    let (mut all, mut same) = (Vec::new(), [0; SAME]);
     while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
         let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
         // To the next sure character.
@@ -82,7 +83,7 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
         if is_settled(stretch, unsure) {
             continue;
         }
-        compose_all(stretch, unsure, &mut all);
+        compose_all(stretch, unsure, &mut all, &mut same);
         if all.iter().copied().map(char_of).ne(stretch.chars()) {
             let changed = changed.get_or_insert_with(|| String::with_capacity(text.len()));
             changed.push_str(&text[copied..start]);
@@ -138,6 +139,11 @@ fn decompose(c: char, unsure: u16, give: impl FnMut(char)) {
 /// Bits of a character, above which its class stands.
 const CHAR_BITS: u32 = 21;
 
+/// So many characters are known at most to stay as they are.
+const SAME: usize = 64;
+/// So many marks are sorted by counting classes.
+const MANY: usize = 256;
+
 fn class_of(one: u32) -> u32 {
     one >> CHAR_BITS
 }
@@ -146,20 +152,53 @@ fn char_of(one: u32) -> char {
     char::from_u32(one & ((1 << CHAR_BITS) - 1)).unwrap_or_default()
 }
 
+/// Sorts marks by class; of one class they stay as they are.
+fn sort(marks: &mut [u32]) {
+    if marks.len() < MANY {
+        return marks.sort_by_key(|mark| class_of(*mark));
+    }
+    // There are few classes, so they are counted.
+    let mut places = [0; 1 << 8];
+    marks.iter().for_each(|mark| places[class_of(*mark) as usize] += 1);
+    let mut start = 0;
+    for place in &mut places {
+        start += std::mem::replace(place, start);
+    }
+    for mark in marks.to_vec() {
+        let place = &mut places[class_of(mark) as usize];
+        marks[*place] = mark;
+        *place += 1;
+    }
+}
+
 /// A stretch decomposed, its marks in order, and composed, in `all` with classes (Unicode Standard Annex 15). By the library's
 /// tables, but not by its iterators: for marks without end they take three times as long, and keep four times as much.
-fn compose_all(stretch: &str, unsure: u16, all: &mut Vec<u32>) {
+fn compose_all(stretch: &str, unsure: u16, all: &mut Vec<u32>, same: &mut [u32; SAME]) {
     all.clear();
-    let mut push = |c| all.push(u32::from(canonical_combining_class(c)) << CHAR_BITS | u32::from(c));
     for c in stretch.chars() {
-        decompose(c, unsure, &mut push);
+        let known = &mut same[c as usize % SAME];
+        if *known != 0 && char_of(*known) == c {
+            all.push(*known);
+            continue;
+        }
+        let before = all.len();
+        decompose(c, unsure, |c| {
+            all.push(u32::from(canonical_combining_class(c)) << CHAR_BITS | u32::from(c));
+        });
+        if let [one] = all[before..]
+            && char_of(one) == c
+        {
+            *known = one;
+        }
     }
     for marks in all.split_mut(|one| class_of(*one) == 0) {
-        marks.sort_by_key(|mark| class_of(*mark)); // of one class they stay as they are
+        sort(marks);
     }
+    // Marks before the first of class 0 join nothing.
+    let first = all.iter().position(|one| class_of(*one) == 0).unwrap_or(all.len());
     // Where the last character of class 0 is, and the class of what is kept behind it.
-    let (mut kept, mut starter, mut last) = (0, None, None);
-    for at in 0..all.len() {
+    let (mut kept, mut starter, mut last) = (first, None, None);
+    for at in first..all.len() {
         let (one, class) = (all[at], class_of(all[at]));
         let joins = starter.filter(|_| last.is_none_or(|last| last < class));
         if let Some(starter) = joins

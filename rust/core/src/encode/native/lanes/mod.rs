@@ -198,9 +198,13 @@ mod tests {
                     (0..LANES).filter(|lane| a[*lane] < b[*lane]).map(|lane| a[lane]).collect();
                 assert!((0..LANES).all(|lane| (bits >> lane & 1 != 0) == (a[lane] < b[lane])));
                 assert_eq!(x.compress(bits).to_array()[..chosen.len()], chosen);
-                let [some, kept] = [x, y].map(|two| u64::from(two.to_array()[0]) << 32 | u64::from(two.to_array()[1]));
+                let [some, kept] =
+                    [x, y].map(|two| u64::from(two.to_array()[0]) << 32 | u64::from(two.to_array()[1]));
                 let squeezed = (0..64).filter(|bit| kept >> bit & 1 != 0).map(|bit| some >> bit & 1);
-                assert_eq!(L::squeeze(some, kept), (0..).zip(squeezed).fold(0, |all, (to, bit)| all | bit << to));
+                assert_eq!(
+                    L::squeeze(some, kept),
+                    (0..).zip(squeezed).fold(0, |all, (to, bit)| all | bit << to)
+                );
                 let chosen = L::select(both, others, L::splat(5)).to_array();
                 for lane in 0..LANES {
                     let both = a[lane] < b[lane] && a[lane] % 2 == b[lane] % 2;
