@@ -24,7 +24,7 @@ const FIRST: usize = 128;
 const ROW: usize = 12;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
 /// wave. Half as many where waves know all pairs.
-const FULL: usize = 12;
+const FULL: usize = 16;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -129,7 +129,7 @@ impl Parted {
         // What is short may begin the next slab.
         let is_open = rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]);
         let all = if is_open { self.slab.count() } else { stop };
-        let full = if self.waves.has_few_pairs { FULL / 2 } else { FULL };
+        let full = if self.waves.has_few_pairs { 6 } else { FULL };
         if self.parts.len() * full < stop {
             self.clear();
             self.add(0..all, is_open);
