@@ -233,6 +233,9 @@ impl Chars {
 /// Where the first byte that is not ASCII stands from a place on, or the end.
 #[inline]
 fn ascii_end(text: &[u8], at: usize) -> usize {
+    if text[at..].is_ascii() {
+        return text.len(); // mostly all are, which is said many at once
+    }
     text[at..].iter().position(|byte| !byte.is_ascii()).map_or(text.len(), |count| at + count)
 }
 
