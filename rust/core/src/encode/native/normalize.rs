@@ -159,12 +159,15 @@ fn sort(marks: &mut [u32]) {
     }
     // There are few classes, so they are counted.
     let mut places = [0; 1 << 8];
-    marks.iter().for_each(|mark| places[class_of(*mark) as usize] += 1);
+    for mark in &*marks {
+        places[class_of(*mark) as usize] += 1;
+    }
     let mut start = 0;
     for place in &mut places {
         start += std::mem::replace(place, start);
     }
-    for mark in marks.to_vec() {
+    let unsorted = marks.to_vec();
+    for mark in unsorted {
         let place = &mut places[class_of(mark) as usize];
         marks[*place] = mark;
         *place += 1;

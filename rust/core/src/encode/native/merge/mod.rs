@@ -39,7 +39,7 @@ const CHUNK: usize = if cfg!(test) { 1 << 9 } else { 1 << 14 };
 /// given back, and then waits for that thread's share of memory whenever it grows.)
 const ROOM: usize = 512;
 
-/// Merges symbols, and keeps what it needs for that from piece to piece.
+/// Merges symbols, always by the same rules, and keeps what it needs for that from piece to piece.
 pub(super) struct Merger {
     symbols: Vec<u32>,
     windows: Windows,
@@ -281,8 +281,8 @@ mod tests {
     #[test]
     fn long_pieces_of_bytes_become_what_merging_one_by_one_gives() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
-        let mut merger = Merger::default();
         for _ in 0..600 {
+            let mut merger = Merger::default();
             let characters: Vec<char> = " abéêकख中文😀".chars().collect();
             let characters = &characters[..2 + numbers.below(characters.len() - 1)];
             let text: String =

@@ -10,9 +10,9 @@ use super::lockstep::NO_MERGE;
 /// How many there are, as a power of two: 32 KiB.
 const SIZE: u32 = 12;
 
-/// Pairs by hash, of which those that meet take turns, with the ranks at which they merge, if they do.
+/// Pairs by hash, of which those that meet take turns, with the ranks at which they merge, if they do. All are of one table.
 pub(super) struct Recent {
-    entries: [u64; 1 << SIZE],
+    entries: Vec<u64>,
     /// How many times one of those asked for at once was not there.
     pub(super) missed: usize,
 }
@@ -20,7 +20,7 @@ pub(super) struct Recent {
 impl Recent {
     pub(super) fn new() -> Self {
         // What is zero says of the pair of 0 and 0, which is looked for in the first place alone, that it does not merge.
-        let mut entries = [0; 1 << SIZE];
+        let mut entries = vec![0; 1 << SIZE];
         entries[0] = entry_of(1, 0, NO_MERGE);
         Self { entries, missed: 0 }
     }

@@ -55,7 +55,7 @@ struct Rows {
     recent: Recent,
 }
 
-/// What is merged wave by wave, kept from time to time; it takes no memory before it is used.
+/// What is merged wave by wave, kept from time to time, always by the same rules; it takes no memory before it is used.
 #[derive(Default)]
 pub(super) struct Waves {
     count: usize,
@@ -404,8 +404,9 @@ mod tests {
     #[test]
     fn wave_by_wave_is_what_merging_one_by_one_gives() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
-        let (mut waves, mut overtaken) = (Waves::default(), 0);
+        let mut overtaken = 0;
         for round in 0..3000 {
+            let mut waves = Waves::default();
             let letters = 1 + numbers.below(6);
             let merges = random_merges(&mut numbers, letters);
             let made = Made::of(&merges);

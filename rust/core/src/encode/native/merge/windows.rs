@@ -300,8 +300,8 @@ pub(super) mod tests {
     #[test]
     fn windows_give_what_merging_one_by_one_gives() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
-        let mut windows = Windows::default();
         for round in 0..1500 {
+            let mut windows = Windows::default();
             let letters = 1 + numbers.below(4);
             let merges = random_merges(&mut numbers, letters);
             let mut symbols: Vec<u32> = Vec::new();
