@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 import apollo_pack
 from apollo_pack import Encoder
@@ -125,9 +125,10 @@ def test_wrong_arguments_are_named():
         ((["one", "two"], [0, 3]), "a list of texts has none"),
         ((buffer,), "offsets"),
         ((buffer.reshape(1, -1), [0, 3]), "one dimension"),
+        ((buffer.astype(np.int64), [0, 3]), "not of int64"),
         ((buffer, []), "one more"),
-        ((buffer, [0.0, 3.0]), "whole numbers"),
-        ((buffer, [-1, 3]), "from 0 on"),
+        ((buffer, [0.0, 3.0]), "whole numbers.*float64"),
+        ((buffer, [-1, 3]), "from 0 on.*from -1 on"),
         ((buffer, [[0, 3]]), "one dimension"),
         ((buffer, [0, 2]), "UTF-8"),
         ((buffer, [0, 9]), "do not lie"),
@@ -135,7 +136,7 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(apollo_pack.ConfigError, match=words):
             encoder.encode_batch(*arguments)
-    for threads in (0, 10**6):
+    for threads in (0, 10**6, "2"):
         with pytest.raises(apollo_pack.ConfigError, match="num_threads"):
             encoder.encode_batch(["a"], num_threads=threads)
     with pytest.raises(UnicodeEncodeError):
@@ -144,6 +145,46 @@ def test_wrong_arguments_are_named():
         with pytest.raises(kind) as raised:
             encoder.encode_batch(["a", "b", wrong])
         assert raised.value.__notes__ == ["it is text 2 of the list"]
+
+
+def test_what_the_reference_would_say_wrongly_is_said_before():
+    encoder = Encoder()
+    with pytest.raises(UnicodeEncodeError):
+        encoder.encode_with_spans("a\ud800")
+    with pytest.raises(TypeError, match="not bytes"):
+        encoder.encode_with_spans(b"a")
+    for wrong in (-1, 2**32, 1.5, "a"):
+        with pytest.raises(apollo_pack.ConfigError, match=f"{wrong!r} is no id"):
+            encoder.decode([1, wrong])
+    assert encoder.decode([]) == encoder.decode(np.array([2**32 - 1], np.uint32)) == ""
+
+
+def test_what_a_tokenizer_file_says_of_cutting_and_padding_is_left_aside(tmp_path):
+    for name in ("native", "huggingface"):
+        tokenizer = Tokenizer.from_str(tiny("bytes"))
+        if name == "huggingface":
+            tokenizer.normalizer = normalizers.Lowercase()
+        plain = reference_ids(tokenizer, "hello, hello")
+        tokenizer.enable_truncation(2)
+        tokenizer.enable_padding(length=8)
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        encoder = Encoder(tmp_path)
+        assert encoder.name == name
+        assert encoder.encode("hello, hello").tolist() == plain != reference_ids(tokenizer, "hello, hello")
+
+
+def test_what_is_no_tokenizer_is_said_to_be_none(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"some": "settings"}')
+    with pytest.raises(apollo_pack.TokenizerError, match=r"this is no tokenizer\.json"):
+        Encoder(tmp_path)
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for name, words in (
+        (tmp_path / "gone", "No such file"),
+        ("~/no/such", "no such file"),
+        ("", "is empty"),
+    ):
+        with pytest.raises(apollo_pack.TokenizerError, match=words):
+            Encoder(name)
 
 
 def test_an_encoder_goes_to_another_process(tmp_path):
@@ -164,7 +205,7 @@ def test_an_unknown_tokenizer_is_served_by_the_reference(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(definition))
     encoder = Encoder(tmp_path)
     assert encoder.name == "huggingface"
-    assert "Lowercase" in encoder.why_not_native
+    assert "does not know: unknown variant `Lowercase`" in encoder.why_not_native
     reference = Tokenizer.from_str(json.dumps(definition))
     assert encoder.encode("ABC def").tolist() == reference_ids(reference, "ABC def")
 

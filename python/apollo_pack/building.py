@@ -113,8 +113,9 @@ def build(
             or ``"500MB"``, ``"2GiB"``), at least one; the rest of a shard is a few percent on top. With `out`
             ``"out.bin"`` they are ``"out-00000-of-00012.bin"`` and so on, and ``"out.bin.index.json"``
             stands for all of them
-        check_encoder: how many documents, spread over the corpus, the reference encodes as well; the build
-            stops at a difference. By default 16 of corpora from 1 GB on, where it costs next to nothing
+        check_encoder: how many documents, spread over the corpus, Hugging Face ``tokenizers`` encodes as
+            well; the build stops at a difference. By default 16 of corpora from 1 GB on, where it costs next
+            to nothing
         dedup: ``"exact"`` finds an item to be a ``duplicate`` when one before it in the order of the corpus
             has the same texts, compared in NFC with white space as one space and none at the ends (letter
             case counts); ``"near"`` also finds a ``near-duplicate``, which says nearly the same as an item

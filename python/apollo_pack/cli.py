@@ -107,8 +107,8 @@ def commands() -> None:
     "--check-encoder",
     type=int,
     metavar="N",
-    help="Documents that the reference encodes as well; a difference stops the build. [default: 16 of a "
-    "corpus from 1 GB on, else 0]",
+    help="Documents, spread over the corpus, that Hugging Face tokenizers encodes as well, to prove the "
+    "native encoder; a difference stops the build. [default: 16 of a corpus from 1 GB on, else 0]",
 )
 @click.option(
     "--force",

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     Offsets = NDArray[np.uint64]
 
 MOST_THREADS = 1024
+MOST_ID = 2**32 - 1
 
 
 class Encoder:
     """Turns text into the ids that Hugging Face ``tokenizers`` gives, and fast.
 
-    No special tokens are added around a text. The encoder can be shared by threads, and what it has learnt
-    of frequent pieces lives as long as it does; memory is bounded.
+    No special tokens are added around a text, and nothing is cut or padded: truncation and padding that a
+    ``tokenizer.json`` may ask for are left aside. The encoder can be shared by threads, and what it has
+    learnt of frequent pieces lives as long as it does; memory is bounded. Pickled it takes the tokenizer's
+    files along: make one in each process rather than send it with every call.
 
     Args:
         tokenizer: a ``tokenizer.json``, its folder, or a name on the Hugging Face hub; None for
@@ -90,8 +93,9 @@ class Encoder:
 
         Args:
             texts: a list of texts; or one buffer of UTF-8 (uint8) that holds them all
-            offsets: for a buffer, at which byte each text begins, and where the last ends: one more
-            num_threads: all cores by default; the result does not depend on it
+            offsets: for a buffer, at which byte each text begins, and where the last ends: one more. What
+                stands before the first or behind the last is left out
+            num_threads: from 1 to 1024, all cores by default; the result does not depend on it
 
         Returns:
             The ids of all texts in one array (uint32), and where each text's begin (uint64, one more than
@@ -103,8 +107,10 @@ class Encoder:
             UnicodeEncodeError: when one has a surrogate alone, which is no character; a note says which.
 
         """
-        if num_threads is not None and not 1 <= num_threads <= MOST_THREADS:
-            raise ConfigError(f"num_threads must be from 1 to {MOST_THREADS}, not {num_threads}")
+        if num_threads is not None and not (
+            isinstance(num_threads, (int, np.integer)) and 1 <= num_threads <= MOST_THREADS
+        ):
+            raise ConfigError(f"num_threads must be from 1 to {MOST_THREADS}, not {num_threads!r}")
         if isinstance(texts, (str, bytes, bytearray, memoryview)):
             raise ConfigError(
                 f"texts is one {type(texts).__name__}; encode takes one text, encode_batch a list of str, "
@@ -116,6 +122,8 @@ class Encoder:
             return self._core.encode_buffer(
                 np.ascontiguousarray(texts), checked_offsets(offsets), num_threads
             )
+        if isinstance(texts, np.ndarray) and texts.dtype.kind in "biufcS":
+            raise ConfigError(f"a buffer of texts is an array of uint8, not of {texts.dtype}")
         if offsets is not None:
             raise ConfigError("offsets belong to a buffer (an array of uint8); a list of texts has none")
         return self._core.encode_list(texts if isinstance(texts, list) else list(texts), num_threads)
@@ -123,15 +131,32 @@ class Encoder:
     def encode_with_spans(self, text: str) -> tuple[Ids, NDArray[np.int64]]:
         """Return the ids of a text and the characters ``text[start:end]`` each stands for: int64, ``(n, 2)``.
 
-        The spans are those of the reference, which is asked for them: it is much slower than `encode`.
+        The spans are those of ``tokenizers``, which is asked for them: it is much slower than `encode`, and
+        other Python threads wait.
+
+        Raises:
+            TypeError: when the text is no str.
+            UnicodeEncodeError: when it has a surrogate alone, which is no character.
+
         """
+        if not isinstance(text, str):
+            raise TypeError(f"a text is a str, not {type(text).__name__}")
+        text.encode()  # what says of a surrogate that it is one, where the reference says it is no str
         encoding = self._reference.encode(text, add_special_tokens=False)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         return np.array(encoding.ids, np.uint32), spans
 
     def decode(self, ids: Sequence[int] | Ids, *, skip_special_tokens: bool = False) -> str:
-        """Return the text of ids, as the reference decodes it: ids that it does not have are left out."""
+        """Return the text of ids, as ``tokenizers`` decodes them: ids that no token has are left out.
+
+        Raises:
+            ConfigError: for what no id can be; the message says which.
+
+        """
         values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+        for value in values:
+            if not (isinstance(value, (int, np.integer)) and 0 <= value <= MOST_ID):
+                raise ConfigError(f"{value!r} is no id: those are whole numbers from 0 to {MOST_ID}")
         return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
 
     @functools.cached_property
@@ -149,5 +174,9 @@ def checked_offsets(offsets: ArrayLike | None) -> Offsets:
         raise ConfigError("a buffer of texts comes with offsets")
     given = np.asarray(offsets)
     if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "iu" or given.min() < 0:
-        raise ConfigError("offsets are whole numbers from 0 on, in one dimension, one more than texts")
+        raise ConfigError(
+            "offsets are whole numbers from 0 on, in one dimension, one more than texts; given are "
+            f"{given.dtype} of shape {given.shape}"
+            + (f" from {given.min()} on" if given.size and given.dtype.kind in "iuf" else "")
+        )
     return np.ascontiguousarray(given, np.uint64)

@@ -34,7 +34,10 @@ impl HuggingFaceEncoder {
     /// # Errors
     /// When the library does not understand it.
     pub fn from_json(json: &[u8], special_tokens: SpecialTokens) -> Result<Self, EncodeError> {
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| EncodeError(error.to_string()))?;
+        // What the library says of JSON that is something else sounds as if the JSON were broken.
+        let unread =
+            |error| format!("this is no tokenizer.json that the library tokenizers can read: {error}");
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| EncodeError(unread(error)))?;
         // A tokenizer.json may carry padding or truncation for inference; documents are never cut here.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| EncodeError(error.to_string()))?;

@@ -64,7 +64,8 @@ pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder
 
 fn read(json: &[u8], special: SpecialTokens) -> Result<(Model, AddedTokens, Path), String> {
     let text = simdutf8::basic::from_utf8(json).map_err(|error| error.to_string())?;
-    let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let unknown = |error| format!("something that the native encoder does not know: {error}");
+    let file: File = serde_json::from_str(text).map_err(unknown)?;
     let plan = plan_of(&file)?;
     let spelling = Spelling::new(plan.byte_level);
     // Tokens outside the byte alphabet can be added tokens, never results of merging.
