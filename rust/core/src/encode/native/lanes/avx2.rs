@@ -14,7 +14,7 @@ pub(super) fn with_avx2(work: impl InLanes) {
     work.run::<Avx2>();
 }
 
-// SAFETY, of all that follows: there is such a value only where the processor has AVX2; and a lane of a gather that
+// SAFETY, of all that follows: there are such values only where the processor has AVX2 and counts bits; and a lane of a gather that
 // reads memory has a place below the length of the words. (Spelled out for both halves: what passes through a closure or
 // an array's `map` is not compiled for the processor.)
 impl Lanes for Avx2 {

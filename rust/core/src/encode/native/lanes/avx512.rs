@@ -14,7 +14,7 @@ pub(super) fn with_avx512(work: impl InLanes) {
     work.run::<Avx512>();
 }
 
-// SAFETY, of all that follows: there is such a value only where the processor has AVX-512; and a lane of a gather that
+// SAFETY, of all that follows: there are such values only where the processor has AVX-512 and counts bits; and a lane of a gather that
 // reads memory has a place below the length of the words.
 impl Lanes for Avx512 {
     type Mask = __mmask16;

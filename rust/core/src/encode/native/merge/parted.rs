@@ -23,8 +23,9 @@ const FIRST: usize = 128;
 /// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
 const ROW: usize = 12;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
-/// wave. Half as many where waves know all pairs.
+/// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
 const FULL: usize = 16;
+const FULL_OF_KNOWN: usize = 6;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -129,7 +130,7 @@ impl Parted {
         // What is short may begin the next slab.
         let is_open = rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]);
         let all = if is_open { self.slab.count() } else { stop };
-        let full = if self.waves.has_few_pairs { 6 } else { FULL };
+        let full = if self.waves.has_few_pairs { FULL_OF_KNOWN } else { FULL };
         if self.parts.len() * full < stop {
             self.clear();
             self.add(0..all, is_open);
