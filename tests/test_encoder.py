@@ -156,6 +156,8 @@ def test_what_the_reference_would_say_wrongly_is_said_before():
     for wrong in (-1, 2**32, 1.5, "a"):
         with pytest.raises(apollo_pack.ConfigError, match=f"{wrong!r} is no id"):
             encoder.decode([1, wrong])
+    assert encoder.decode(list(np.array([0, 1]))) == encoder.decode([0, 1])
+    assert encoder.decode([np.array(0)]) == encoder.decode([0])
     assert encoder.decode([]) == encoder.decode(np.array([2**32 - 1], np.uint32)) == ""
 
 
@@ -181,6 +183,7 @@ def test_what_is_no_tokenizer_is_said_to_be_none(tmp_path):
     for name, words in (
         (tmp_path / "gone", "No such file"),
         ("~/no/such", "no such file"),
+        ("~nobody-of-this-name/such", "no such file"),
         ("", "is empty"),
     ):
         with pytest.raises(apollo_pack.TokenizerError, match=words):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal
+import operator
+from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -38,8 +39,8 @@ class Encoder:
     Args:
         tokenizer: a ``tokenizer.json``, its folder, or a name on the Hugging Face hub; None for
             ``$APOLLO_PACK_TOKENIZER`` or else the embedded Qwen vocabulary
-        special_tokens: special tokens that stand in a text become their ids (``"parse"``, as the reference
-            does by default), or are ordinary characters (``"text"``)
+        special_tokens: special tokens that stand in a text become their ids (``"parse"``, as ``tokenizers``
+            has it by default), or are ordinary characters (``"text"``)
 
     Attributes:
         name: which encoder serves: ``"native"``, or ``"huggingface"`` for tokenizers it does not know
@@ -110,7 +111,9 @@ class Encoder:
         if num_threads is not None and not (
             isinstance(num_threads, (int, np.integer)) and 1 <= num_threads <= MOST_THREADS
         ):
-            raise ConfigError(f"num_threads must be from 1 to {MOST_THREADS}, not {num_threads!r}")
+            raise ConfigError(
+                f"num_threads must be a whole number from 1 to {MOST_THREADS}, not {num_threads!r}"
+            )
         if isinstance(texts, (str, bytes, bytearray, memoryview)):
             raise ConfigError(
                 f"texts is one {type(texts).__name__}; encode takes one text, encode_batch a list of str, "
@@ -122,7 +125,7 @@ class Encoder:
             return self._core.encode_buffer(
                 np.ascontiguousarray(texts), checked_offsets(offsets), num_threads
             )
-        if isinstance(texts, np.ndarray) and texts.dtype.kind in "biufcS":
+        if isinstance(texts, np.ndarray) and texts.size > 0 and texts.dtype.kind in "biufcS":
             raise ConfigError(f"a buffer of texts is an array of uint8, not of {texts.dtype}")
         if offsets is not None:
             raise ConfigError("offsets belong to a buffer (an array of uint8); a list of texts has none")
@@ -153,10 +156,7 @@ class Encoder:
             ConfigError: for what no id can be; the message says which.
 
         """
-        values = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        for value in values:
-            if not (isinstance(value, (int, np.integer)) and 0 <= value <= MOST_ID):
-                raise ConfigError(f"{value!r} is no id: those are whole numbers from 0 to {MOST_ID}")
+        values = [as_id(value) for value in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
         return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
 
     @functools.cached_property
@@ -166,6 +166,17 @@ class Encoder:
         reference.no_padding()
         reference.encode_special_tokens = self._special_tokens == "text"
         return reference
+
+
+def as_id(value: SupportsIndex) -> int:
+    """Return what may be an id as a number, if it may be one."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MOST_ID:
+        raise ConfigError(f"{value!r} is no id: those are whole numbers from 0 to {MOST_ID}")
+    return number
 
 
 def checked_offsets(offsets: ArrayLike | None) -> Offsets:

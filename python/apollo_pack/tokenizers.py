@@ -92,9 +92,9 @@ def _from_path_or_hub(given: str | os.PathLike[str]) -> FoundTokenizer:
     name = os.fspath(given)
     if not name:
         raise TokenizerError("tokenizer '': a path or a name is empty")
-    path = Path(given).expanduser()
-    if os.path.lexists(path):
-        return _from_path(path)
+    for path in (Path(given), Path(os.path.expanduser(name))):  # noqa: PTH111 - no error without a home
+        if os.path.lexists(path):
+            return _from_path(path)
     # A hub name is "name" or "owner/name"; anything else was meant as a path.
     if path.suffix == ".json" or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise TokenizerError(f"tokenizer {name}: there is no such file or folder")

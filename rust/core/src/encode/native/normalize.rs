@@ -375,6 +375,19 @@ mod tests {
         '\u{1100}',
     ];
 
+    #[test]
+    fn marks_without_end_are_ordered() {
+        let marks = ['\u{301}', '\u{316}', '\u{327}', '\u{300}', '\u{5B0}'];
+        let order = (0..2000usize).map(|place| marks[place * place % 7 * place % marks.len()]);
+        for before in ["", "e", "中"] {
+            let text: String = before.chars().chain(order.clone()).collect();
+            let whole: String = text.nfc().map(|(c, _)| c).collect();
+            assert_ne!(text, whole);
+            assert_eq!(nfc(&text), whole);
+            assert_eq!(nfkc(&text), whole);
+        }
+    }
+
     proptest! {
         #[test]
         fn it_is_what_normalizing_all_of_the_text_gives(
