@@ -85,6 +85,7 @@ def _from_archive(corpus: Path) -> FoundTokenizer | None:
             found = archive.read("tokenizer.json"), archive.read(config) if config in names else None
             return FoundTokenizer(str(corpus / "tokenizer.json"), *found)
     except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):
+        # The last two are what `zipfile` says of encrypted members and of methods that it does not know.
         return None
 
 

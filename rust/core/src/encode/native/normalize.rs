@@ -9,6 +9,7 @@ use unicode_normalization_alignments::char::{
 
 use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
 use super::config::Step;
+use super::pairs::sorted;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
 use super::vectors::{Look, look};
 
@@ -158,20 +159,8 @@ fn sort(marks: &mut [u32]) {
         return marks.sort_by_key(|mark| class_of(*mark));
     }
     // There are few classes, so they are counted.
-    let mut places = [0; 1 << 8];
-    for mark in &*marks {
-        places[class_of(*mark) as usize] += 1;
-    }
-    let mut start = 0;
-    for place in &mut places {
-        start += std::mem::replace(place, start);
-    }
-    let unsorted = marks.to_vec();
-    for mark in unsorted {
-        let place = &mut places[class_of(mark) as usize];
-        marks[*place] = mark;
-        *place += 1;
-    }
+    let (sorted, _) = sorted(marks.iter().copied(), 1 << 8, |mark| class_of(*mark) as usize);
+    marks.copy_from_slice(&sorted);
 }
 
 /// A stretch decomposed, its marks in order, and composed, in `all` with classes (Unicode Standard Annex 15). By the library's

@@ -193,7 +193,7 @@ impl Pairs {
 }
 
 /// Items in the order of a number that each has below `kinds`, and where those of each number end.
-fn sorted<T: Copy + Default>(
+pub(super) fn sorted<T: Copy + Default>(
     items: impl Iterator<Item = T> + Clone,
     kinds: usize,
     number: impl Fn(&T) -> usize,
@@ -389,9 +389,9 @@ pub(super) fn entries_in_lanes<L: Lanes>((low, high): (L, L), left: L, right: L)
 /// The entry of a pair that merges at this rank above bits for a place, or at none.
 #[inline]
 pub(super) fn entry_of(left: u32, right: u32, order: u32) -> u64 {
-    let rank = (order >> PLACE_BITS) + 1;
-    let is_none = rank == (NONE >> PLACE_BITS) + 1;
-    key_of(left, right) << RANK_BITS | if is_none { 0 } else { rank.into() }
+    // What is none has ones in all these bits, and one more makes zeros of them.
+    let rank = ((order >> PLACE_BITS) + 1) & ((1 << RANK_BITS) - 1);
+    key_of(left, right) << RANK_BITS | u64::from(rank)
 }
 
 #[cfg(test)]

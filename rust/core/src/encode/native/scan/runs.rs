@@ -65,45 +65,37 @@ pub(super) fn letters_end(classes: &Classes, text: &[u8], mut at: usize, flags: 
     }
 }
 
-/// The end of the run of characters with one of `flags` from `at` on.
+/// The end of the run of characters from `at` on of whose flags something is true.
 #[inline]
-pub(super) fn run_end(classes: &Classes, text: &[u8], mut at: usize, flags: u16) -> usize {
+fn run_end_where(classes: &Classes, text: &[u8], mut at: usize, goes_on: impl Fn(u16) -> bool) -> usize {
     loop {
         // Mostly they are ASCII, and a loop over those alone is three times as fast.
         while let Some(&byte) = text.get(at)
             && byte.is_ascii()
         {
-            if classes.ascii(byte) & flags == 0 {
+            if !goes_on(classes.ascii(byte)) {
                 return at;
             }
             at += 1;
         }
         let (found, length) = classes.at(text, at);
-        if found & flags == 0 {
+        if length == 0 || !goes_on(found) {
             return at;
         }
         at += length;
     }
 }
 
+/// The end of the run of characters with one of `flags` from `at` on.
+#[inline]
+pub(super) fn run_end(classes: &Classes, text: &[u8], at: usize, flags: u16) -> usize {
+    run_end_where(classes, text, at, |found| found & flags != 0)
+}
+
 /// The end of the run of characters with none of `flags` from `at` on.
 #[inline]
-pub(super) fn run_end_without(classes: &Classes, text: &[u8], mut at: usize, flags: u16) -> usize {
-    loop {
-        while let Some(&byte) = text.get(at)
-            && byte.is_ascii()
-        {
-            if classes.ascii(byte) & flags != 0 {
-                return at;
-            }
-            at += 1;
-        }
-        let (found, length) = classes.at(text, at);
-        if found & flags != 0 || length == 0 {
-            return at;
-        }
-        at += length;
-    }
+pub(super) fn run_end_without(classes: &Classes, text: &[u8], at: usize, flags: u16) -> usize {
+    run_end_where(classes, text, at, |found| found & flags == 0)
 }
 
 /// The end of at most `limit` characters with one of `flags`.
