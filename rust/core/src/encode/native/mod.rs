@@ -19,6 +19,7 @@ mod byte_level;
 mod cache;
 mod certain;
 mod chars;
+mod compose;
 mod config;
 mod cut;
 mod gather;

@@ -3,13 +3,11 @@
 use std::borrow::Cow;
 
 use memchr::memmem;
-use unicode_normalization_alignments::char::{
-    canonical_combining_class, compose, decompose_canonical, decompose_compatible,
-};
+use unicode_normalization_alignments::char::{canonical_combining_class, compose};
 
 use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
+use super::compose::{Composer, decompose};
 use super::config::Step;
-use super::pairs::sorted;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
 use super::vectors::{Look, look};
 
@@ -58,16 +56,16 @@ fn replace(text: &str, from: &str, to: &str) -> Option<String> {
     Some(replaced)
 }
 
-/// Normalizes the stretches that may need it; `None` if nothing changes.
+/// Normalizes the stretches that may need it; `None` if none does.
 ///
 /// A character that is sure (it stays as it is, has combining class zero and never joins what stands
 /// before) begins a stretch of its own: normalization never reaches across the place before it.
 fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
     let bytes = text.as_bytes();
     let classes = &*CLASSES;
-    let mut changed: Option<String> = None;
+    // The text up to the last stretch that needed it, and what composes.
+    let mut changed: Option<(String, Composer)> = None;
     let (mut copied, mut at) = (0, 0);
-    let (mut all, mut same) = (Vec::new(), [0; SAME]);
     while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
         let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
         // To the next sure character.
@@ -84,18 +82,16 @@ fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
         if is_settled(stretch, unsure) {
             continue;
         }
-        compose_all(stretch, unsure, &mut all, &mut same);
-        if all.iter().copied().map(char_of).ne(stretch.chars()) {
-            let changed = changed.get_or_insert_with(|| String::with_capacity(text.len()));
-            changed.push_str(&text[copied..start]);
-            changed.extend(all.iter().copied().map(char_of));
-            copied = end;
-        }
+        let (changed, composer) =
+            changed.get_or_insert_with(|| (String::with_capacity(text.len()), Composer::new(unsure)));
+        changed.push_str(&text[copied..start]);
+        composer.write(stretch, changed);
+        copied = end;
     }
-    if let Some(changed) = &mut changed {
+    changed.map(|(mut changed, _)| {
         changed.push_str(&text[copied..]);
-    }
-    changed
+        changed
+    })
 }
 
 /// Whether nothing decomposes, nothing is out of order, and nothing may compose with the last character of class 0 before it:
@@ -126,88 +122,6 @@ fn is_undecomposed(c: char, unsure: u16) -> bool {
     let mut same = true;
     decompose(c, unsure, |d| same &= c == d);
     same
-}
-
-/// The characters that a character is made of in a form.
-fn decompose(c: char, unsure: u16, give: impl FnMut(char)) {
-    if unsure == NFC_UNSURE {
-        decompose_canonical(c, give);
-    } else {
-        decompose_compatible(c, give);
-    }
-}
-
-/// Bits of a character, above which its class stands.
-const CHAR_BITS: u32 = 21;
-
-/// So many characters are known at most to stay as they are.
-const SAME: usize = 64;
-/// So many marks are sorted by counting classes.
-const MANY: usize = 256;
-
-fn class_of(one: u32) -> u32 {
-    one >> CHAR_BITS
-}
-
-fn char_of(one: u32) -> char {
-    char::from_u32(one & ((1 << CHAR_BITS) - 1)).unwrap_or_default()
-}
-
-/// Sorts marks by class; of one class they stay as they are.
-fn sort(marks: &mut [u32]) {
-    if marks.len() < MANY {
-        return marks.sort_by_key(|mark| class_of(*mark));
-    }
-    // There are few classes, so they are counted.
-    let (sorted, _) = sorted(marks.iter().copied(), 1 << 8, |mark| class_of(*mark) as usize);
-    marks.copy_from_slice(&sorted);
-}
-
-/// A stretch decomposed, its marks in order, and composed, in `all` with classes (Unicode Standard Annex 15). By the library's
-/// tables, but not by its iterators: for marks without end they take three times as long, and keep four times as much.
-fn compose_all(stretch: &str, unsure: u16, all: &mut Vec<u32>, same: &mut [u32; SAME]) {
-    all.clear();
-    for c in stretch.chars() {
-        let known = &mut same[c as usize % SAME];
-        if *known != 0 && char_of(*known) == c {
-            all.push(*known);
-            continue;
-        }
-        let before = all.len();
-        decompose(c, unsure, |c| {
-            all.push(u32::from(canonical_combining_class(c)) << CHAR_BITS | u32::from(c));
-        });
-        if let [one] = all[before..]
-            && char_of(one) == c
-        {
-            *known = one;
-        }
-    }
-    for marks in all.split_mut(|one| class_of(*one) == 0) {
-        sort(marks);
-    }
-    // Marks before the first of class 0 join nothing.
-    let first = all.iter().position(|one| class_of(*one) == 0).unwrap_or(all.len());
-    // Where the last character of class 0 is, and the class of what is kept behind it.
-    let (mut kept, mut starter, mut last) = (first, None, None);
-    for at in first..all.len() {
-        let (one, class) = (all[at], class_of(all[at]));
-        let joins = starter.filter(|_| last.is_none_or(|last| last < class));
-        if let Some(starter) = joins
-            && let Some(both) = compose(char_of(all[starter]), char_of(one))
-        {
-            all[starter] = u32::from(both);
-            continue;
-        }
-        if class == 0 {
-            (starter, last) = (Some(kept), None);
-        } else {
-            last = Some(class);
-        }
-        all[kept] = one;
-        kept += 1;
-    }
-    all.truncate(kept);
 }
 
 /// Hangul vowels and final consonants compose by arithmetic.

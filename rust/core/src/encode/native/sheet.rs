@@ -65,6 +65,14 @@ impl Sheet {
         self.bytes.extend_from_slice(part);
     }
 
+    /// So many bytes are to come: there is room for them where a piece is so long that they may all belong to it.
+    #[inline]
+    pub(super) fn expect(&mut self, bytes: usize) {
+        if self.uncut > KEEP {
+            self.bytes.reserve(bytes + ZEROS.len());
+        }
+    }
+
     /// What comes next is no part of the piece before.
     #[inline]
     pub(super) fn end_piece(&mut self) {

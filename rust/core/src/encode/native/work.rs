@@ -207,6 +207,7 @@ impl<'a> Work<'a> {
         }
         if piece.length > STRETCH {
             // So many ids are written where they stay.
+            ids.reserve(piece.length / 2);
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
             self.output.make_room(BATCH * MOST_IDS, ids);
             return;
