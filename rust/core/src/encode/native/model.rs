@@ -125,6 +125,9 @@ pub(super) struct Part {
     pub(super) length: usize,
 }
 
+/// ASCII characters that are read at once.
+const TOGETHER: usize = 16;
+
 /// The symbols of characters.
 pub(super) struct Chars {
     /// By code point in the basic plane.
@@ -197,12 +200,29 @@ impl Chars {
         self.bytes.is_none() && matches!(self.unknown, Some((_, true)))
     }
 
+    /// The first symbols of a text that begins with as much known ASCII.
+    #[inline]
+    fn ascii(&self, text: &[u8]) -> Option<[u32; TOGETHER]> {
+        let bytes = text.first_chunk::<TOGETHER>().filter(|bytes| bytes.is_ascii())?;
+        let known = self.basic.first_chunk::<0x80>()?;
+        let mut symbols = [NONE; TOGETHER];
+        for (symbol, byte) in symbols.iter_mut().zip(bytes) {
+            *symbol = known[usize::from(byte & 0x7F)];
+        }
+        (!symbols.contains(&NONE)).then_some(symbols)
+    }
+
     /// Appends the symbols of the characters in a range of a text.
     fn append(&self, text: &[u8], range: Range<usize>, symbols: &mut Vec<u32>) {
         let mut at = range.start;
         let mut after_unknown =
             self.may_fuse() && at > 0 && self.symbol(decode(text, previous(text, at)).0) == NONE;
         while at < range.end {
+            while let Some(some) = self.ascii(&text[at..range.end]) {
+                symbols.extend_from_slice(&some);
+                at += TOGETHER;
+                after_unknown = false;
+            }
             let ascii = text[at..range.end].iter().take_while(|byte| self.knows_ascii(**byte)).count();
             if ascii > 0 {
                 symbols.extend(text[at..at + ascii].iter().map(|byte| self.basic[usize::from(*byte)]));
