@@ -20,8 +20,8 @@ use super::{Rules, merge_rows};
 /// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
-/// neighbours have more together, so a slab has at most 158 rows; no more than 256 can be merged at once.)
-const ROW: usize = 12;
+/// neighbours have more together, so a slab has at most 182 rows; no more than 256 can be merged at once.)
+const ROW: usize = 16;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
 /// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
 const FULL: usize = 16;

@@ -12,7 +12,7 @@ use super::Rules;
 use super::lockstep::PLACE_BITS;
 
 /// The most symbols, so few that all that is noted of them stays near.
-pub(super) const SLAB: usize = 1024;
+pub(super) const SLAB: usize = 1536;
 /// Room for a slab, and for what is read and written together behind it.
 pub(super) const ROOM: usize = SLAB + 2 * LANES;
 /// A border depends on as many symbols behind it: two that one round has made of two each, which merge or not in the second by
