@@ -154,7 +154,7 @@ impl Matcher {
         special_as_text: bool,
         splits: &mut Vec<Split>,
     ) {
-        let mut state = Splitter { text, splits, offset: 0 };
+        let mut state = Splitter { text, splits, offset: 0, white: 0 };
         // Nothing of a mark is visible to the text beside it, nor the other way round: the text between
         // two marks is searched on its own.
         let mut gap = 0;
@@ -188,6 +188,8 @@ struct Splitter<'a> {
     splits: &'a mut Vec<Split>,
     /// Up to where the text has been given out.
     offset: usize,
+    /// How far the white space goes behind the last token that took what was behind it.
+    white: usize,
 }
 
 impl Splitter<'_> {
@@ -198,14 +200,20 @@ impl Splitter<'_> {
         if token.single_word && !marked && (ends_with_word(before) || starts_with_word(after)) {
             return;
         }
+        // No white space is looked at twice, since tokens may be white space without end.
         let mut start = found.start;
         let mut stop = found.end;
         if token.lstrip {
+            let from = self.offset.max(sight.start).min(start);
+            start = from + self.text[from..start].trim_end_matches(char::is_whitespace).len();
             // A match before may have taken the white space already.
-            start = (sight.start + before.trim_end_matches(char::is_whitespace).len()).max(self.offset);
+            start = start.max(self.offset);
         }
         if token.rstrip {
-            stop += after.len() - after.trim_start_matches(char::is_whitespace).len();
+            stop = stop.max(self.white);
+            let rest = &self.text[stop..sight.end];
+            stop += rest.len() - rest.trim_start_matches(char::is_whitespace).len();
+            self.white = stop;
         }
         if self.offset < start {
             self.splits.push(Split::Text(self.offset..start));
@@ -225,4 +233,41 @@ fn ends_with_word(text: &str) -> bool {
 
 fn starts_with_word(text: &str) -> bool {
     CLASSES.at(text.as_bytes(), 0).0 & WORD != 0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests say what went wrong by failing
+mod tests {
+    use super::*;
+
+    /// What tokens with these flags, `(content, lstrip, rstrip)`, split a text into; ids count from 0.
+    fn split(tokens: &[(&str, bool, bool)], text: &str) -> Vec<Split> {
+        let token = |(id, (content, lstrip, rstrip)): (u32, &(&str, bool, bool))| Token {
+            content: (*content).into(),
+            id,
+            single_word: false,
+            lstrip: *lstrip,
+            rstrip: *rstrip,
+            special: true,
+        };
+        let contents: Vec<String> = tokens.iter().map(|(content, ..)| (*content).into()).collect();
+        let tokens = (0..).zip(tokens).map(token).collect();
+        let mut splits = Vec::new();
+        Matcher::new(&contents, tokens).unwrap().unwrap().split(text, &[], false, &mut splits);
+        splits
+    }
+
+    /// So long that to look at all white space again at every token would not come to an end.
+    #[test]
+    fn white_space_that_is_a_token_is_not_looked_at_again() {
+        let text = " ".repeat(1 << 19);
+        let every = vec![Split::Token(0); text.len()];
+        assert_eq!(split(&[(" ", false, false)], &text), every);
+        assert_eq!(split(&[(" ", true, false)], &text), every);
+        // The first takes all; the others are there nevertheless, but have nothing left.
+        assert_eq!(split(&[(" ", false, true)], &text).first(), Some(&Split::Token(0)));
+        // One that takes nothing behind it has the next look again.
+        let splits = split(&[("\t", true, true), (" ", false, false)], &"\t ".repeat(text.len() / 2));
+        assert_eq!(splits[..2], [Split::Token(0), Split::Token(1)]);
+    }
 }

@@ -218,10 +218,11 @@ impl Chars {
         let mut after_unknown =
             self.may_fuse() && at > 0 && self.symbol(decode(text, previous(text, at)).0) == NONE;
         while at < range.end {
-            while let Some(some) = self.ascii(&text[at..range.end]) {
+            if let Some(some) = self.ascii(&text[at..range.end]) {
                 symbols.extend_from_slice(&some);
                 at += TOGETHER;
                 after_unknown = false;
+                continue;
             }
             let ascii = text[at..range.end].iter().take_while(|byte| self.knows_ascii(**byte)).count();
             if ascii > 0 {
@@ -356,13 +357,19 @@ mod tests {
             (10..).zip("abé中".chars()).for_each(|(id, c)| chars.insert(u32::from(c), id));
             let symbols = Symbols::Chars(Box::new(chars));
             let all: Vec<char> = "abcéèあ中文😀".chars().collect();
-            let text: String = (0..numbers.below(60)).map(|_| all[numbers.below(all.len())]).collect();
+            // Some of them mostly of known ASCII, of which many are read at once.
+            let most = if numbers.chance(50) { 2 } else { all.len() };
+            let mut any = || {
+                let most = if numbers.chance(5) { all.len() } else { most };
+                all[numbers.below(most)]
+            };
+            let text: String = (0..90).map(|_| any()).collect();
             let mut at_once = Vec::new();
             symbols.of(text.as_bytes(), &mut at_once);
             let mut source = symbols.source(text.as_bytes());
             let mut in_parts = Vec::new();
             while !source.is_done() {
-                source.append(1 + numbers.below(9), &mut in_parts);
+                source.append(1 + numbers.below(40), &mut in_parts);
             }
             assert_eq!(in_parts, at_once, "{text:?}");
         }

@@ -231,7 +231,7 @@ mod tests {
                 (0..count).map(|_| u32::try_from(numbers.below(letters)).unwrap()).collect()
             };
             // Most of them short: it is the ends that are hard.
-            let most = if round % 20 < 2 { 3000 } else { 30 };
+            let most = if round % 20 < 2 { 4500 } else { 30 };
             let (some, behind) = (1 + numbers.below(most), 1 + numbers.below(20));
             let (symbols, more) = (ids(some, &mut numbers), ids(behind, &mut numbers));
             let made = Made::of(&merges);

@@ -286,7 +286,8 @@ fn added(numbers: &mut Numbers, model: &Value) -> Vec<Value> {
     let vocabulary = model["vocab"].as_object().unwrap();
     let mut next = vocabulary.len();
     let mut tokens = Vec::new();
-    for content in ["<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>"] {
+    for content in ["<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>", " ", "\t"]
+    {
         if numbers.chance(70) {
             continue;
         }
