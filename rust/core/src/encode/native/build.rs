@@ -14,7 +14,7 @@ use super::merge::{Merger, taken};
 use super::merges::Merges;
 use super::model::{Chars, Model, Symbols};
 use super::neighbours::Neighbours;
-use super::normalize::normalize;
+use super::normalize::Normalizer;
 use super::pairs::{MAX_ID, NONE, Pairs};
 use super::path::Path;
 use super::shares::{WORTH, on_all_threads};
@@ -260,7 +260,7 @@ fn added_tokens(
             ));
         }
         let pattern = if token.normalized {
-            normalize(&plan.steps, &token.content).into_owned()
+            Normalizer::default().apply(&plan.steps, &token.content).into_owned()
         } else {
             token.content.clone()
         };

@@ -10,10 +10,10 @@ use unicode_normalization_alignments::char::{
 };
 
 use super::unicode::NFC_UNSURE;
+use super::work::KEEP;
 
-/// Classes that there can be, and bits in a word.
+/// Classes that there can be.
 const CLASSES: usize = 256;
-const WORD: usize = 64;
 /// So many characters are known at most to stay as they are.
 const SAME: usize = 64;
 
@@ -26,22 +26,29 @@ pub(super) fn decompose(c: char, unsure: u16, give: impl FnMut(char)) {
     }
 }
 
-/// Composes stretches, all in one form.
+/// Composes stretches, all in one form. Kept from text to text.
 pub(super) struct Composer {
     unsure: u16,
     /// By their low bits, characters that are made of nothing else, with their classes.
     same: [(char, u8); SAME],
     /// Of class 0, and not written yet.
     letter: Option<char>,
-    /// By class, those behind it; and a bit for each class that has some.
+    /// Those behind it, a string for every class that has been met; by class, its number, counted from 1.
     marks: Vec<String>,
-    waiting: [u64; CLASSES / WORD],
+    numbers: [u8; CLASSES],
+    /// The classes of which there are some, in order.
+    waiting: Vec<u8>,
 }
 
 impl Composer {
     pub(super) fn new(unsure: u16) -> Self {
-        let (same, marks) = ([('\0', 0); SAME], vec![String::new(); CLASSES]);
-        Self { unsure, same, letter: None, marks, waiting: [0; CLASSES / WORD] }
+        let (same, numbers) = ([('\0', 0); SAME], [0; CLASSES]);
+        Self { unsure, same, letter: None, marks: Vec::new(), numbers, waiting: Vec::new() }
+    }
+
+    /// What says that a character may change in its form.
+    pub(super) fn unsure(&self) -> u16 {
+        self.unsure
     }
 
     /// Writes a stretch composed.
@@ -60,59 +67,69 @@ impl Composer {
                 self.add(part, class, to);
             });
         }
-        self.write_marks(to);
+        if !self.waiting.is_empty() {
+            self.write_marks(to);
+        }
         to.extend(self.letter.take());
     }
 
     #[inline]
     fn add(&mut self, c: char, class: u8, to: &mut String) {
         if class != 0 {
-            let class = usize::from(class);
-            self.marks[class].push(c);
-            self.waiting[class / WORD] |= 1 << (class % WORD);
-            return;
+            return self.add_mark(c, class);
         }
-        self.write_marks(to);
+        if !self.waiting.is_empty() {
+            self.write_marks(to);
+        }
         match self.letter.and_then(|letter| compose(letter, c)) {
             Some(both) => self.letter = Some(both),
             None => to.extend(self.letter.replace(c)),
         }
     }
 
+    #[inline]
+    fn add_mark(&mut self, c: char, class: u8) {
+        let number = &mut self.numbers[usize::from(class)];
+        if *number == 0 {
+            self.marks.push(String::new());
+            *number = u8::try_from(self.marks.len()).unwrap_or(u8::MAX); // there are 255 besides 0
+        }
+        let marks = &mut self.marks[usize::from(*number) - 1];
+        if marks.is_empty() {
+            let place = self.waiting.partition_point(|other| *other < class);
+            self.waiting.insert(place, class);
+        }
+        marks.push(c);
+    }
+
     /// Composes the letter with what waits behind it. If any of that is left, nothing more composes, and both are written.
     fn write_marks(&mut self, to: &mut String) {
-        for class in classes(self.waiting) {
-            let (marks, mut joined) = (&mut self.marks[class], 0);
+        let Self { letter, marks, numbers, waiting, .. } = self;
+        waiting.retain(|class| {
+            let marks = &mut marks[usize::from(numbers[usize::from(*class)]) - 1];
+            let mut joined = 0;
             while let Some(c) = marks[joined..].chars().next()
-                && let Some(both) = self.letter.and_then(|letter| compose(letter, c))
+                && let Some(both) = letter.and_then(|letter| compose(letter, c))
             {
-                self.letter = Some(both);
+                *letter = Some(both);
                 joined += c.len_utf8();
             }
-            marks.drain(..joined);
-            if marks.is_empty() {
-                self.waiting[class / WORD] &= !(1 << (class % WORD));
+            if joined == marks.len() {
+                marks.clear();
+                return false;
             }
-        }
-        if self.waiting == [0; CLASSES / WORD] {
+            marks.drain(..joined);
+            true
+        });
+        if waiting.is_empty() {
             return;
         }
-        to.extend(self.letter.take());
-        for class in classes(self.waiting) {
-            to.push_str(&self.marks[class]);
-            self.marks[class].clear();
+        to.extend(letter.take());
+        for class in waiting.drain(..) {
+            let marks = &mut marks[usize::from(numbers[usize::from(class)]) - 1];
+            to.push_str(marks);
+            marks.clear();
+            marks.shrink_to(KEEP);
         }
-        self.waiting.fill(0);
     }
-}
-
-/// The classes of bits, the lowest first.
-fn classes(bits: [u64; CLASSES / WORD]) -> impl Iterator<Item = usize> {
-    (0..).zip(bits).flat_map(|(index, mut bits)| {
-        std::iter::from_fn(move || {
-            let lowest = (bits != 0).then(|| index * WORD + bits.trailing_zeros() as usize);
-            bits &= bits.wrapping_sub(1);
-            lowest
-        })
-    })
 }

@@ -11,33 +11,84 @@ use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
 use super::vectors::{Look, look};
 
-/// Applies the steps one after the other.
-pub(super) fn normalize<'a>(steps: &[Step], text: &'a str) -> Cow<'a, str> {
-    let mut text = Cow::Borrowed(text);
-    for step in steps {
-        let changed = match step {
-            Step::Nfc => compose_where_needed(&text, NFC_UNSURE),
-            Step::Nfkc => compose_where_needed(&text, NFKC_UNSURE),
-            Step::Replace(from, to) => replace(&text, from, to),
-            Step::Prepend(prefix) => {
-                (!text.is_empty() && !prefix.is_empty()).then(|| format!("{prefix}{text}"))
+/// Applies the steps of tokenizers, and keeps what it needs for that from text to text.
+#[derive(Default)]
+pub(super) struct Normalizer {
+    composer: Option<Composer>,
+}
+
+impl Normalizer {
+    /// Applies steps one after the other.
+    pub(super) fn apply<'t>(&mut self, steps: &[Step], text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        for step in steps {
+            let changed = match step {
+                Step::Nfc => self.compose_where_needed(&text, NFC_UNSURE),
+                Step::Nfkc => self.compose_where_needed(&text, NFKC_UNSURE),
+                Step::Replace(from, to) => replace(&text, from, to),
+                Step::Prepend(prefix) => {
+                    (!text.is_empty() && !prefix.is_empty()).then(|| format!("{prefix}{text}"))
+                }
+            };
+            if let Some(changed) = changed {
+                text = Cow::Owned(changed);
             }
-        };
-        if let Some(changed) = changed {
-            text = Cow::Owned(changed);
         }
+        text
     }
-    text
+
+    /// What composes in a form.
+    fn composer(&mut self, unsure: u16) -> &mut Composer {
+        self.composer.take_if(|composer| composer.unsure() != unsure);
+        self.composer.get_or_insert_with(|| Composer::new(unsure))
+    }
+
+    /// Normalizes the stretches that may need it; `None` if none does.
+    ///
+    /// A character that is sure (it stays as it is, has combining class zero and never joins what stands
+    /// before) begins a stretch of its own: normalization never reaches across the place before it.
+    fn compose_where_needed(&mut self, text: &str, unsure: u16) -> Option<String> {
+        let bytes = text.as_bytes();
+        let classes = &*CLASSES;
+        // The text up to the last stretch that needed it.
+        let mut changed: Option<String> = None;
+        let (mut copied, mut at) = (0, 0);
+        while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
+            let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
+            // To the next sure character.
+            let mut end = doubtful;
+            loop {
+                let (flags, length) = classes.at(bytes, end);
+                if length == 0 || flags & (unsure | COMBINING) == 0 {
+                    break;
+                }
+                end += length;
+            }
+            at = end;
+            let stretch = &text[start..end];
+            if is_settled(stretch, unsure) {
+                continue;
+            }
+            let changed = changed.get_or_insert_with(|| String::with_capacity(text.len()));
+            changed.push_str(&text[copied..start]);
+            self.composer(unsure).write(stretch, changed);
+            copied = end;
+        }
+        changed.map(|mut changed| {
+            changed.push_str(&text[copied..]);
+            changed
+        })
+    }
 }
 
 /// The text in NFC.
 pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
-    normalize(&[Step::Nfc], text)
+    Normalizer::default().apply(&[Step::Nfc], text)
 }
 
 /// The text in NFKC.
 pub(crate) fn nfkc(text: &str) -> Cow<'_, str> {
-    normalize(&[Step::Nfkc], text)
+    Normalizer::default().apply(&[Step::Nfkc], text)
 }
 
 fn replace(text: &str, from: &str, to: &str) -> Option<String> {
@@ -54,44 +105,6 @@ fn replace(text: &str, from: &str, to: &str) -> Option<String> {
     }
     replaced.push_str(&text[copied..]);
     Some(replaced)
-}
-
-/// Normalizes the stretches that may need it; `None` if none does.
-///
-/// A character that is sure (it stays as it is, has combining class zero and never joins what stands
-/// before) begins a stretch of its own: normalization never reaches across the place before it.
-fn compose_where_needed(text: &str, unsure: u16) -> Option<String> {
-    let bytes = text.as_bytes();
-    let classes = &*CLASSES;
-    // The text up to the last stretch that needed it, and what composes.
-    let mut changed: Option<(String, Composer)> = None;
-    let (mut copied, mut at) = (0, 0);
-    while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
-        let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
-        // To the next sure character.
-        let mut end = doubtful;
-        loop {
-            let (flags, length) = classes.at(bytes, end);
-            if length == 0 || flags & (unsure | COMBINING) == 0 {
-                break;
-            }
-            end += length;
-        }
-        at = end;
-        let stretch = &text[start..end];
-        if is_settled(stretch, unsure) {
-            continue;
-        }
-        let (changed, composer) =
-            changed.get_or_insert_with(|| (String::with_capacity(text.len()), Composer::new(unsure)));
-        changed.push_str(&text[copied..start]);
-        composer.write(stretch, changed);
-        copied = end;
-    }
-    changed.map(|(mut changed, _)| {
-        changed.push_str(&text[copied..]);
-        changed
-    })
 }
 
 /// Whether nothing decomposes, nothing is out of order, and nothing may compose with the last character of class 0 before it:

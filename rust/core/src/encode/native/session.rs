@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::NativeEncoder;
 use super::added::Split;
 use super::gather::Gather;
-use super::normalize::normalize;
+use super::normalize::Normalizer;
 use super::path::Prefix;
 use super::sheet::Mark;
 use super::work::Work;
@@ -15,6 +15,7 @@ use crate::encode::{EncodeError, Session, SpecialTokens};
 /// A session of the native encoder.
 pub(super) struct NativeSession<'a> {
     encoder: &'a NativeEncoder,
+    normalizer: Normalizer,
     gather: Gather<'a>,
     work: Work<'a>,
     splits: Vec<Split>,
@@ -22,12 +23,18 @@ pub(super) struct NativeSession<'a> {
 
 impl<'a> NativeSession<'a> {
     pub(super) fn new(encoder: &'a NativeEncoder) -> Self {
-        Self { encoder, gather: Gather::new(&encoder.path), work: Work::new(encoder), splits: Vec::new() }
+        Self {
+            encoder,
+            normalizer: Normalizer::default(),
+            gather: Gather::new(&encoder.path),
+            work: Work::new(encoder),
+            splits: Vec::new(),
+        }
     }
 
     /// Text without added tokens that are matched as they stand; `first`: it begins the document.
     fn text(&mut self, text: &str, first: bool, ids: &mut Vec<u32>) {
-        let normal = normalize(&self.encoder.path.steps, text);
+        let normal = self.normalizer.apply(&self.encoder.path.steps, text);
         self.normal(&normal, first, ids);
     }
 
@@ -124,7 +131,7 @@ impl<'a> NativeSession<'a> {
                         self.text(part, range.start == 0, ids);
                         continue;
                     };
-                    let normal = normalize(&encoder.path.steps, part);
+                    let normal = self.normalizer.apply(&encoder.path.steps, part);
                     // Marks of this kind exist only where normalization changes nothing.
                     let marks: Vec<(Range<usize>, Option<usize>)> = normalized_marks
                         .iter()
