@@ -9,9 +9,10 @@
 //! others that rank lower but stand elsewhere makes no difference, since those do not touch them, nor does anything below the
 //! limit take what they become.
 //!
-//! Where what a merge makes merges at the same rank or a lower one, the limit lies so low that nothing is below it: then the first
-//! place of the lowest rank is merged alone. Both always come further, so there are never more waves than symbols; in
-//! real vocabularies text of any letters takes about ten (measured: see `benches/encoder-log.md`).
+//! Where what a merge makes merges at the same rank or a lower one, the limit lies so low that nothing is below it: then the lowest
+//! rank is merged alone, place by place, and what it makes merges on at once as long as that ranks lower. Elsewhere nothing
+//! does. Both always come further, so there are never more waves than symbols; in real vocabularies text of any letters
+//! takes about ten (measured: see `benches/encoder-log.md`).
 
 use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
 use super::super::pairs::NONE;
@@ -147,7 +148,7 @@ impl InLanes for Merge<'_> {
             }
             next = Next::none();
             if limit <= lowest {
-                self.merge_first(lowest, &mut next);
+                self.merge_lowest(lowest, &mut next);
                 continue;
             }
             let made = self.wave(limit.min(NO_MERGE), &mut next);
@@ -299,24 +300,51 @@ impl Merge<'_> {
         }
     }
 
-    /// Merges the first place of a rank.
+    /// Merges the lowest rank that is left, place by place from left to right, each with what ranks lower then.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
-    fn merge_first<L: Lanes>(&mut self, rank: u32, next: &mut Next<L>) {
-        let count = *self.count;
-        if let Some(at) = self.rows.order[..count].iter().position(|order| *order == rank) {
-            self.rows.ids[at] = self.rules.pairs.result(rank >> PLACE_BITS);
-            for row in [&mut self.rows.ids, &mut self.rows.starts, &mut self.rows.order, &mut self.rows.taken]
-            {
-                row.copy_within(at + 2..count, at + 1);
+    fn merge_lowest<L: Lanes>(&mut self, lowest: u32, next: &mut Next<L>) {
+        let Self { rules: Rules { pairs, .. }, count: length, rows } = self;
+        let Rows { ids, starts, order, taken, changed, .. } = &mut **rows;
+        let ranks = pairs.ranks();
+        // What is kept, and of that the places of pairs that have changed.
+        let (mut at, mut kept, mut count) = (0, 0, 0);
+        while at < **length {
+            (ids[kept], starts[kept]) = (ids[at], starts[at]);
+            (order[kept], taken[kept]) = (order[at], taken[at]);
+            at += 1;
+            if order[kept] == lowest {
+                ids[kept] = pairs.result(lowest >> PLACE_BITS);
+                at += 1;
+                // Elsewhere nothing ranks lower.
+                loop {
+                    let before =
+                        kept.checked_sub(1).map_or(NONE, |before| ranks.rank(ids[before], ids[kept]));
+                    let behind = if at < **length { ranks.rank(ids[kept], ids[at]) } else { NONE };
+                    let rank = before.min(behind);
+                    if rank >= lowest >> PLACE_BITS {
+                        break;
+                    }
+                    if before == rank {
+                        kept -= 1;
+                    } else {
+                        at += 1;
+                    }
+                    ids[kept] = pairs.result(rank);
+                }
+                while count > 0 && changed[count - 1] as usize >= kept.saturating_sub(1) {
+                    count -= 1;
+                }
+                for place in kept.saturating_sub(1)..=kept {
+                    changed[count] = place as u32;
+                    count += 1;
+                }
             }
-            *self.count -= 1;
-            self.end();
-            let first = at.saturating_sub(1);
-            let changed = at + 1 - first;
-            self.rows.changed[..changed].copy_from_slice(&[first as u32, at as u32][..changed]);
-            self.look_at_changed(changed, next);
+            kept += 1;
         }
+        **length = kept;
+        self.end();
+        self.look_at_changed(count, next);
         for at in (0..*self.count).step_by(LANES) {
             next.note(load(&self.rows.order, at), load(&self.rows.taken, at));
         }
