@@ -65,7 +65,7 @@ const LONG: usize = 10_000_000;
 
 /// Text without a single cut, and other text that tempts an encoder to quadratic time.
 fn long_texts(encoder: &NativeEncoder) {
-    let repeated = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀"];
+    let repeated = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "vr", "$\\"];
     let repeated = repeated.iter().map(|unit| (format!("{unit:?}"), unit.repeat(LONG / unit.len())));
     let at_random = ALPHABETS.iter().map(|characters| {
         let some: String = characters.chars().take(5).collect();

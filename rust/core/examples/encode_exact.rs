@@ -73,7 +73,24 @@ fn main() {
 
 /// Long runs, and every character alone and between letters.
 fn hostile() -> Vec<String> {
-    let units = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "▁", "\r\n", "क\u{93C}"];
+    let units = [
+        "a",
+        " ",
+        "\n",
+        "中",
+        "\u{301}",
+        "'",
+        "7",
+        "aя中م",
+        "ab",
+        "😀",
+        "▁",
+        "\r\n",
+        "क\u{93C}",
+        "vr",
+        "$\\",
+        "об",
+    ];
     let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
     // Long pieces that do not repeat themselves.
     for characters in

@@ -1,5 +1,7 @@
 //! What the encoder's examples share: finding and reading sample documents.
 
+#![allow(dead_code)] // each of them uses what it needs
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

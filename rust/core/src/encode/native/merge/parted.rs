@@ -26,6 +26,8 @@ const ROW: usize = 16;
 /// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
 const FULL: usize = 16;
 const FULL_OF_KNOWN: usize = 6;
+/// To come less far, in symbols, is not worth looking at a slab.
+pub(super) const LITTLE: usize = 32;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -93,6 +95,9 @@ impl Parted {
             first = passed.token.map(|token| token.id);
             if first.is_none() {
                 (border, count) = (here.symbols, ids.len());
+            }
+            if passed.symbols < LITTLE {
+                break; // most of it would be looked at again
             }
         }
         if border > 0 {

@@ -21,7 +21,7 @@ use super::super::certain::id_of;
 use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
-use super::parted::{Parted, Passed};
+use super::parted::{LITTLE, Parted, Passed};
 use super::slab::SLAB;
 use super::sweep::{KEEP, Sweep};
 
@@ -150,7 +150,10 @@ impl Windows {
             if leaps {
                 let (first, before) = (merged.then(|| self.tokens[0].id), ids.len());
                 match self.parted.merge(rules, rest, is_all, first, trust, ids) {
-                    Passed { symbols: 0, .. } => {}
+                    // Before long repetitions there may be a border that is not worth it; the window goes beyond.
+                    Passed { symbols: passed, token: None } if passed < LITTLE.min(rest.len()) => {
+                        ids.truncate(before);
+                    }
                     Passed { symbols: passed, token: None } => {
                         return Met::Border(symbols.len() - rest.len() + passed);
                     }

@@ -73,11 +73,26 @@ fn any_text() {
 
 #[test]
 fn hostile_text() {
-    let mut samples: Vec<String> =
-        ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "<|im_start|>", "</s>", "▁", "ab", "😀"]
-            .iter()
-            .map(|unit| unit.repeat(20_000 / unit.len()))
-            .collect();
+    let mut samples: Vec<String> = [
+        "a",
+        " ",
+        "\n",
+        "中",
+        "\u{301}",
+        "'",
+        "7",
+        "aя中م",
+        "<|im_start|>",
+        "</s>",
+        "▁",
+        "ab",
+        "😀",
+        "vr",
+        "$\\",
+    ]
+    .iter()
+    .map(|unit| unit.repeat(20_000 / unit.len()))
+    .collect();
     samples.push(String::new());
     // Long pieces that do not repeat themselves.
     let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
