@@ -1,9 +1,9 @@
 //! Canonical order and composition (Unicode Standard Annex 15) of what may need them, in one pass.
 //!
-//! Marks behind a letter wait by class until the next one, so their order comes of itself. Of a class only the first can compose with the letter,
-//! the next once it has, and so on: the one that does not keeps all behind it from the letter, and they are copied as they
-//! stand. (By the library's tables, but not by its iterators: for marks without end they take three times as long, and keep four
-//! times as much.)
+//! Marks behind a letter wait by class until the next one, so their order comes of itself. Of a class only the first can compose
+//! with the letter, the next once it has, and so on: the one that does not keeps all behind it from the letter, and they are
+//! copied as they stand. (By the library's tables, but not by its iterators: for marks without end they take three times as
+//! long, and keep four times as much.)
 
 use unicode_normalization_alignments::char::{
     canonical_combining_class, compose, decompose_canonical, decompose_compatible,

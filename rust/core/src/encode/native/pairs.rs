@@ -193,7 +193,7 @@ impl Pairs {
 }
 
 /// Items in the order of a number that each has below `kinds`, and where those of each number end.
-pub(super) fn sorted<T: Copy + Default>(
+fn sorted<T: Copy + Default>(
     items: impl Iterator<Item = T> + Clone,
     kinds: usize,
     number: impl Fn(&T) -> usize,

@@ -206,7 +206,7 @@ impl<'a> Work<'a> {
             return self.mark(mark, piece, ids);
         }
         if piece.length > STRETCH {
-            // So many ids are written where they stay.
+            // So many ids are written where they stay. (Room that grows is copied, and asked for page by page each time.)
             ids.reserve(piece.length / 2);
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
             self.output.make_room(BATCH * MOST_IDS, ids);
