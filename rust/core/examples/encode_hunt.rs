@@ -45,7 +45,7 @@ fn tokens(file: &serde_json::Value) -> Vec<String> {
 
 /// The parts of a text: one over and over, or several at random.
 fn parts(tokens: &[String], numbers: &mut Numbers) -> Vec<String> {
-    let kind = numbers.below(6);
+    let (kind, long) = (numbers.below(7), 20 + numbers.below(120));
     let mut token = || tokens[numbers.below(tokens.len())].clone();
     let (one, other) = (token(), token());
     let characters: Vec<char> = one.chars().collect();
@@ -58,6 +58,7 @@ fn parts(tokens: &[String], numbers: &mut Numbers) -> Vec<String> {
         2 => vec![one, other],
         3 => some(3),
         4 => vec![some(5).concat()],
+        5 => vec![some(long).concat()],
         // One of them in long rows.
         _ => [vec![characters[0].to_string(); 7], some(1)].concat(),
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 pub use batch::{BatchError, EncodedTexts, encode_batch};
 pub use huggingface::HuggingFaceEncoder;
 pub use native::NativeEncoder;
-pub(crate) use native::{nfc, nfkc};
+pub(crate) use native::{Normalizer, nfkc};
 
 /// What becomes of special tokens (`<|endoftext|>`, …) that stand in raw text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

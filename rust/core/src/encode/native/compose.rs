@@ -13,7 +13,7 @@ use super::unicode::NFC_UNSURE;
 use super::work::KEEP;
 
 /// Classes that there can be.
-const CLASSES: usize = 256;
+const KINDS: usize = 256;
 /// So many characters are known at most to stay as they are.
 const SAME: usize = 64;
 
@@ -29,20 +29,20 @@ pub(super) fn decompose(c: char, unsure: u16, give: impl FnMut(char)) {
 /// Composes stretches, all in one form. Kept from text to text.
 pub(super) struct Composer {
     unsure: u16,
-    /// By their low bits, characters that are made of nothing else, with their classes.
+    /// By their low bits, characters that are made of nothing else, with their classes. At first none but the first of all.
     same: [(char, u8); SAME],
     /// Of class 0, and not written yet.
     letter: Option<char>,
     /// Those behind it, a string for every class that has been met; by class, its number, counted from 1.
     marks: Vec<String>,
-    numbers: [u8; CLASSES],
+    numbers: [u8; KINDS],
     /// The classes of which there are some, in order.
     waiting: Vec<u8>,
 }
 
 impl Composer {
     pub(super) fn new(unsure: u16) -> Self {
-        let (same, numbers) = ([('\0', 0); SAME], [0; CLASSES]);
+        let (same, numbers) = ([('\0', 0); SAME], [0; KINDS]);
         Self { unsure, same, letter: None, marks: Vec::new(), numbers, waiting: Vec::new() }
     }
 
@@ -129,7 +129,7 @@ impl Composer {
             let marks = &mut marks[usize::from(numbers[usize::from(class)]) - 1];
             to.push_str(marks);
             marks.clear();
-            marks.shrink_to(KEEP);
+            marks.shrink_to(KEEP / KINDS);
         }
     }
 }

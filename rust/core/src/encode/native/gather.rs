@@ -87,7 +87,7 @@ impl<'a> Gather<'a> {
             let stop = char_end(text, at + STRETCH);
             self.sheet.add(&text[at..stop]);
             at = stop;
-            self.sheet.expect(text.len() - at);
+            self.sheet.make_room(text.len() - at);
             self.encode_if_full(encode);
         }
         self.sheet.add(&text[at..]);
@@ -102,7 +102,7 @@ impl<'a> Gather<'a> {
             let seen = scanner.mark(text, at, stop, &mut self.marked);
             self.sheet.add_pieces(&text[at..seen], &self.marked.begins);
             at = seen;
-            self.sheet.expect(text.len() - at);
+            self.sheet.make_room(text.len() - at);
             self.end_piece(encode);
         }
         self.marked.begins.shrink_to(KEEP);

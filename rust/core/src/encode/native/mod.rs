@@ -55,7 +55,7 @@ mod work;
 use std::sync::{Mutex, PoisonError};
 
 use model::{Model, Symbols};
-pub(crate) use normalize::{nfc, nfkc};
+pub(crate) use normalize::{Normalizer, nfkc};
 use path::Path;
 
 use super::{Encoder, Session, SpecialTokens};

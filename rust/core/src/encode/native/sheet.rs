@@ -65,11 +65,11 @@ impl Sheet {
         self.bytes.extend_from_slice(part);
     }
 
-    /// So many bytes are to come: there is room for them where a piece is so long that they may all belong to it.
+    /// So many bytes of the text are to come: makes room for some of them where a piece is so long that they may belong to it.
     #[inline]
-    pub(super) fn expect(&mut self, bytes: usize) {
+    pub(super) fn make_room(&mut self, bytes: usize) {
         if self.uncut > KEEP {
-            self.bytes.reserve(bytes + ZEROS.len());
+            self.bytes.reserve(bytes.min(3 * self.bytes.len()) + ZEROS.len());
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) use near::NEAR_THRESHOLDS;
 use super::monitor::Monitor;
 use super::sweep::sweep;
 use crate::discover::{Input, Kind};
-use crate::encode::{nfc, nfkc};
+use crate::encode::{Normalizer, nfkc};
 use crate::error::{Error, Result};
 use crate::leakage::push_words;
 use crate::ledger::DropReason;
@@ -202,11 +202,12 @@ fn hash(item: &Item, buffer: &mut String) -> u128 {
 }
 
 fn normalize(text: &str, out: &mut String) {
+    let mut normalizer = Normalizer::default();
     for word in text.split_whitespace() {
         if !out.is_empty() {
             out.push(' ');
         }
-        out.push_str(&nfc(word));
+        out.push_str(&normalizer.nfc(word));
     }
 }
 

@@ -26,8 +26,8 @@ const ROW: usize = 16;
 /// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
 const FULL: usize = 16;
 const FULL_OF_KNOWN: usize = 6;
-/// To come less far, in symbols, is not worth looking at a slab.
-pub(super) const LITTLE: usize = 32;
+/// Slabs go on while they pass at least so much of what they look at, as a fraction.
+const LEAST: usize = 8;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -42,6 +42,8 @@ pub(super) struct Parted {
     starts: Vec<u32>,
     counts: Vec<u8>,
     waves: Waves,
+    /// What repeats itself behind the last border of a slab is left to windows.
+    pub(super) leaves_repetitions: bool,
 }
 
 /// Some of what is left of a slab.
@@ -67,7 +69,8 @@ pub(super) struct Passed {
 
 impl Parted {
     /// Merges symbols from the front as far as there are borders, or links not much more than `trust` symbols behind one; none if
-    /// what they begin with does not become `first`. Appends the ids. `is_all`: nothing comes behind them.
+    /// what they begin with does not become `first`; and not beyond a slab of which little is passed. Appends the ids. `is_all`:
+    /// nothing comes behind them.
     pub(super) fn merge(
         &mut self,
         rules: Rules<'_>,
@@ -96,7 +99,7 @@ impl Parted {
             if first.is_none() {
                 (border, count) = (here.symbols, ids.len());
             }
-            if passed.symbols < LITTLE {
+            if passed.symbols * LEAST < size {
                 break; // most of it would be looked at again
             }
         }
@@ -133,7 +136,8 @@ impl Parted {
         }
         let rest = self.slab.count() - stop;
         // What is short may begin the next slab.
-        let is_open = rest > if stop == 0 { 0 } else { MOST } && !repeat(&symbols[self.slab.start(stop)..]);
+        let is_left = self.leaves_repetitions && repeat(&symbols[self.slab.start(stop)..]);
+        let is_open = rest > if stop == 0 { 0 } else { MOST } && !is_left;
         let all = if is_open { self.slab.count() } else { stop };
         let full = if self.waves.has_few_pairs { FULL_OF_KNOWN } else { FULL };
         if self.parts.len() * full < stop {
@@ -171,7 +175,7 @@ impl Parted {
 
     /// Appends the ids of parts that end at `stop`, and of an open one up to a token, or to `stop` where that is further.
     fn join(&mut self, rules: Rules<'_>, stop: usize, ids: &mut Vec<u32>) -> Passed {
-        let Self { slab, parts, starts, counts, waves } = self;
+        let Self { slab, parts, starts, counts, waves, .. } = self;
         let mut rows = starts.iter().zip(&*counts);
         for part in parts {
             if part.is_row() {
@@ -229,7 +233,7 @@ mod tests {
         // Up to borders and up to links, where something comes behind and where nothing does.
         let mut passed = [[0; 2]; 2];
         for round in 0..6000 {
-            let mut parted = Parted::default();
+            let mut parted = Parted { leaves_repetitions: round % 4 < 2, ..Parted::default() };
             let letters = 2 + numbers.below(if round % 3 == 0 { 3 } else { 12 });
             let merges = random_merges(&mut numbers, letters);
             let ids = |count: usize, numbers: &mut Numbers| -> Vec<u32> {

@@ -9,10 +9,11 @@
 //! others that rank lower but stand elsewhere makes no difference, since those do not touch them, nor does anything below the
 //! limit take what they become.
 //!
-//! Where what a merge makes merges at the same rank or a lower one, the limit lies so low that nothing is below it: then the lowest
-//! rank is merged alone, place by place, and what it makes merges on at once as long as that ranks lower. Elsewhere nothing
-//! does. Both always come further, so there are never more waves than symbols; in real vocabularies text of any letters
-//! takes about ten (measured: see `benches/encoder-log.md`).
+//! Where some pair makes what is taken at the lowest rank that is there, or below it, nothing is below the limit. Then the
+//! pairs of the lowest rank are merged alone, place by place, each token that is made going on at once as long as a neighbour
+//! joins it at a lower rank: elsewhere no pair ranks lower. One pass is enough, since what is made is longer than what makes it,
+//! so that the rank does not come back. Both always come further, so there are never more waves than symbols; in
+//! real vocabularies text of any letters takes about ten (measured: see `benches/encoder-log.md`).
 
 use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
 use super::super::pairs::NONE;

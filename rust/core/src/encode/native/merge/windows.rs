@@ -21,7 +21,7 @@ use super::super::certain::id_of;
 use super::super::pairs::NONE;
 use super::Rules;
 use super::few::{FEW, merge_few};
-use super::parted::{LITTLE, Parted, Passed};
+use super::parted::{Parted, Passed};
 use super::slab::SLAB;
 use super::sweep::{KEEP, Sweep};
 
@@ -44,6 +44,9 @@ impl Token {
 
 /// As many symbols as are worth looking at if more come behind them.
 pub(super) const ENOUGH: usize = 4 * FEW;
+
+/// A border nearer than so many symbols is not worth having looked for it.
+const NEAR: usize = FEW / 2;
 
 /// Where merging window by window has come to.
 enum Met {
@@ -103,6 +106,7 @@ impl Windows {
         ids: &mut Vec<u32>,
     ) -> usize {
         let (mut at, mut smallest) = (0, FEW);
+        self.parted.leaves_repetitions = true;
         while at < symbols.len() {
             let (rest, before) = (&symbols[at..], ids.len());
             if !is_all && rest.len() < ENOUGH {
@@ -150,8 +154,8 @@ impl Windows {
             if leaps {
                 let (first, before) = (merged.then(|| self.tokens[0].id), ids.len());
                 match self.parted.merge(rules, rest, is_all, first, trust, ids) {
-                    // Before long repetitions there may be a border that is not worth it; the window goes beyond.
-                    Passed { symbols: passed, token: None } if passed < LITTLE.min(rest.len()) => {
+                    // None, or one so near that the window comes further: a long repetition may stand behind it.
+                    Passed { symbols: passed, token: None } if passed < NEAR.min(rest.len()) => {
                         ids.truncate(before);
                     }
                     Passed { symbols: passed, token: None } => {
@@ -172,7 +176,7 @@ impl Windows {
                 }
                 trust = SLAB;
             }
-            let Self { window: one, tokens, next, .. } = self;
+            let Self { window: one, tokens, next, parted } = self;
             if !merged {
                 one.merge(rules, window(rest, size), tokens);
                 merged = true;
@@ -197,6 +201,8 @@ impl Windows {
                 goes_on = (if repeated { &*tokens } else { &*next })[0].is(begin);
             }
             leaps = goes_on && !repeated;
+            // Only some repetitions are found, those that come back to a token within a window.
+            parted.leaves_repetitions = repeated;
             if goes_on {
                 let mut pass = |rest: &mut &[u32]| {
                     ids.extend(tokens[..place].iter().map(|token| token.id));
