@@ -154,6 +154,15 @@ def test_arrays_come_back_when_nobody_refers_to_them(packed, expected):
     assert (other["loss_mask"] == expected["loss_mask"][[0, 1]]).all()
 
 
+def test_arrays_that_have_just_been_taken_are_in_use(packed):
+    pool = Pool(4)
+    shape = PackedDataset(packed, ["input_ids", "labels"])._shape
+    # Another thread may ask before whoever took the first has made a batch of them.
+    first, second = pool.take(shape, 2), pool.take(shape, 2)
+    for one in first:
+        assert all(one is not other for other in second)
+
+
 def test_a_file_that_shrinks_is_an_error_for_positioned_reads(packed, tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(packed.read_bytes())

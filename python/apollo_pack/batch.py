@@ -133,11 +133,13 @@ class Pool:
                 in_use.append(last)
         if arrays is None:
             arrays = shape.plain(rows)
+        # Another thread may ask at once, and must find them referred to by more than what is kept.
+        taken = (*arrays,)
         # Those of late come first again: they are still near the processor.
         kept += in_use[::-1]
         if len(kept) < self._most:
             kept.append(arrays)
-        return arrays
+        return taken
 
 
 def _references(arrays: tuple[Any, ...]) -> int:
