@@ -16,7 +16,7 @@ mod encode_support;
 use std::time::Instant;
 
 use apollo_pack_core::encode::{Encoder, NativeEncoder, SpecialTokens, encode_batch};
-use encode_support::{ALPHABETS, at_random};
+use encode_support::{ALPHABETS, UNITS, at_random, has_option, number, option};
 
 /// Two halves of different text.
 type Halves = (Vec<String>, Vec<String>);
@@ -65,8 +65,7 @@ const LONG: usize = 10_000_000;
 
 /// Text without a single cut, and other text that tempts an encoder to quadratic time.
 fn long_texts(encoder: &NativeEncoder) {
-    let repeated = ["a", " ", "\n", "中", "\u{301}", "'", "7", "aя中م", "ab", "😀", "vr", "$\\"];
-    let repeated = repeated.iter().map(|unit| (format!("{unit:?}"), unit.repeat(LONG / unit.len())));
+    let repeated = UNITS.iter().map(|unit| (format!("{unit:?}"), unit.repeat(LONG / unit.len())));
     let at_random = ALPHABETS.iter().map(|characters| {
         let some: String = characters.chars().take(5).collect();
         (format!("{some:?}... at random"), at_random(characters, LONG))
@@ -86,15 +85,8 @@ fn long_texts(encoder: &NativeEncoder) {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number =
-        |name: &str, default: usize| option(name).map_or(default, |text| text.parse().expect("a number"));
     let (threads, rounds) = (number("--threads", 1), number("--rounds", 5));
-    let use_best = arguments.iter().any(|argument| argument == "--best");
+    let use_best = has_option("--best");
     let cap = number("--cap", 3_000_000);
     let names = option("--tokenizers").unwrap_or_else(|| "qwen2,gemma,llama2".into());
     let Some(data) = encode_support::data() else {
@@ -125,7 +117,7 @@ fn main() {
         println!(
             "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
         );
-        if arguments.iter().any(|argument| argument == "--long") {
+        if has_option("--long") {
             long_texts(&encoder);
             continue;
         }

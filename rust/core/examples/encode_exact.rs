@@ -15,16 +15,9 @@ mod encode_support;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use apollo_pack_core::encode::{Encoder, HuggingFaceEncoder, NativeEncoder, SpecialTokens};
-use encode_support::{ALPHABETS, at_random};
+use encode_support::{ALPHABETS, UNITS, at_random, has_option, number, option};
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number =
-        |name: &str, default: usize| option(name).map_or(default, |text| text.parse().expect("a number"));
     let every = number("--every", 1);
     let threads = number("--threads", 2);
     let wanted = option("--tokenizers");
@@ -36,11 +29,7 @@ fn main() {
     let texts: Vec<&str> =
         corpus.values().flat_map(|texts| texts.iter().step_by(every)).map(String::as_str).collect();
     let hostile = hostile();
-    let texts = if arguments.iter().any(|argument| argument == "--hostile") {
-        hostile.iter().map(String::as_str).collect()
-    } else {
-        texts
-    };
+    let texts = if has_option("--hostile") { hostile.iter().map(String::as_str).collect() } else { texts };
     let mut folders: Vec<_> = std::fs::read_dir(data.join("tokenizers"))
         .expect("a folder of tokenizers")
         .filter_map(Result::ok)
@@ -73,25 +62,7 @@ fn main() {
 
 /// Long runs, and every character alone and between letters.
 fn hostile() -> Vec<String> {
-    let units = [
-        "a",
-        " ",
-        "\n",
-        "中",
-        "\u{301}",
-        "'",
-        "7",
-        "aя中م",
-        "ab",
-        "😀",
-        "▁",
-        "\r\n",
-        "क\u{93C}",
-        "vr",
-        "$\\",
-        "об",
-    ];
-    let mut texts: Vec<String> = units.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
+    let mut texts: Vec<String> = UNITS.iter().map(|unit| unit.repeat(1_000_000 / unit.len())).collect();
     // Long pieces that do not repeat themselves.
     for characters in
         ALPHABETS.into_iter().chain(["0123456789abcdef", "ab", " \n\t\r", "-=", "aé\u{301}\u{327}\u{5B0}"])

@@ -16,6 +16,7 @@ mod encode_support;
 use std::time::Instant;
 
 use apollo_pack_core::encode::{Encoder, NativeEncoder, SpecialTokens};
+use encode_support::{Numbers, number, option};
 
 /// Bytes of one text.
 const SIZE: usize = 60_000;
@@ -24,16 +25,6 @@ const QUICK: f64 = 20.0;
 const LIMITS: [f64; 4] = [15.0, 20.0, 30.0, 100.0];
 /// So many of the slowest are printed.
 const SLOWEST: usize = 8;
-
-/// A small generator of numbers.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
-        usize::try_from(self.0 >> 33).unwrap_or(0) % bound
-    }
-}
 
 /// What texts are made of: the tokens of a vocabulary as text. (Of bytes, those that are ASCII: others are spelled in letters that
 /// stand for bytes, and serve as letters too.)
@@ -80,14 +71,6 @@ fn time(encoder: &NativeEncoder, text: &str) -> f64 {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str, default: u64| -> u64 {
-        option(name).map_or(default, |text| text.parse().expect("a number"))
-    };
     let Some(data) = encode_support::data() else {
         println!("no sample data; set APOLLO_PACK_SHARED_DATA");
         return;
@@ -104,10 +87,7 @@ fn main() {
         all.extend((0..number("--texts", 8000)).map(|_| parts(&tokens, &mut numbers)));
         let mut times: Vec<(f64, Vec<String>)> = Vec::new();
         for parts in all {
-            let mut text = String::new();
-            while text.len() < SIZE {
-                text.push_str(&parts[numbers.below(parts.len())]);
-            }
+            let text = numbers.text(&parts, SIZE);
             times.push((time(&encoder, &text), parts));
         }
         times.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -1,10 +1,11 @@
-//! What the encoder's examples share: finding and reading sample documents.
+//! What the encoder's examples share, and its tests: options, sample documents, and what other text is made of.
 
-#![allow(dead_code)] // each of them uses what it needs
+#![allow(dead_code, clippy::expect_used)] // each of them uses what it needs, and stops where it cannot go on
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
 
 /// The folder with `corpus/` and `tokenizers/`: `APOLLO_PACK_SHARED_DATA`, or what the unpack script
 /// beside the checkout prints.
@@ -51,18 +52,65 @@ pub(crate) fn documents(folder: &Path) -> BTreeMap<String, Vec<String>> {
     by_language
 }
 
+/// What follows an option's name on the command line.
+pub(crate) fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+/// Whether an option is there.
+pub(crate) fn has_option(name: &str) -> bool {
+    std::env::args().any(|argument| argument == name)
+}
+
+/// The number that follows an option's name.
+pub(crate) fn number<N: FromStr>(name: &str, default: N) -> N {
+    option(name).map_or(default, |text| text.parse().ok().expect("a number"))
+}
+
+/// A small generator of numbers.
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        usize::try_from(self.0 >> 33).unwrap_or(0) % bound
+    }
+
+    /// So many bytes, or a few more, of these parts.
+    pub(crate) fn text(&mut self, parts: &[String], bytes: usize) -> String {
+        let mut text = String::with_capacity(bytes + 4);
+        while text.len() < bytes {
+            text.push_str(&parts[self.below(parts.len())]);
+        }
+        text
+    }
+}
+
 /// So many bytes, or a few more, of these characters at random; the same on every run.
 pub(crate) fn at_random(characters: &str, bytes: usize) -> String {
-    let characters: Vec<char> = characters.chars().collect();
-    let mut state = 1u64;
-    let mut text = String::with_capacity(bytes + 4);
-    while text.len() < bytes {
-        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
-        let number = usize::try_from(state >> 33).unwrap_or(0);
-        text.push(characters[number % characters.len()]);
-    }
-    text
+    let parts: Vec<String> = characters.chars().map(String::from).collect();
+    Numbers(1).text(&parts, bytes)
 }
+
+/// What hostile text repeats: one character, several, scripts in turns, and two characters of whose pair some tokenizer is never certain.
+pub(crate) const UNITS: [&str; 16] = [
+    "a",
+    " ",
+    "\n",
+    "中",
+    "\u{301}",
+    "'",
+    "7",
+    "aя中م",
+    "ab",
+    "😀",
+    "▁",
+    "\r\n",
+    "क\u{93C}",
+    "vr",
+    "$\\",
+    "об",
+];
 
 /// Alphabets of which a text at random is one piece for some tokenizers, with few cuts or none: of many scripts; small ones, of which
 /// vocabularies hold all short words; and some of which one letter stands in long rows, of which they hold many.

@@ -36,8 +36,8 @@ pub(super) struct Composer {
     /// Those behind it, a string for every class that has been met; by class, its number, counted from 1.
     marks: Vec<String>,
     numbers: [u8; KINDS],
-    /// The classes of which there are some, in order.
-    waiting: Vec<u8>,
+    /// The classes of which there are some, in order, with their numbers.
+    waiting: Vec<(u8, u8)>,
 }
 
 impl Composer {
@@ -96,17 +96,17 @@ impl Composer {
         }
         let marks = &mut self.marks[usize::from(*number) - 1];
         if marks.is_empty() {
-            let place = self.waiting.partition_point(|other| *other < class);
-            self.waiting.insert(place, class);
+            let place = self.waiting.partition_point(|(other, _)| *other < class);
+            self.waiting.insert(place, (class, *number));
         }
         marks.push(c);
     }
 
     /// Composes the letter with what waits behind it. If any of that is left, nothing more composes, and both are written.
     fn write_marks(&mut self, to: &mut String) {
-        let Self { letter, marks, numbers, waiting, .. } = self;
-        waiting.retain(|class| {
-            let marks = &mut marks[usize::from(numbers[usize::from(*class)]) - 1];
+        let Self { letter, marks, waiting, .. } = self;
+        waiting.retain(|(_, number)| {
+            let marks = &mut marks[usize::from(*number) - 1];
             let mut joined = 0;
             while let Some(c) = marks[joined..].chars().next()
                 && let Some(both) = letter.and_then(|letter| compose(letter, c))
@@ -125,8 +125,8 @@ impl Composer {
             return;
         }
         to.extend(letter.take());
-        for class in waiting.drain(..) {
-            let marks = &mut marks[usize::from(numbers[usize::from(class)]) - 1];
+        for (_, number) in waiting.drain(..) {
+            let marks = &mut marks[usize::from(number) - 1];
             to.push_str(marks);
             marks.clear();
             marks.shrink_to(KEEP / KINDS);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)] // tests say what went wrong by failing
 
+#[path = "../../../examples/encode_support/mod.rs"]
+mod encode_support;
 pub(super) mod random;
 mod shared;
 

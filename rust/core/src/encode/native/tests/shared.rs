@@ -1,23 +1,12 @@
 //! The real tokenizers of the shared sample, where it is there.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use super::Both;
+use super::encode_support::{UNITS, data};
 use super::random::Numbers;
 use crate::encode::{SpecialTokens, native::texts};
-
-fn data() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("APOLLO_PACK_SHARED_DATA") {
-        return Some(path.into());
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/unpack");
-    let output = Command::new(script).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().into())
-}
 
 /// Does something with every shared tokenizer in both modes; says so if there are none.
 fn each(work: impl Fn(&str, &Both)) {
@@ -73,26 +62,8 @@ fn any_text() {
 
 #[test]
 fn hostile_text() {
-    let mut samples: Vec<String> = [
-        "a",
-        " ",
-        "\n",
-        "中",
-        "\u{301}",
-        "'",
-        "7",
-        "aя中م",
-        "<|im_start|>",
-        "</s>",
-        "▁",
-        "ab",
-        "😀",
-        "vr",
-        "$\\",
-    ]
-    .iter()
-    .map(|unit| unit.repeat(20_000 / unit.len()))
-    .collect();
+    let units = UNITS.iter().chain(&["<|im_start|>", "</s>"]);
+    let mut samples: Vec<String> = units.map(|unit| unit.repeat(20_000 / unit.len())).collect();
     samples.push(String::new());
     // Long pieces that do not repeat themselves.
     let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
