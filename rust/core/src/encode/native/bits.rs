@@ -1,5 +1,9 @@
 //! A bit for every byte of a stretch of text: where its pieces begin.
 
+use std::ops::Range;
+
+use super::lanes::{self, InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
+
 /// Bits in a word.
 pub(super) const WORD: usize = 64;
 
@@ -82,32 +86,70 @@ impl Bits {
         self.words.clone_from(&other.words);
     }
 
-    /// Appends the places that are set in some words, counted from the first of them, to `places`; but for the very first place of all.
-    ///
-    /// Eight at a time are written whether they are there or not: how many a word holds cannot be
-    /// guessed, and a wrong guess costs more than the writing (as in simdjson, Langdale and Lemire 2019).
-    #[inline]
-    pub(super) fn places(&self, words: std::ops::Range<usize>, places: &mut Vec<u32>) {
-        let first = words.start;
-        for index in words {
-            let mut word = self.words[index];
-            if index == 0 {
-                word &= !1;
-            }
-            let count = word.count_ones() as usize;
-            #[allow(clippy::cast_possible_truncation)] // they are few
-            let base = ((index - first) * WORD) as u32;
-            let mut written = 0;
-            while written < count {
-                let mut eight = [0; 8];
-                for place in &mut eight {
-                    *place = base.wrapping_add(word.trailing_zeros());
-                    word &= word.wrapping_sub(1);
-                }
-                places.extend_from_slice(&eight);
-                written += 8;
-            }
-            places.truncate(places.len() + count - written);
+    /// The places that are set in some words, counted from the first of them, but for the very first place of all; written to
+    /// `room`, which grows to what is needed.
+    pub(super) fn places<'r>(&self, words: Range<usize>, room: &'r mut Vec<u32>) -> &'r [u32] {
+        let is_first = words.start == 0;
+        let words = &self.words[words];
+        if room.len() < words.len() * WORD + LANES {
+            room.resize(words.len() * WORD + LANES, 0);
         }
+        let mut count = 0;
+        if lanes::compress() {
+            in_wide_lanes(ListPlaces { words, room, count: &mut count });
+        } else {
+            count = list_places(words, room);
+        }
+        // The very first place of all, if it is set, is the first in the list.
+        let first = usize::from(is_first && words.first().is_some_and(|word| word & 1 != 0));
+        &room[first..count]
     }
+}
+
+/// Lists places of bits, sixteen at a time.
+struct ListPlaces<'l> {
+    words: &'l [u64],
+    room: &'l mut [u32],
+    count: &'l mut usize,
+}
+
+impl InLanes for ListPlaces<'_> {
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // sixteen bits are what is wanted
+    fn run<L: Lanes>(self) {
+        let mut places = L::from_array(&NUMBERS);
+        let mut count = 0;
+        for word in self.words {
+            for part in 0..WORD / LANES {
+                let bits = (word >> (part * LANES)) as u32 & 0xFFFF;
+                let Some(room) = self.room.get_mut(count..).and_then(<[u32]>::first_chunk_mut) else {
+                    return;
+                };
+                *room = places.compress(bits).to_array();
+                count += bits.count_ones() as usize;
+                places = places.add(L::small(LANES));
+            }
+        }
+        *self.count = count;
+    }
+}
+
+/// The same one by one. Eight at a time are written whether they are there or not: how many a word holds cannot be
+/// guessed, and a wrong guess costs more than the writing (as in simdjson, Langdale and Lemire 2019).
+#[inline]
+fn list_places(words: &[u64], room: &mut [u32]) -> usize {
+    let mut count = 0;
+    for (base, word) in (0..).step_by(WORD).zip(words) {
+        let (mut word, end) = (*word, count + word.count_ones() as usize);
+        while count < end {
+            let Some(room) = room.get_mut(count..).and_then(<[u32]>::first_chunk_mut::<8>) else { break };
+            for place in room {
+                *place = u32::wrapping_add(base, word.trailing_zeros());
+                word &= word.wrapping_sub(1);
+            }
+            count += 8;
+        }
+        count = end;
+    }
+    count
 }

@@ -153,7 +153,7 @@ fn pass_sure(bytes: &[u8], mut at: usize, unsure: u16) -> usize {
     };
     while at < bytes.len() {
         let mut rest = [0; BLOCK];
-        let mut leads = look(&Unsure, block_at(bytes, at, &mut rest));
+        let mut leads = look(&Unsure(unsure), block_at(bytes, at, &mut rest));
         while leads != 0 {
             let place = at + leads.trailing_zeros() as usize;
             leads &= leads - 1;
@@ -171,8 +171,8 @@ fn pass_sure(bytes: &[u8], mut at: usize, unsure: u16) -> usize {
     from(at, mark)
 }
 
-/// Asks for the first bytes of characters that may not be sure in every form.
-struct Unsure;
+/// Asks for the first bytes of characters that may not be sure in a form.
+struct Unsure(u16);
 
 impl Look for Unsure {
     type Found = u64;
@@ -182,8 +182,8 @@ impl Look for Unsure {
         if bytes.high() == 0 {
             return 0;
         }
-        // U+4000 to U+9FFF are sure,
-        let mut unsure = leads(bytes) & !bytes.within(0xE4, 0xE9);
+        // U+4000 to U+9FFF and Hangul from U+B000 to U+CFFF are sure,
+        let mut unsure = leads(bytes) & !(bytes.within(0xE4, 0xE9) | bytes.within(0xEB, 0xEC));
         // the letters of Arabic,
         if bytes.within(0xD8, 0xD9) != 0 {
             unsure &= !arabic_letters(bytes);
@@ -192,6 +192,20 @@ impl Look for Unsure {
         let [low, high] = devanagari(bytes);
         if low | high != 0 {
             unsure &= !(low & !third_byte(bytes, 0xBC, 0xBC) | high & !third_byte(bytes, 0x8D, 0x9F));
+        }
+        if unsure == 0 || self.0 != NFC_UNSURE {
+            return unsure;
+        }
+        // In NFC also U+0080 to U+02FF, Cyrillic up to U+047F,
+        unsure &= !(bytes.within(0xC2, 0xCB) | bytes.within(0xD0, 0xD1));
+        if unsure != 0 {
+            let second = |low, high| bytes.within(low, high) >> 1;
+            // punctuation from U+2002 to U+203F and from U+3001 to U+3029, kana but for their marks, full-width forms.
+            let general = bytes.equal(0xE2) & third_byte(bytes, 0x82, 0xBF);
+            let ideographic = bytes.equal(0xE3) & third_byte(bytes, 0x81, 0xA9);
+            let kana = bytes.equal(0xE3) & second(0x81, 0x83) & !third_byte(bytes, 0x99, 0x9A) & (!0 >> 2);
+            let full_width = bytes.equal(0xEF) & second(0xBC, 0xBD);
+            unsure &= !((general | ideographic) & second(0x80, 0x80) | kana | full_width);
         }
         unsure
     }
@@ -292,6 +306,23 @@ mod tests {
         '\u{9BE}',
         '\u{1100}',
     ];
+
+    #[test]
+    fn what_blocks_are_passed_for_is_sure() {
+        for c in (0x80..=0x10_FFFF).filter_map(char::from_u32) {
+            // Whole in the block, and across its end.
+            for place in [u32::from(c) as usize % 60, 62, 63] {
+                let text: String =
+                    std::iter::repeat_n(' ', place).chain([c]).chain(" ".repeat(64).chars()).collect();
+                let flags = CLASSES.of(u32::from(c));
+                for form in [NFC_UNSURE, NFKC_UNSURE] {
+                    let unsure = look(&Unsure(form), block_at(text.as_bytes(), 0, &mut [0; BLOCK]));
+                    assert!(unsure & !(1 << place) == 0, "{c:?} at {place}");
+                    assert!(unsure != 0 || flags & (form | COMBINING) == 0, "{c:?} at {place}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn marks_without_end_are_ordered() {

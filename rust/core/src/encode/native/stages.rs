@@ -65,7 +65,7 @@ fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usi
         let seen = scanner.mark(piece, at, stop, &mut marked);
         let bits = &marked.begins;
         places.clear();
-        bits.places(0..bits.words().len(), &mut places);
+        let places = bits.places(0..bits.words().len(), &mut places);
         ends.extend(places.iter().map(|&place| start + at + place as usize));
         at = seen;
     }

@@ -82,10 +82,9 @@ impl<'a> Work<'a> {
         let mut start = 0;
         let words = self.cuts.words().len();
         for first in (0..words).step_by(STRETCH / WORD) {
-            places.clear();
-            self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places);
             let at = first * WORD;
-            for ends in places.chunks(BATCH) {
+            for ends in self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places).chunks(BATCH)
+            {
                 self.ask::<PARTS>(text, begins, at, start, ends);
                 start = self.find(text, at, start, ends, ids);
             }

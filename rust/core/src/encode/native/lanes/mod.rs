@@ -118,9 +118,37 @@ fn counts_bits() -> bool {
     has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("popcnt")
 }
 
-/// Does a work in lanes.
+/// Whether [`Lanes::compress`] is one instruction in wide lanes.
+#[inline]
+pub(super) fn compress() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512f") && counts_bits();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether wide vectors cost nothing but their own time. On processors of Intel what is around them takes longer, too.
+#[cfg(target_arch = "x86_64")]
+fn wide_is_free() -> bool {
+    static IS_AMD: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        let std::arch::x86_64::CpuidResult { ebx, ecx, edx, .. } = std::arch::x86_64::__cpuid(0);
+        [ebx, edx, ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
+    });
+    compress() && *IS_AMD
+}
+
+/// Does a work in lanes that is soon done.
 #[inline]
 pub(super) fn in_lanes(work: impl InLanes) {
+    #[cfg(target_arch = "x86_64")]
+    if wide_is_free() {
+        return in_wide_lanes(work);
+    }
+    in_narrow_lanes(work);
+}
+
+#[inline]
+fn in_narrow_lanes(work: impl InLanes) {
     #[cfg(target_arch = "x86_64")]
     if pay() {
         // SAFETY: the processor has AVX2, and counts bits.
@@ -133,11 +161,11 @@ pub(super) fn in_lanes(work: impl InLanes) {
 #[inline]
 pub(super) fn in_wide_lanes(work: impl InLanes) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") && counts_bits() {
-        // SAFETY: the processor has all that.
+    if compress() {
+        // SAFETY: the processor has AVX-512, and counts bits.
         return unsafe { avx512::with_avx512(work) };
     }
-    in_lanes(work);
+    in_narrow_lanes(work);
 }
 
 /// Gathers take places that are no negative `i32`.
