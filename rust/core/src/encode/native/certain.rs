@@ -147,54 +147,6 @@ impl Certain {
         [low.and(some), before.and(some), behind.and(some)]
     }
 
-    /// Does in lanes what [`Self::merge`] does, and leaves ids alone; how many there are at most before, and then.
-    #[inline(always)]
-    pub(super) fn merge_in_lanes<L: Lanes, const PLACES: usize>(
-        &self,
-        pairs: &Pairs,
-        symbols: &mut [L; PLACES],
-        longest: usize,
-    ) -> usize {
-        let (zero, one, none) = (L::splat(0), L::splat(1), L::splat(NONE));
-        // By place, how many symbols before it are dropped.
-        let mut dropped = [zero; PLACES];
-        let (mut drop, mut drops, mut earliest) = (zero, zero, zero);
-        let mut this = self.two_in_lanes(symbols[0], symbols[1]);
-        for place in 0..longest {
-            let next = self.two_in_lanes(symbols[place + 1], symbols[place + 2]);
-            let [rank, before, _] = this;
-            let merges = L::both(earliest.below(rank), next[2].below(rank));
-            let made = made_in_lanes(pairs, rank, merges);
-            let kept = L::select(merges, made, symbols[place]);
-            symbols[place] = L::select(zero.below(drop), none, kept);
-            dropped[place] = drops;
-            drop = L::select(merges, one, zero);
-            drops = drops.add(drop);
-            earliest = before;
-            this = next;
-        }
-        // What is left moves to the front: first by one, where that is in the number of places to go, then by two, four, ...
-        let mut by = 1;
-        while by < longest {
-            for place in by..longest {
-                let here = symbols[place];
-                let goes = zero.below(dropped[place].and(L::small(by)));
-                let goes = L::both(goes, here.below(none));
-                symbols[place - by] = L::select(goes, here, symbols[place - by]);
-                dropped[place - by] = L::select(goes, dropped[place], dropped[place - by]);
-                symbols[place] = L::select(goes, none, here);
-            }
-            by *= 2;
-        }
-        let mut left = 0;
-        for (place, symbol) in (1..).zip(&mut symbols[..longest]) {
-            let present = symbol.below(none);
-            left = if L::any(present) { place } else { left };
-            *symbol = L::select(present, symbol.and(L::splat(MAX_ID)), none);
-        }
-        left
-    }
-
     /// Merges what is certain to merge. Symbols of letters that are left keep their numbers.
     #[allow(clippy::needless_bitwise_bool)] // neither can be foreseen
     pub(super) fn merge<'s>(&self, pairs: &Pairs, symbols: &'s mut [u32]) -> &'s [u32] {

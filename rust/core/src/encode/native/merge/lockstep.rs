@@ -1,8 +1,7 @@
 //! The merges of many short pieces at once, in lockstep: in each round the first of every piece.
 
 use super::super::lanes::{InLanes, LANES, Lanes};
-use super::super::pairs::{NONE, Pairs};
-use super::Rules;
+use super::super::pairs::{MAX_ID, NONE, Pairs};
 
 /// The most symbols of a piece.
 pub(in super::super) const MOST: usize = 64;
@@ -31,7 +30,7 @@ pub(in super::super) struct Rows<'r> {
 
 /// Merges the rows with these numbers, at most one for each lane.
 pub(super) struct MergeRows<'m, 'r, const PLACES: usize> {
-    pub(super) rules: Rules<'m>,
+    pub(super) pairs: &'m Pairs,
     pub(super) rows: &'m mut Rows<'r>,
     /// Those of most symbols first.
     pub(super) numbers: &'m [u8],
@@ -41,10 +40,9 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn run<L: Lanes>(self) {
-        let Self { rules: Rules { pairs, certain, .. }, rows, numbers } = self;
+        let Self { pairs, rows, numbers } = self;
         let (mut symbols, longest) = rows.in_lanes::<L, PLACES>(numbers);
-        let left = if rows.fresh { certain.merge_in_lanes(pairs, &mut symbols, longest) } else { longest };
-        let (left, _) = merge(pairs, &mut symbols, left);
+        let (left, _) = merge(pairs, &mut symbols, longest);
         // What is left of a row stands at its front.
         let (mut ids, mut kept, none) = ([[0; LANES]; PLACES], L::splat(0), L::splat(NONE));
         for (ids, symbol) in ids.iter_mut().zip(&symbols[..left]) {
@@ -61,7 +59,7 @@ impl<const PLACES: usize> InLanes for MergeRows<'_, '_, PLACES> {
 }
 
 impl Rows<'_> {
-    /// The symbols of rows with these numbers by place and lane, [`NONE`] behind them, and how many there are at most.
+    /// The ids of rows with these numbers by place and lane, [`NONE`] behind them, and how many there are at most.
     #[inline(always)]
     fn in_lanes<L: Lanes, const PLACES: usize>(&self, numbers: &[u8]) -> ([L; PLACES], usize) {
         let (mut starts, mut ends, mut longest) = ([0; LANES], [0; LANES], 0);
@@ -77,7 +75,7 @@ impl Rows<'_> {
             let place = L::splat(place);
             let present = place.below(ends);
             let here = L::gather(self.symbols, starts.add(place), present);
-            *symbol = L::select(present, here, none);
+            *symbol = L::select(present, here.and(L::splat(MAX_ID)), none);
         }
         (symbols, longest)
     }

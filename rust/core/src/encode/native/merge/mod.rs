@@ -113,7 +113,7 @@ fn longest_first(counts: &[u8]) -> [u8; ROWS] {
 
 /// Merges the symbols of at most [`ROWS`] rows, those of about as many together.
 pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
-    let order = longest_first(rows.counts);
+    let (pairs, order) = (rules.pairs, longest_first(rows.counts));
     for numbers in order[..rows.counts.len()].chunks(LANES) {
         let most = numbers.first().map_or(0, |number| rows.counts[usize::from(*number)]);
         let rows = &mut rows;
@@ -122,12 +122,12 @@ pub(super) fn merge_rows(rules: Rules<'_>, mut rows: Rows<'_>) {
                 merge_row(rules, rows, usize::from(*number));
             }
         } else if usize::from(most) > MOST / 2 {
-            lanes::in_wide_lanes(MergeRows::<ALL> { rules, rows, numbers });
+            lanes::in_wide_lanes(MergeRows::<ALL> { pairs, rows, numbers });
         } else if rows.fresh {
             // New words: what is around them is slower with wider vectors.
-            lanes::in_lanes(MergeRows::<HALF> { rules, rows, numbers });
+            lanes::in_lanes(MergeRows::<HALF> { pairs, rows, numbers });
         } else {
-            lanes::in_wide_lanes(MergeRows::<HALF> { rules, rows, numbers });
+            lanes::in_wide_lanes(MergeRows::<HALF> { pairs, rows, numbers });
         }
     }
 }
