@@ -86,8 +86,8 @@ impl Bits {
         self.words.clone_from(&other.words);
     }
 
-    /// The places that are set in some words, counted from the first of them, but for the very first place of all; written to
-    /// `room`, which grows to what is needed.
+    /// The places that are set in some words, counted from the first of them, but for the very first place of all. They are written
+    /// to `room`, which grows to what is needed.
     pub(super) fn places<'r>(&self, words: Range<usize>, room: &'r mut Vec<u32>) -> &'r [u32] {
         let is_first = words.start == 0;
         let words = &self.words[words];
@@ -95,7 +95,7 @@ impl Bits {
             room.resize(words.len() * WORD + LANES, 0);
         }
         let mut count = 0;
-        if lanes::compress() {
+        if lanes::can_compress() {
             in_wide_lanes(ListPlaces { words, room, count: &mut count });
         } else {
             count = list_places(words, room);
@@ -122,10 +122,7 @@ impl InLanes for ListPlaces<'_> {
         for word in self.words {
             for part in 0..WORD / LANES {
                 let bits = (word >> (part * LANES)) as u32 & 0xFFFF;
-                let Some(room) = self.room.get_mut(count..).and_then(<[u32]>::first_chunk_mut) else {
-                    return;
-                };
-                *room = places.compress(bits).to_array();
+                self.room[count..count + LANES].copy_from_slice(&places.compress(bits).to_array());
                 count += bits.count_ones() as usize;
                 places = places.add(L::small(LANES));
             }
@@ -142,8 +139,7 @@ fn list_places(words: &[u64], room: &mut [u32]) -> usize {
     for (base, word) in (0..).step_by(WORD).zip(words) {
         let (mut word, end) = (*word, count + word.count_ones() as usize);
         while count < end {
-            let Some(room) = room.get_mut(count..).and_then(<[u32]>::first_chunk_mut::<8>) else { break };
-            for place in room {
+            for place in &mut room[count..count + 8] {
                 *place = u32::wrapping_add(base, word.trailing_zeros());
                 word &= word.wrapping_sub(1);
             }
@@ -152,4 +148,37 @@ fn list_places(words: &[u64], room: &mut [u32]) -> usize {
         count = end;
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::native::tests::random::Numbers;
+
+    #[test]
+    fn places_are_those_that_are_set() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut room = Vec::new();
+        for round in 0..300 {
+            let (mut bits, length) = (Bits::default(), 1 + numbers.below(700));
+            bits.clear(length);
+            // None, all, and as many as come.
+            let set: Vec<usize> = (0..length).filter(|_| numbers.below(round % 4 + 1) == 0).collect();
+            let set = if round % 8 == 7 { Vec::new() } else { set };
+            for at in &set {
+                bits.set(*at);
+            }
+            let start = numbers.below(bits.words().len());
+            let words = start..start + 1 + numbers.below(bits.words().len() - start);
+            let within = words.start * WORD..words.end * WORD;
+            let expected: Vec<u32> = (set.iter().filter(|at| **at > 0 && within.contains(at)))
+                .map(|at| u32::try_from(at - within.start).unwrap_or(u32::MAX))
+                .collect();
+            assert_eq!(bits.places(words.clone(), &mut room), expected);
+            // The other way of those that processors choose from.
+            let mut room = vec![0; words.len() * WORD + LANES];
+            let count = list_places(&bits.words()[words], &mut room);
+            assert_eq!(&room[count - expected.len()..count], expected);
+        }
+    }
 }

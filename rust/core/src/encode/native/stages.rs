@@ -64,7 +64,6 @@ fn scan<S: Scan>(scanner: &mut S, piece: &[u8], start: usize, ends: &mut Vec<usi
         let stop = char_end(piece, at + STRETCH);
         let seen = scanner.mark(piece, at, stop, &mut marked);
         let bits = &marked.begins;
-        places.clear();
         let places = bits.places(0..bits.words().len(), &mut places);
         ends.extend(places.iter().map(|&place| start + at + place as usize));
         at = seen;

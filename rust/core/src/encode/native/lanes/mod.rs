@@ -3,8 +3,8 @@
 //! This holds two unsafe acts: to call what was compiled for a processor of a kind only where the processor is of that kind
 //! and, within, to use its instructions, of which those that gather read memory: every place is compared with the length
 //! before. Many look-ups of pairs at once wait for memory together, and nothing about them has to be foreseen; one after the
-//! other they are the most of what a new word costs. Long pieces take a fifth less time with AVX-512 than with AVX2, but what is
-//! around new words takes more. (Measured: see `benches/encoder-log.md`.)
+//! other they are the most of what a new word costs. Long pieces take a fifth less time with AVX-512 than with AVX2; where what
+//! is around new words takes more for it, these take AVX2. (Measured: see `benches/encoder-log.md`.)
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
@@ -120,21 +120,22 @@ fn counts_bits() -> bool {
 
 /// Whether [`Lanes::compress`] is one instruction in wide lanes.
 #[inline]
-pub(super) fn compress() -> bool {
+pub(super) fn can_compress() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512f") && counts_bits();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
-/// Whether wide vectors cost nothing but their own time. On processors of Intel what is around them takes longer, too.
+/// Whether wide vectors cost nothing but their own time. On processors of Intel what is around them takes longer, too (measured
+/// on a Xeon, and on Zen 4).
 #[cfg(target_arch = "x86_64")]
 fn wide_is_free() -> bool {
     static IS_AMD: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
         let std::arch::x86_64::CpuidResult { ebx, ecx, edx, .. } = std::arch::x86_64::__cpuid(0);
         [ebx, edx, ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
     });
-    compress() && *IS_AMD
+    can_compress() && *IS_AMD
 }
 
 /// Does a work in lanes that is soon done.
@@ -161,7 +162,7 @@ fn in_narrow_lanes(work: impl InLanes) {
 #[inline]
 pub(super) fn in_wide_lanes(work: impl InLanes) {
     #[cfg(target_arch = "x86_64")]
-    if compress() {
+    if can_compress() {
         // SAFETY: the processor has AVX-512, and counts bits.
         return unsafe { avx512::with_avx512(work) };
     }
