@@ -132,7 +132,9 @@ pub(super) fn can_compress() -> bool {
 #[cfg(target_arch = "x86_64")]
 fn wide_is_free() -> bool {
     static IS_AMD: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
-        let std::arch::x86_64::CpuidResult { ebx, ecx, edx, .. } = std::arch::x86_64::__cpuid(0);
+        #[allow(unused_unsafe)] // it is safe to call for compilers that are newer than the oldest we take
+        // SAFETY: all processors of 64 bits have the instruction.
+        let std::arch::x86_64::CpuidResult { ebx, ecx, edx, .. } = unsafe { std::arch::x86_64::__cpuid(0) };
         [ebx, edx, ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
     });
     can_compress() && *IS_AMD
