@@ -190,6 +190,21 @@ def test_what_is_no_tokenizer_is_said_to_be_none(tmp_path):
             Encoder(name)
 
 
+def test_where_the_library_panics_is_an_error(tmp_path):
+    """Its panics are no `Exception`: nobody would catch them."""
+    path, definition = tmp_path / "tokenizer.json", json.loads(default_tokenizer().tokenizer_json)
+    path.write_text(json.dumps(definition | {"normalizer": {"type": "Prepend", "prepend": ""}}))
+    encoder = Encoder(path)
+    for encode in (encoder.encode, encoder.encode_with_spans):
+        with pytest.raises(apollo_pack.TokenizerError, match="panicked"):
+            encode(" <X")
+    path.write_bytes(
+        default_tokenizer().tokenizer_json[:1000] + b"\xff" + default_tokenizer().tokenizer_json[1001:]
+    )
+    with pytest.raises(apollo_pack.TokenizerError, match=r"tokenizer\.json.*no tokenizer\.json that"):
+        Encoder(path)
+
+
 def test_an_encoder_goes_to_another_process(tmp_path):
     (tmp_path / "tokenizer.json").write_text(tiny("bytes"))
     encoder = Encoder(tmp_path, special_tokens="text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from typing import TYPE_CHECKING, Literal, SupportsIndex
@@ -10,12 +11,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from apollo_pack import _core
-from apollo_pack.errors import ConfigError
+from apollo_pack.errors import ConfigError, TokenizerError
 from apollo_pack.tokenizers import find_tokenizer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -40,7 +41,8 @@ class Encoder:
         tokenizer: a ``tokenizer.json``, its folder, or a name on the Hugging Face hub; None for
             ``$APOLLO_PACK_TOKENIZER`` or else the embedded Qwen vocabulary
         special_tokens: special tokens that stand in a text become their ids (``"parse"``, as ``tokenizers``
-            has it by default), or are ordinary characters (``"text"``)
+            has it by default), or are ordinary characters (``"text"``); added tokens that the file does not
+            call special become their ids in any case
 
     Attributes:
         name: which encoder serves: ``"native"``, or ``"huggingface"`` for tokenizers it does not know
@@ -80,7 +82,14 @@ class Encoder:
         return f"Encoder({self._found.label!r}, special_tokens={self._special_tokens!r}, name={self.name!r})"
 
     def encode(self, text: str) -> Ids:
-        """Return the ids of a text: uint32, shape ``(n,)``."""
+        """Return the ids of a text: uint32, shape ``(n,)``.
+
+        Raises:
+            TypeError: when the text is no str.
+            UnicodeEncodeError: when it has a surrogate alone, which is no character.
+            TokenizerError: when the tokenizer cannot encode it (a character that it has no token for, say).
+
+        """
         return self._core.encode(text)
 
     def encode_batch(
@@ -106,6 +115,7 @@ class Encoder:
             ConfigError: for arguments that do not fit together; the message says which.
             TypeError: when one of the texts is no str; a note says which.
             UnicodeEncodeError: when one has a surrogate alone, which is no character; a note says which.
+            TokenizerError: when the tokenizer cannot encode one (a character that it has no token for, say).
 
         """
         if num_threads is not None and not (
@@ -140,12 +150,14 @@ class Encoder:
         Raises:
             TypeError: when the text is no str.
             UnicodeEncodeError: when it has a surrogate alone, which is no character.
+            TokenizerError: when ``tokenizers`` cannot encode it.
 
         """
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}")
         text.encode()  # what says of a surrogate that it is one, where the reference says it is no str
-        encoding = self._reference.encode(text, add_special_tokens=False)
+        with panics_as_errors():
+            encoding = self._reference.encode(text, add_special_tokens=False)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         return np.array(encoding.ids, np.uint32), spans
 
@@ -154,10 +166,12 @@ class Encoder:
 
         Raises:
             ConfigError: for what no id can be; the message says which.
+            TokenizerError: when ``tokenizers`` cannot decode them.
 
         """
         values = [as_id(value) for value in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
-        return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
+        with panics_as_errors():
+            return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
 
     @functools.cached_property
     def _reference(self) -> Tokenizer:
@@ -166,6 +180,17 @@ class Encoder:
         reference.no_padding()
         reference.encode_special_tokens = self._special_tokens == "text"
         return reference
+
+
+@contextlib.contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Make an error of a panic of ``tokenizers``, which is no `Exception`: nobody would catch it."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # it has no name that could be imported
+            raise
+        raise TokenizerError("the library `tokenizers` panicked on this") from error
 
 
 def as_id(value: SupportsIndex) -> int:

@@ -44,7 +44,7 @@ class InputError(ApolloPackError, ValueError):
 
 
 class TokenizerError(ApolloPackError, ValueError):
-    """The tokenizer cannot be found or read, or does not say which token ends a text."""
+    """The tokenizer cannot be found or read, does not say what ends a text, or cannot encode one."""
 
 
 class FormatError(ApolloPackError, ValueError):

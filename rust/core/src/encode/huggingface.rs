@@ -37,7 +37,8 @@ impl HuggingFaceEncoder {
         // What the library says of JSON that is something else sounds as if the JSON were broken.
         let unread =
             |error| format!("this is no tokenizer.json that the library tokenizers can read: {error}");
-        let mut tokenizer = Tokenizer::from_bytes(json).map_err(|error| EncodeError(unread(error)))?;
+        let mut tokenizer =
+            guarded(|| Tokenizer::from_bytes(json), "it panicked").map_err(unread).map_err(EncodeError)?;
         // A tokenizer.json may carry padding or truncation for inference; documents are never cut here.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| EncodeError(error.to_string()))?;
@@ -110,14 +111,19 @@ impl HuggingFaceEncoder {
     }
 
     fn append(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), EncodeError> {
-        // The library panics on some settings and texts (a regex that gives up, an empty pattern).
         let encode = || self.tokenizer.encode_fast(text, false);
-        let encoding = catch_unwind(AssertUnwindSafe(encode))
-            .map_err(|_| EncodeError("the library `tokenizers` panicked on this text".into()))?
-            .map_err(|error| EncodeError(error.to_string()))?;
+        let encoding =
+            guarded(encode, "the library `tokenizers` panicked on this text").map_err(EncodeError)?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())
     }
+}
+
+/// What the library does. It panics on some settings (JSON with a byte that is no UTF-8, a prefix of continued words) and on some
+/// texts (a regex that gives up, an empty pattern): then `panicked` is the error.
+fn guarded<T>(act: impl FnOnce() -> tokenizers::Result<T>, panicked: &str) -> Result<T, String> {
+    let done = catch_unwind(AssertUnwindSafe(act)).map_err(|_| panicked.to_owned())?;
+    done.map_err(|error| error.to_string())
 }
 
 impl Encoder for HuggingFaceEncoder {
@@ -156,5 +162,33 @@ impl Session for HuggingFaceSession<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_panics_on_is_an_error() {
+        let model = |more: &str| {
+            format!(
+                "{{\"model\": {{\"type\": \"BPE\", \"vocab\": {{\"a\": 0, \"b\": 1, \"ab\": 2}}, \"merges\": [[\"a\", \"b\"]]{more}}}"
+            )
+        };
+        let prefixed = model(", \"continuing_subword_prefix\": \"##\"") + "}";
+        let mut no_text = (model("") + ", \"decoder\": {\"type\": \"Fuse?\"}}").into_bytes();
+        let at = no_text.len() - 3;
+        no_text[at] = 0xFF;
+        assert!(HuggingFaceEncoder::from_json((model("") + "}").as_bytes(), SpecialTokens::Parse).is_ok());
+        for json in [prefixed.as_bytes(), &no_text] {
+            let error = HuggingFaceEncoder::from_json(json, SpecialTokens::Parse)
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(
+                error.as_deref(),
+                Some("this is no tokenizer.json that the library tokenizers can read: it panicked")
+            );
+        }
     }
 }
