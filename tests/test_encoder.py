@@ -192,15 +192,13 @@ def test_what_is_no_tokenizer_is_said_to_be_none(tmp_path):
 
 def test_where_the_library_panics_is_an_error(tmp_path):
     """Its panics are no `Exception`: nobody would catch them."""
-    path, definition = tmp_path / "tokenizer.json", json.loads(default_tokenizer().tokenizer_json)
-    path.write_text(json.dumps(definition | {"normalizer": {"type": "Prepend", "prepend": ""}}))
+    path, file = tmp_path / "tokenizer.json", default_tokenizer().tokenizer_json
+    path.write_text(json.dumps(json.loads(file) | {"normalizer": {"type": "Prepend", "prepend": ""}}))
     encoder = Encoder(path)
     for encode in (encoder.encode, encoder.encode_with_spans):
         with pytest.raises(apollo_pack.TokenizerError, match="panicked"):
             encode(" <X")
-    path.write_bytes(
-        default_tokenizer().tokenizer_json[:1000] + b"\xff" + default_tokenizer().tokenizer_json[1001:]
-    )
+    path.write_bytes(file[:1000] + b"\xff" + file[1001:])
     with pytest.raises(apollo_pack.TokenizerError, match=r"tokenizer\.json.*no tokenizer\.json that"):
         Encoder(path)
 

@@ -150,7 +150,7 @@ class Encoder:
         Raises:
             TypeError: when the text is no str.
             UnicodeEncodeError: when it has a surrogate alone, which is no character.
-            TokenizerError: when ``tokenizers`` cannot encode it.
+            TokenizerError: when ``tokenizers`` panics on it.
 
         """
         if not isinstance(text, str):
@@ -166,7 +166,7 @@ class Encoder:
 
         Raises:
             ConfigError: for what no id can be; the message says which.
-            TokenizerError: when ``tokenizers`` cannot decode them.
+            TokenizerError: when ``tokenizers`` panics on them.
 
         """
         values = [as_id(value) for value in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]

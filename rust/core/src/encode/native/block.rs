@@ -101,10 +101,10 @@ pub(super) fn leads(bytes: impl Compare) -> u64 {
 /// Japanese (U+3000 to U+9FFF, and full-width forms), Thai and Lao, Burmese and Khmer.
 #[inline(always)]
 pub(super) fn unspaced(bytes: impl Compare) -> u64 {
-    let second = |low, high| bytes.within(low, high) >> 1;
     let mut found = bytes.within(0xE3, 0xE9) | bytes.equal(0xEF);
     if bytes.within(0xE0, 0xE1) != 0 {
-        found |= bytes.equal(0xE0) & second(0xB8, 0xBB) | bytes.equal(0xE1) & second(0x80, 0x9F);
+        found |= bytes.equal(0xE0) & second_byte(bytes, 0xB8, 0xBB)
+            | bytes.equal(0xE1) & second_byte(bytes, 0x80, 0x9F);
     }
     found
 }
@@ -112,8 +112,7 @@ pub(super) fn unspaced(bytes: impl Compare) -> u64 {
 /// First bytes of the letters of Arabic, U+0620 to U+064A, that lie whole in the block.
 #[inline(always)]
 pub(super) fn arabic_letters(bytes: impl Compare) -> u64 {
-    let second = |low, high| bytes.within(low, high) >> 1;
-    bytes.equal(0xD8) & second(0xA0, 0xBF) | bytes.equal(0xD9) & second(0x80, 0x8A)
+    bytes.equal(0xD8) & second_byte(bytes, 0xA0, 0xBF) | bytes.equal(0xD9) & second_byte(bytes, 0x80, 0x8A)
 }
 
 /// First bytes of Devanagari characters that lie whole in the block: of U+0900 to U+093F, and of U+0940 to U+097F. (In Hindi
@@ -125,6 +124,12 @@ pub(super) fn devanagari(bytes: impl Compare) -> [u64; 2] {
         return [0; 2];
     }
     [whole & (bytes.equal(0xA4) >> 1), whole & (bytes.equal(0xA5) >> 1)]
+}
+
+/// Bytes of which the next is from `low` to `high`.
+#[inline(always)]
+pub(super) fn second_byte(bytes: impl Compare, low: u8, high: u8) -> u64 {
+    bytes.within(low, high) >> 1
 }
 
 /// Bytes of which the second after them is from `low` to `high`.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memmem;
 use unicode_normalization_alignments::char::{canonical_combining_class, compose};
 
-use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, third_byte};
+use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, second_byte, third_byte};
 use super::compose::{Composer, decompose};
 use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
@@ -199,13 +199,15 @@ impl Look for Unsure {
         // In NFC also U+0080 to U+02FF, Cyrillic up to U+047F,
         unsure &= !(bytes.within(0xC2, 0xCB) | bytes.within(0xD0, 0xD1));
         if unsure != 0 {
-            let second = |low, high| bytes.within(low, high) >> 1;
             // punctuation from U+2002 to U+203F and from U+3001 to U+3029, kana but for their marks, full-width forms.
             let general = bytes.equal(0xE2) & third_byte(bytes, 0x82, 0xBF);
             let ideographic = bytes.equal(0xE3) & third_byte(bytes, 0x81, 0xA9);
-            let kana = bytes.equal(0xE3) & second(0x81, 0x83) & !third_byte(bytes, 0x99, 0x9A) & (!0 >> 2);
-            let full_width = bytes.equal(0xEF) & second(0xBC, 0xBD);
-            unsure &= !((general | ideographic) & second(0x80, 0x80) | kana | full_width);
+            let kana = bytes.equal(0xE3)
+                & second_byte(bytes, 0x81, 0x83)
+                & !third_byte(bytes, 0x99, 0x9A)
+                & (!0 >> 2);
+            let full_width = bytes.equal(0xEF) & second_byte(bytes, 0xBC, 0xBD);
+            unsure &= !((general | ideographic) & second_byte(bytes, 0x80, 0x80) | kana | full_width);
         }
         unsure
     }

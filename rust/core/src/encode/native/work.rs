@@ -83,8 +83,8 @@ impl<'a> Work<'a> {
         let words = self.cuts.words().len();
         for first in (0..words).step_by(STRETCH / WORD) {
             let at = first * WORD;
-            for ends in self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places).chunks(BATCH)
-            {
+            let found = self.cuts.places(first..words.min(first + STRETCH / WORD), &mut places);
+            for ends in found.chunks(BATCH) {
                 self.ask::<PARTS>(text, begins, at, start, ends);
                 start = self.find(text, at, start, ends, ids);
             }

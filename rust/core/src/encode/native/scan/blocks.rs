@@ -6,7 +6,8 @@
 
 use super::super::bits::{Bits, WORD};
 use super::super::block::{
-    BLOCK, Compare, arabic_letters, block_at, devanagari, following, leads, preceding, third_byte, whole,
+    BLOCK, Compare, arabic_letters, block_at, devanagari, following, leads, preceding, second_byte,
+    third_byte, whole,
 };
 use super::super::unicode::{Classes, MARK, NUMBER, SPACE, previous};
 use super::super::vectors::{Look, look};
@@ -407,16 +408,17 @@ impl Beyond {
 /// U+0620 to U+064A.
 #[inline(always)]
 pub(super) fn certain_letters(bytes: impl Compare) -> u64 {
-    let second = |low, high| bytes.within(low, high) >> 1;
     let mut found = 0;
     if bytes.within(0xE4, 0xE9) != 0 {
         found |= bytes.within(0xE5, 0xE8)
-            | bytes.equal(0xE4) & second(0xB8, 0xBF)
-            | bytes.equal(0xE9) & second(0x80, 0xBE);
+            | bytes.equal(0xE4) & second_byte(bytes, 0xB8, 0xBF)
+            | bytes.equal(0xE9) & second_byte(bytes, 0x80, 0xBE);
     }
     if bytes.within(0xC3, 0xD9) != 0 {
         // Among the Latin ones stand two signs.
-        found |= bytes.equal(0xC3) & second(0x80, 0xBF) & !(second(0x97, 0x97) | second(0xB7, 0xB7))
+        found |= bytes.equal(0xC3)
+            & second_byte(bytes, 0x80, 0xBF)
+            & !(second_byte(bytes, 0x97, 0x97) | second_byte(bytes, 0xB7, 0xB7))
             | arabic_letters(bytes);
     }
     found

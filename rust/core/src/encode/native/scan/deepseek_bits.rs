@@ -4,7 +4,7 @@
 //! segment it is in. So where a segment begins, nothing stands before, and to white space that is an end.
 
 use super::super::bits::Bits;
-use super::super::block::{BLOCK, Compare, block_at, following, preceding, whole};
+use super::super::block::{BLOCK, Compare, block_at, following, preceding, second_byte, whole};
 use super::super::unicode::{Classes, LETTER, MARK, PUNCTUATION, SYMBOL, previous};
 use super::super::vectors::{Look, look};
 use super::Marked;
@@ -192,13 +192,12 @@ impl Look for InSegments {
             unsure: 0,
         };
         if found.beyond != 0 {
-            let second = |low, high| bytes.within(low, high) >> 1;
             let (e3, e4, e9) = (bytes.equal(0xE3), bytes.equal(0xE4), bytes.equal(0xE9));
             found.chinese_or_kana = bytes.within(0xE5, 0xE8)
-                | e3 & second(0x81, 0x83)
-                | e4 & second(0xB8, 0xBF)
-                | e9 & second(0x80, 0xBD);
-            found.unsure = (e3 | e4 | e9) & 1 << 63 | e9 & second(0xBE, 0xBE);
+                | e3 & second_byte(bytes, 0x81, 0x83)
+                | e4 & second_byte(bytes, 0xB8, 0xBF)
+                | e9 & second_byte(bytes, 0x80, 0xBD);
+            found.unsure = (e3 | e4 | e9) & 1 << 63 | e9 & second_byte(bytes, 0xBE, 0xBE);
         }
         found
     }
