@@ -124,7 +124,7 @@ fn model_of(model: &json::Model, plan: &Plan, spelling: &Spelling, vocab: Vocab)
             *place = token;
         }
     }
-    let mut joins = Joins::new();
+    let mut joins = Joins::new(!plan.byte_level);
     let (all, tokens) = (merges.all(), &*tokens);
     let (pairs, certain, neighbours) = std::thread::scope(|scope| {
         let neighbours = scope.spawn(|| Neighbours::new(&vocab, all, &first_use, tokens, plan.byte_level));

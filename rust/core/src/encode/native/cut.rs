@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::adjacent::{self, AROUND, Beside};
 use super::block::{BLOCK, Compare, block_at, devanagari, inside, one_of, preceding, unspaced};
 use super::joins::{self, Apart, Spelling, last_byte, spelling_at};
 use super::model::Chars;
@@ -235,7 +236,7 @@ impl Cutter<'_> {
             if at == start {
                 asked &= !1;
             }
-            let mut cut = self.between_neighbours(text, at, neighbours & within, 0)
+            let mut cut = self.between_neighbours(text, at, stop, neighbours & within, 0)
                 | self.between_neighbours_of_two(text, at, neighbours_of_two & within);
             let (threes, twos) = (found.paired_of_three, found.paired_of_two);
             if threes | twos != 0 {
@@ -280,20 +281,25 @@ impl Cutter<'_> {
             let neighbours = unspaced & (unspaced << 3 | before >> (BLOCK - 3));
             before = unspaced;
             let within = if stop - at < BLOCK { (1 << (stop - at)) - 1 } else { !0 };
-            *cuts |= self.between_neighbours(text, at, neighbours & within, torn);
+            *cuts |= self.between_neighbours(text, at, stop, neighbours & within, torn);
         }
     }
 
     /// The cuts among the places, from `at` on, that stand between two characters of three bytes. `torn`: those before a
     /// byte with which a token may end that begins inside the character before.
     #[inline]
-    fn between_neighbours(self, text: &[u8], at: usize, places: u64, torn: u64) -> u64 {
+    fn between_neighbours(self, text: &[u8], at: usize, stop: usize, places: u64, torn: u64) -> u64 {
         if places == 0 {
             return 0;
         }
-        let mut near_ends = [0; BLOCK + 8];
+        let mut near_ends = [0; AROUND];
         let around = around::<3>(text, at, &mut near_ends);
-        let mut joins = joins_among(around, places, |eight| self.joins.pair_of_three(eight));
+        let [mut joins, mut beside] = self.joins.pairs.among::<3>(around, places);
+        while beside != 0 {
+            let place = beside.trailing_zeros();
+            beside &= beside - 1;
+            joins ^= u64::from(!self.join_beside(text, at + place as usize, stop)) << place;
+        }
         let mut doubtful = places & torn & !joins;
         while doubtful != 0 {
             let place = doubtful.trailing_zeros() as usize % BLOCK;
@@ -304,33 +310,29 @@ impl Cutter<'_> {
         places & !joins
     }
 
+    /// Whether two characters of three bytes, the second of them at `here`, can join though tokens hold them beside others only.
+    #[inline]
+    fn join_beside(self, text: &[u8], here: usize, stop: usize) -> bool {
+        let twelve: Option<&[u8; 12]> = here.checked_sub(6).and_then(|start| text[start..stop].first_chunk());
+        let Some(twelve) = twelve else { return true }; // what stands there may be still to come
+        if self.space != u32::from(b' ') && (twelve[2] == b' ' || twelve[9] == b' ') {
+            return true; // it is another character for the model
+        }
+        let three = |at: usize| u32::from_le_bytes([twelve[at], twelve[at + 1], twelve[at + 2], 0]);
+        let (pair, pairs) = (adjacent::pair(three(3), three(6)), self.joins.pairs);
+        pairs.has_three(pair, Beside::Before(three(0))) || pairs.has_three(pair, Beside::Behind(three(9)))
+    }
+
     /// The same between two characters of two bytes, of which none is torn.
     #[inline]
     fn between_neighbours_of_two(self, text: &[u8], at: usize, places: u64) -> u64 {
         if places == 0 {
             return 0;
         }
-        let mut near_ends = [0; BLOCK + 8];
-        let joins = joins_among(around::<2>(text, at, &mut near_ends), places, |eight| {
-            let [left, right] = [eight & 0xFFFF, eight >> 16 & 0xFFFF];
-            #[allow(clippy::cast_possible_truncation)] // two bytes each
-            self.joins.pair(left as Spelling, right as Spelling)
-        });
+        let mut near_ends = [0; AROUND];
+        let [joins, _] = self.joins.pairs.among::<2>(around::<2>(text, at, &mut near_ends), places);
         places & !joins
     }
-}
-
-/// The places of which the eight bytes there can join.
-#[inline]
-fn joins_among(around: &[u8; BLOCK + 8], mut places: u64, can_join: impl Fn(u64) -> bool) -> u64 {
-    let mut joins = 0;
-    while places != 0 {
-        let place = places.trailing_zeros() as usize % BLOCK;
-        places &= places - 1;
-        let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-        joins |= u64::from(can_join(eight)) << place;
-    }
-    joins
 }
 
 /// The first, the third and so on of the places that stand so many bytes from each other.
@@ -353,13 +355,13 @@ fn every_second<const APART: u32>(places: u64) -> u64 {
 fn around<'t, const BEFORE: usize>(
     text: &'t [u8],
     at: usize,
-    near_ends: &'t mut [u8; BLOCK + 8],
-) -> &'t [u8; BLOCK + 8] {
+    near_ends: &'t mut [u8; AROUND],
+) -> &'t [u8; AROUND] {
     if let Some(around) = at.checked_sub(BEFORE).and_then(|start| text[start..].first_chunk()) {
         return around;
     }
     let before = at.min(BEFORE);
-    let some = &text[at - before..text.len().min(at + BLOCK + 8 - BEFORE)];
+    let some = &text[at - before..text.len().min(at + AROUND - BEFORE)];
     near_ends[BEFORE - before..BEFORE - before + some.len()].copy_from_slice(some);
     near_ends
 }

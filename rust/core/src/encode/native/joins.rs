@@ -5,12 +5,15 @@
 //! sides can be encoded on their own. The table holds the pairs of characters that can join; it is a
 //! filter that may say "can join" of a pair that cannot (a cut forgone), never the other way round.
 
+pub(super) use super::adjacent::Spelling;
+use super::adjacent::{self, Adjacent, Beside, pair};
 use super::unicode::decode;
-use crate::memory::Words;
 
-/// A hashed bit for every pair of characters that can join.
+/// What is known of characters side by side.
 pub(super) struct Joins {
-    pairs: Words,
+    pairs: Adjacent,
+    /// All pairs are asked for, not only those of characters of three bytes.
+    all: bool,
     /// Characters of the basic plane of which some token holds a part beside bytes of others.
     touched: Vec<bool>,
     /// Tokens that begin inside one character and end inside the next: the last six bits of the one,
@@ -44,15 +47,12 @@ const HARDLY_EVER: usize = 16;
 /// What a space may be read as, so that it is worth to know what stands before it.
 const SPACES: [char; 2] = [' ', '▁'];
 
-/// 2^21 bits: 256 KiB, of which real vocabularies set three in two hundred. (With half as many, a quarter of the pieces of Chinese
-/// that were new would not have been: a false bit held together what had been seen in parts.)
-const BITS: u32 = 21;
-const WORDS: usize = 1 << (BITS - 6);
-
 impl Joins {
-    pub(super) fn new() -> Self {
+    /// `all`: all pairs will be asked for, not only those of characters of three bytes.
+    pub(super) fn new(all: bool) -> Self {
         Self {
-            pairs: Words::zeroed(WORDS),
+            pairs: Adjacent::new(),
+            all,
             touched: vec![false; 0x1_0000],
             inside_both: [0; 64],
             has_both: false,
@@ -64,8 +64,8 @@ impl Joins {
         }
     }
 
-    /// These two characters can join.
-    fn add(&mut self, left: u32, right: u32) {
+    /// These two characters can join, if the other stands beside them.
+    fn add(&mut self, left: u32, right: u32, beside: Option<Beside>) {
         let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
             return; // surrogates stand in no text
         };
@@ -75,8 +75,9 @@ impl Joins {
         let both_within = |low, high| usize::from([left, right].iter().all(|c| (low..=high).contains(c)));
         self.indic += both_within('\u{800}', '\u{FFF}');
         self.arabic += both_within('\u{600}', '\u{6FF}');
-        let bit = bit(pair(spelling(left), spelling(right)));
-        self.pairs.get_mut()[bit / 64] |= 1 << (bit % 64);
+        if self.all || [left, right].iter().all(|c| c.len_utf8() == 3) {
+            self.pairs.add(pair(spelling(left), spelling(right)), beside);
+        }
     }
 
     /// Notes every boundary between characters inside a token, which may begin and end inside a
@@ -99,7 +100,7 @@ impl Joins {
             let left = decode(&token[..at], start).0;
             let right = decode(token, at).0;
             match (left_begins, right_ends) {
-                (true, true) => self.add(left, right),
+                (true, true) => self.add(left, right, beside(token, start, at)),
                 (true, false) => self.add_beginning(Some(left), &token[at..]),
                 (false, true) => self.add_ending(&token[start..at], Some(right)),
                 (false, false) => {
@@ -131,7 +132,7 @@ impl Joins {
         for right in first..first + (1 << (6 * (length - beginning.len()))) {
             self.touched[right as usize] = true;
             if let Some(left) = left {
-                self.add(left, right);
+                self.add(left, right, None);
             }
         }
     }
@@ -146,7 +147,7 @@ impl Joins {
             if left >= 0x80 {
                 self.touched[left as usize] = true;
                 if let Some(right) = right {
-                    self.add(left, right);
+                    self.add(left, right, None);
                 }
             }
             left += step;
@@ -167,15 +168,14 @@ impl Joins {
     /// The table, ready for look-ups.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
-        let pairs = self.pairs.get().first_chunk().unwrap_or_else(|| unreachable!("a table has its words"));
-        View { pairs, joins: self }
+        View { pairs: self.pairs.view(), joins: self }
     }
 }
 
 /// The table, borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    pairs: &'a [u64; WORDS],
+    pub(super) pairs: adjacent::View<'a>,
     joins: &'a Joins,
 }
 
@@ -186,13 +186,6 @@ impl View<'_> {
         // All asked, without a branch that could not be foreseen.
         let four = self.joins.four_bytes_join & (left.max(right) > 0x00FF_FFFF);
         self.pair(left, right) | four | self.inside_both(last_byte(left), right)
-    }
-
-    /// Whether some token holds side by side two characters of three bytes each, in the order of the text, the first byte
-    /// lowest.
-    #[inline]
-    pub(super) fn pair_of_three(self, six: u64) -> bool {
-        self.bit(six & 0xFFFF_FFFF_FFFF)
     }
 
     /// First bytes of characters of three bytes in which tokens end that begin inside the character before.
@@ -210,13 +203,7 @@ impl View<'_> {
     /// Whether some token holds the two characters side by side.
     #[inline]
     pub(super) fn pair(self, left: Spelling, right: Spelling) -> bool {
-        self.bit(pair(left, right))
-    }
-
-    #[inline]
-    fn bit(self, pair: u64) -> bool {
-        let bit = bit(pair);
-        self.pairs[bit / 64] >> (bit % 64) & 1 != 0
+        self.pairs.has(pair(left, right))
     }
 
     /// Whether some token ends inside the one and begins inside the other; by the last byte of the one and
@@ -227,9 +214,6 @@ impl View<'_> {
         self.joins.has_both & (self.joins.inside_both[last as usize & 0x3F] >> (first & 0x3F) & 1 != 0)
     }
 }
-
-/// A character as its bytes in UTF-8, the first of them lowest.
-pub(super) type Spelling = u32;
 
 pub(super) fn spelling(c: char) -> Spelling {
     let mut bytes = [0; 4];
@@ -256,18 +240,16 @@ pub(super) fn spelling_at(text: &[u8], at: usize) -> (Spelling, usize) {
     (u32::from_le_bytes(bytes) & (u32::MAX >> (32 - 8 * length)), length)
 }
 
-/// Two characters in one number: of three bytes each, as they stand in the text.
-#[inline]
-fn pair(left: Spelling, right: Spelling) -> u64 {
-    u64::from(left).wrapping_add(u64::from(right) << 24)
-}
-
-/// Where the bit of a pair is (multiply-shift hashing, Dietzfelbinger 1996).
-#[inline]
-fn bit(pair: u64) -> usize {
-    #[allow(clippy::cast_possible_truncation)] // few bits remain
-    let bit = (pair.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - BITS)) as usize;
-    bit
+/// What stands in a token beside two characters, of which one begins at `start` and the next at `at`.
+fn beside(token: &[u8], start: usize, at: usize) -> Option<Beside> {
+    let three = |at: usize| {
+        let (spelling, length) = spelling_at(token, at);
+        (length == 3 && token.len() >= at + 3 && !is_inside(token[at])).then_some(spelling)
+    };
+    three(start)?;
+    three(at)?;
+    let before = start.checked_sub(3).and_then(three).map(Beside::Before);
+    before.or_else(|| (at + 3 < token.len()).then(|| three(at + 3)).flatten().map(Beside::Behind))
 }
 
 fn is_inside(byte: u8) -> bool {

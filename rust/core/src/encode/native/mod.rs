@@ -12,6 +12,7 @@
 //! bytes, its ids, and its symbols before any merge if it has no borders ([`neighbours`]).
 
 mod added;
+mod adjacent;
 mod bits;
 mod block;
 mod build;

@@ -6,6 +6,7 @@
 //! plain way is SSE2 on x86-64 and NEON on aarch64, by the `wide` crate.
 #![allow(unsafe_code)]
 
+use super::adjacent::{AROUND, WORD_BITS};
 use super::block::{BLOCK, Compare, Plain};
 
 /// A question about sixty-four bytes.
@@ -36,11 +37,10 @@ pub(super) fn look<L: Look>(question: &L, block: &[u8; BLOCK]) -> L::Found {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use std::arch::x86_64::{
-        __m256i, __m512i, _mm256_cmpeq_epi8, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8,
-        _mm256_sub_epi8, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_set1_epi8, _mm512_sub_epi8,
-    };
+    #[allow(clippy::wildcard_imports)] // many intrinsics
+    use std::arch::x86_64::*;
 
+    use super::super::adjacent::{AROUND, FACTOR, WORD_BITS, bit_shift};
     use super::{BLOCK, Compare, Look};
 
     /// Made in [`with_avx512`] alone.
@@ -111,10 +111,119 @@ pub(super) mod x86 {
         }
     }
 
+    /// Places that are worked on at once.
+    const TOGETHER: usize = 8;
+    /// The numbers of the bytes of a vector.
+    const NUMBERS: [u8; BLOCK] = {
+        let mut numbers = [0; BLOCK];
+        let mut at = 1;
+        while at < BLOCK {
+            numbers[at] = numbers[at - 1] + 1;
+            at += 1;
+        }
+        numbers
+    };
+    /// Of the first eight numbers, of the next eight and so on, each eight times.
+    const SPREAD: [[u8; BLOCK]; BLOCK / 2 / TOGETHER] = {
+        let mut spread = [[0; BLOCK]; BLOCK / 2 / TOGETHER];
+        let mut at = 0;
+        while at < spread.len() * BLOCK {
+            spread[at / BLOCK][at % BLOCK] = NUMBERS[at / 8];
+            at += 1;
+        }
+        spread
+    };
+
+    /// What [`View::among`](super::super::adjacent::View::among) says. There are at most half as many places as bytes.
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vbmi,avx512vbmi2,bmi2,popcnt")]
+    pub(super) fn adjacent<const LENGTH: usize>(
+        around: &[u8; AROUND],
+        places: u64,
+        words: &[u64; 1 << WORD_BITS],
+    ) -> [u64; 2] {
+        // Two characters, from the first byte of the eight that stand there: one bit a byte.
+        let (two, offsets) = if LENGTH == 3 {
+            (0x3F3F_3F3F_3F3F_3F3F, [0, 1, 2, 3, 4, 5, 6, 7])
+        } else {
+            (0x1B1B_1B1B_1B1B_1B1B, [0, 1, 0, 2, 3, 0, 0, 0])
+        };
+        let offsets = _mm512_set1_epi64(i64::from_le_bytes(offsets));
+        let (low, high) =
+            (*around.first_chunk::<BLOCK>().unwrap_or(&[0; BLOCK]), *around.last_chunk().unwrap_or(&[0; 8]));
+        // Places beyond the first vector are read from these eight, which stand in the second one over and over.
+        let (low, high) = (bytemuck::must_cast(low), _mm512_set1_epi64(i64::from_le_bytes(high)));
+        let numbers = _mm512_maskz_compress_epi8(places, bytemuck::must_cast(NUMBERS));
+        let (factor, one) = (_mm512_set1_epi64(FACTOR.cast_signed()), _mm512_set1_epi64(1));
+        let (mut held, mut alone) = (0, 0);
+        let groups = (places.count_ones() as usize).div_ceil(TOGETHER);
+        for (group, spread) in SPREAD.iter().enumerate().take(groups) {
+            let at = _mm512_permutexvar_epi8(bytemuck::must_cast(*spread), numbers);
+            let characters = _mm512_maskz_permutex2var_epi8(two, low, _mm512_add_epi8(at, offsets), high);
+            let hash = _mm512_mullo_epi64(characters, factor);
+            let at: [u64; TOGETHER] =
+                bytemuck::must_cast(_mm512_srli_epi64::<{ u64::BITS - WORD_BITS }>(hash));
+            // One by one: instructions that gather take longer where there are these.
+            let mut found = [0u64; TOGETHER];
+            for (found, at) in found.iter_mut().zip(at) {
+                #[allow(clippy::cast_possible_truncation)] // few bits
+                let at = at as usize % words.len();
+                *found = words[at];
+            }
+            let found: __m512i = bytemuck::must_cast(found);
+            let first = _mm512_rorv_epi64(found, _mm512_srli_epi64::<{ bit_shift(1) }>(hash));
+            let second = _mm512_rorv_epi64(found, _mm512_srli_epi64::<{ bit_shift(2) }>(hash));
+            let third = _mm512_rorv_epi64(found, _mm512_srli_epi64::<{ bit_shift(3) }>(hash));
+            let both = _mm512_test_epi64_mask(_mm512_and_si512(first, second), one);
+            held |= u64::from(both) << (group * TOGETHER);
+            alone |= u64::from(_mm512_test_epi64_mask(third, one)) << (group * TOGETHER);
+        }
+        [_pdep_u64(held, places), _pdep_u64(held & !alone, places)]
+    }
+
     /// The bits of both halves.
     #[inline(always)]
     fn both(low: i32, high: i32) -> u64 {
         u64::from(high.cast_unsigned()) << 32 | u64::from(low.cast_unsigned())
+    }
+}
+
+/// A processor that moves bytes to any place of a vector; there is one only where it was found.
+#[derive(Clone, Copy)]
+pub(super) struct Permutes(());
+
+impl Permutes {
+    pub(super) fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if has!("avx512f")
+                && has!("avx512bw")
+                && has!("avx512dq")
+                && has!("avx512vbmi")
+                && has!("avx512vbmi2")
+                && has!("bmi2")
+                && has!("popcnt")
+            {
+                return Some(Self(()));
+            }
+        }
+        None
+    }
+
+    /// What [`adjacent::View::among`](super::adjacent::View::among) says, for eight places at once.
+    #[inline]
+    pub(super) fn adjacent<const LENGTH: usize>(
+        self,
+        around: &[u8; AROUND],
+        places: u64,
+        words: &[u64; 1 << WORD_BITS],
+    ) -> [u64; 2] {
+        let Self(()) = self;
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor has it, as there is one of these.
+        return unsafe { x86::adjacent::<LENGTH>(around, places, words) };
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("{LENGTH} {around:?} {places} {words:?}: no processor has been found")
     }
 }
 
