@@ -56,7 +56,12 @@ impl Composer {
         for c in stretch.chars() {
             let (same, class) = self.same[c as usize % SAME];
             if same == c {
-                self.add(c, class, to);
+                // Where others of its class wait, a mark goes behind them.
+                let number = usize::from(self.numbers[usize::from(class)]);
+                match self.marks.get_mut(number.wrapping_sub(1)) {
+                    Some(marks) if !marks.is_empty() => marks.push(c),
+                    _ => self.add(c, class, to),
+                }
                 continue;
             }
             decompose(c, self.unsure, |part| {

@@ -135,7 +135,11 @@ impl Look for Unspaced<'_> {
 
     #[inline(always)]
     fn look(&self, bytes: impl Compare) -> [u64; 2] {
-        if bytes.high() == 0 { [0; 2] } else { [unspaced(bytes) | bytes.equal(0xE2), one_of(bytes, self.torn)] }
+        if bytes.high() == 0 {
+            [0; 2]
+        } else {
+            [unspaced(bytes) | bytes.equal(0xE2), one_of(bytes, self.torn)]
+        }
     }
 }
 

@@ -15,19 +15,21 @@ use super::lockstep::{MOST, Rows};
 use super::slab::{SLAB, Slab, WORD};
 use super::waves::Waves;
 use super::windows::Token;
-use super::{Rules, merge_rows};
+use super::{ROWS, Rules, merge_rows};
 
 /// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
-/// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones. (Two
-/// neighbours have more together, so a slab has at most 182 rows; no more than 256 can be merged at once.)
+/// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones.
 const ROW: usize = 16;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
 /// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
-const FULL: usize = 16;
+const FULL: usize = 32;
 const FULL_OF_KNOWN: usize = 6;
 /// Slabs go on while they pass at least so much of what they look at, as a fraction.
 const LEAST: usize = 8;
+/// A link is looked for so many symbols before the end of a slab, or at three quarters of what is not merged in rows: nearer to the
+/// end they fail more often, and what stands behind them is merged for nothing.
+const MARGIN: usize = 512;
 /// Ids that are copied at once.
 const TOGETHER: usize = 16;
 /// So many symbols may be until they are those from the beginning again.
@@ -147,7 +149,9 @@ impl Parted {
             self.add(stop..all, true);
         }
         let Self { slab, starts, counts, .. } = self;
-        merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
+        for (starts, counts) in starts.chunks(ROWS).zip(counts.chunks_mut(ROWS)) {
+            merge_rows(rules, Rows { symbols: &mut slab.ids, starts, counts, fresh: false });
+        }
         let before = ids.len();
         let passed = self.join(rules, stop, ids);
         if first.is_some_and(|first| ids.get(before) != Some(&first)) {
@@ -197,7 +201,7 @@ impl Parted {
                 continue;
             }
             let [start, end] = [start, end].map(|at| slab.start(at));
-            let near_end = start + (end - start) / 4 * 3;
+            let near_end = end - ((end - start) / 4).min(MARGIN);
             let border = slab.start(stop);
             if border > near_end {
                 ids.extend_from_slice(&waves.ids()[..waves.begun(border - 1)]);
@@ -240,7 +244,7 @@ mod tests {
                 (0..count).map(|_| u32::try_from(numbers.below(letters)).unwrap()).collect()
             };
             // Most of them short: it is the ends that are hard.
-            let most = if round % 20 < 2 { 4500 } else { 30 };
+            let most = if round % 30 < 2 { 3 * SLAB } else { 30 };
             let (some, behind) = (1 + numbers.below(most), 1 + numbers.below(20));
             let (symbols, more) = (ids(some, &mut numbers), ids(behind, &mut numbers));
             let made = Made::of(&merges);

@@ -7,8 +7,8 @@ use super::super::lanes::{LANES, Lanes};
 use super::super::pairs::{MAX_ID, Pairs, entries_in_lanes, entry_of, hash_in_lanes};
 use super::lockstep::NO_MERGE;
 
-/// How many there are, as a power of two: 32 KiB.
-const SIZE: u32 = 12;
+/// How many there are, as a power of two: 64 KiB.
+const SIZE: u32 = 13;
 
 /// Pairs by hash, of which those that meet take turns, with the ranks at which they merge, if they do. All are of one table.
 pub(super) struct Recent {

@@ -11,10 +11,12 @@ use super::super::pairs::NONE;
 use super::Rules;
 use super::lockstep::PLACE_BITS;
 
-/// The most symbols, so few that all that is noted of them stays near.
-pub(super) const SLAB: usize = 1536;
+/// The most symbols: all that is noted of them stays in the second cache, and what is merged again at the end is an eighth.
+pub(super) const SLAB: usize = 4096;
 /// Room for a slab, and for what is read and written together behind it.
-pub(super) const ROOM: usize = SLAB + 2 * LANES;
+pub(super) const ROOM: usize = SLAB + (AT_ONCE + 1) * LANES;
+/// So many times as many pairs as there are lanes are looked up together.
+const AT_ONCE: usize = 4;
 /// A border depends on as many symbols behind it: two that one round has made of two each, which merge or not in the second by
 /// what comes behind, two again, which have merged in the first by what comes behind.
 const BEHIND: usize = 7;
@@ -150,14 +152,21 @@ impl InLanes for Fill<'_> {
                 return;
             }
             let before = slab.count;
-            for at in (0..=slab.count).step_by(LANES) {
-                let (here, next) = (load::<L>(&slab.ids, at), load(&slab.ids, at + 1));
-                let [rank] = rules.pairs.ranks().in_lanes(&[here], &[next]);
-                let early = early_in_lanes(rank.shr::<PLACE_BITS>());
-                let [before, behind] = rules.neighbours.feared.two_in_lanes(here, next);
-                // Of some it is known that they are never certain to merge.
-                let early = L::select(before.below(L::splat(EARLIEST)), early, L::splat(0));
-                slab.note(at, [early, before, behind]);
+            slab.ids[slab.count..=slab.count + AT_ONCE * LANES].fill(NONE);
+            for first in (0..=slab.count).step_by(AT_ONCE * LANES) {
+                let (mut here, mut next) = ([L::splat(NONE); AT_ONCE], [L::splat(NONE); AT_ONCE]);
+                for n in 0..AT_ONCE {
+                    let at = first + n * LANES;
+                    (here[n], next[n]) = (load(&slab.ids, at), load(&slab.ids, at + 1));
+                }
+                let ranks = rules.pairs.ranks().in_lanes(&here, &next);
+                for n in 0..AT_ONCE {
+                    let early = early_in_lanes(ranks[n].shr::<PLACE_BITS>());
+                    let [before, behind] = rules.neighbours.feared.two_in_lanes(here[n], next[n]);
+                    // Of some it is known that they are never certain to merge.
+                    let early = L::select(before.below(L::splat(EARLIEST)), early, L::splat(0));
+                    slab.note(first + n * LANES, [early, before, behind]);
+                }
             }
             slab.merge::<L>(rules);
             let ends = slab.find_ends::<L>(&rules.neighbours.twice);

@@ -15,6 +15,8 @@
 //! so that the rank does not come back. Both always come further, so there are never more waves than symbols; in
 //! real vocabularies text of any letters takes about ten (measured: see `benches/encoder-log.md`).
 
+use bytemuck::Zeroable;
+
 use super::super::lanes::{InLanes, LANES, Lanes, NUMBERS, in_wide_lanes};
 use super::super::pairs::NONE;
 use super::Rules;
@@ -43,6 +45,7 @@ const ROOM: usize = SLAB + STEP + 2 * LANES;
 type Row = [u32; ROOM];
 
 /// Symbols that stand side by side. Where vectors are read and written, lines of memory begin.
+#[derive(Zeroable)]
 #[repr(C, align(64))]
 struct Rows {
     ids: Row,
@@ -52,9 +55,10 @@ struct Rows {
     order: Row,
     /// The lowest rank at which something takes what they become, above free bits.
     taken: Row,
-    /// Places of pairs that have changed.
+    /// Places of pairs that have changed, and these pairs.
     changed: Row,
-    recent: Recent,
+    left: Row,
+    right: Row,
 }
 
 /// What is merged wave by wave, kept from time to time, always by the same rules; it takes no memory before it is used.
@@ -63,35 +67,31 @@ pub(super) struct Waves {
     count: usize,
     /// Of the last merges hardly a pair was new.
     pub(super) has_few_pairs: bool,
-    rows: Option<Box<Rows>>,
+    rows: Option<(Box<Rows>, Recent)>,
 }
 
 impl Waves {
     /// Merges at most [`SLAB`] symbols of which it is known where they begin, and where the last ends,
     /// until no neighbours merge any more.
     pub(super) fn merge(&mut self, rules: Rules<'_>, symbols: &[u32], starts_of: &[u32]) {
-        let none = [0; ROOM];
-        let rows = self.rows.get_or_insert_with(|| {
-            let recent = Recent::new();
-            Box::new(Rows { ids: none, starts: none, order: none, taken: none, changed: none, recent })
-        });
+        let (rows, recent) = self.rows.get_or_insert_with(|| (bytemuck::zeroed_box(), Recent::new()));
         self.count = symbols.len();
         rows.ids[..symbols.len()].copy_from_slice(symbols);
         rows.starts[..starts_of.len()].copy_from_slice(starts_of);
-        rows.recent.missed = 0;
-        in_wide_lanes(Merge { rules, count: &mut self.count, rows });
-        self.has_few_pairs = rows.recent.missed * SELDOM < symbols.len();
+        recent.missed = 0;
+        in_wide_lanes(Merge { rules, count: &mut self.count, rows, recent });
+        self.has_few_pairs = recent.missed * SELDOM < symbols.len();
         rows.starts[self.count] = starts_of.last().copied().unwrap_or(0);
     }
 
     /// The ids that are left.
     pub(super) fn ids(&self) -> &[u32] {
-        self.rows.as_ref().map_or(&[], |rows| &rows.ids[..self.count])
+        self.rows.as_ref().map_or(&[], |(rows, _)| &rows.ids[..self.count])
     }
 
     /// Where they begin, and behind the last the end.
     fn starts(&self) -> &[u32] {
-        self.rows.as_ref().map_or(&[], |rows| &rows.starts[..=self.count])
+        self.rows.as_ref().map_or(&[], |(rows, _)| &rows.starts[..=self.count])
     }
 
     /// A token that is left.
@@ -133,6 +133,7 @@ struct Merge<'m> {
     rules: Rules<'m>,
     count: &'m mut usize,
     rows: &'m mut Rows,
+    recent: &'m mut Recent,
 }
 
 impl InLanes for Merge<'_> {
@@ -175,7 +176,7 @@ impl Merge<'_> {
         let Rules { pairs, taken, .. } = self.rules;
         let none = L::splat(u32::MAX);
         let mut found = [[none; 2]; N];
-        for (found, order) in found.iter_mut().zip(self.rows.recent.in_lanes(pairs, left, right)) {
+        for (found, order) in found.iter_mut().zip(self.recent.in_lanes(pairs, left, right)) {
             let merges = order.below(L::splat(NO_MERGE));
             *found = [order, L::select(merges, L::gather(taken, order.shr::<PLACE_BITS>(), merges), none)];
         }
@@ -204,7 +205,7 @@ impl Merge<'_> {
     /// are that it has made, a bit each.
     #[inline(always)]
     fn wave<L: Lanes>(&mut self, limit: u32, next: &mut Next<L>) -> Places {
-        let Self { rules: Rules { pairs, .. }, count: length, rows } = self;
+        let Self { rules: Rules { pairs, .. }, count: length, rows, .. } = self;
         let Rows { ids, starts, order, taken, .. } = &mut **rows;
         let (ids, starts) = (&mut ids[..], &mut starts[..]);
         let (order, taken) = (&mut order[..], &mut taken[..]);
@@ -257,17 +258,22 @@ impl Merge<'_> {
         made
     }
 
-    /// Lists the places of pairs of which one is new; how many.
+    /// Lists pairs of which one is new; how many.
     #[inline(always)]
     fn changed_by<L: Lanes>(&mut self, made: &Places) -> usize {
         let (numbers, mut count) = (L::from_array(&NUMBERS), 0);
+        let Rows { ids, changed: places, left, right, .. } = &mut *self.rows;
         for index in 0..=*self.count / WORD {
             let (word, behind) = (made[index], made[index + 1]);
             let changed = word | word >> 1 | behind << (WORD - 1);
+            if changed == 0 {
+                continue;
+            }
             for n in 0..VECTORS {
-                let bits = part(changed, n);
-                let places = numbers.add(L::small(index * WORD + n * LANES));
-                store(places.compress(bits), &mut self.rows.changed, count);
+                let (bits, at) = (part(changed, n), index * WORD + n * LANES);
+                store(numbers.add(L::small(at)).compress(bits), places, count);
+                store(load::<L>(ids, at).compress(bits), left, count);
+                store(load::<L>(ids, at + 1).compress(bits), right, count);
                 count += bits.count_ones() as usize;
             }
         }
@@ -277,17 +283,11 @@ impl Merge<'_> {
     /// Looks up so many pairs that have changed.
     #[inline(always)]
     fn look_at_changed<L: Lanes>(&mut self, count: usize, next: &mut Next<L>) {
-        let (one, none, room) = (L::splat(1), L::splat(NONE), L::small(ROOM));
-        self.rows.changed[count..count + 2 * LANES].fill(NONE);
+        self.rows.left[count..count + 2 * LANES].fill(NONE);
+        self.rows.right[count..count + 2 * LANES].fill(NONE);
         for at in (0..count).step_by(2 * LANES) {
-            let (mut left, mut right) = ([none; 2], [none; 2]);
-            for n in 0..2 {
-                let places: L = load(&self.rows.changed, at + n * LANES);
-                let present = places.below(room);
-                left[n] = L::select(present, L::gather(&self.rows.ids, places, present), none);
-                right[n] = L::select(present, L::gather(&self.rows.ids, places.add(one), present), none);
-            }
-            let found = self.look_up(&left, &right);
+            let two = |row: &Row| [load::<L>(row, at), load(row, at + LANES)];
+            let found = self.look_up(&two(&self.rows.left), &two(&self.rows.right));
             for (at, [order, taken]) in (at..).step_by(LANES).zip(found) {
                 next.note(order, taken);
                 let (order, taken) = (order.to_array(), taken.to_array());
@@ -305,7 +305,7 @@ impl Merge<'_> {
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // there are few
     fn merge_lowest<L: Lanes>(&mut self, lowest: u32, next: &mut Next<L>) {
-        let Self { rules: Rules { pairs, .. }, count: length, rows } = self;
+        let Self { rules: Rules { pairs, .. }, count: length, rows, .. } = self;
         let Rows { ids, starts, order, taken, changed, .. } = &mut **rows;
         let ranks = pairs.ranks();
         // What is kept, and of that the places of pairs that have changed.
@@ -345,6 +345,10 @@ impl Merge<'_> {
         }
         **length = kept;
         self.end();
+        let Rows { ids, changed, left, right, .. } = &mut *self.rows;
+        for (place, (left, right)) in changed[..count].iter().zip(left.iter_mut().zip(right)) {
+            (*left, *right) = (ids[*place as usize], ids[*place as usize + 1]);
+        }
         self.look_at_changed(count, next);
         for at in (0..*self.count).step_by(LANES) {
             next.note(load(&self.rows.order, at), load(&self.rows.taken, at));
