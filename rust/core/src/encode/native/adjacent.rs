@@ -13,7 +13,7 @@ use crate::memory::Words;
 pub(super) const WORD_BITS: u32 = 15;
 const WORDS: usize = 1 << WORD_BITS;
 /// Bits that say which of a word's bits one is.
-pub(super) const BIT_BITS: u32 = u64::BITS.ilog2();
+const BIT_BITS: u32 = u64::BITS.ilog2();
 /// 2^64 divided by the golden ratio (multiply-shift hashing, Dietzfelbinger 1996).
 pub(super) const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Another, for the third character.
@@ -25,7 +25,7 @@ pub(super) const AROUND: usize = BLOCK + 8;
 /// A character as its bytes in UTF-8, the first of them lowest.
 pub(super) type Spelling = u32;
 
-/// Two characters: of three bytes each, as they stand in the text.
+/// Two characters; of three bytes each, as they stand in the text.
 #[inline]
 pub(super) fn pair(left: Spelling, right: Spelling) -> u64 {
     u64::from(left).wrapping_add(u64::from(right) << 24)
@@ -82,8 +82,8 @@ impl Adjacent {
         Self { words: Words::zeroed(WORDS), permutes: Permutes::detect() }
     }
 
-    /// Some token holds two characters, and if it holds another beside them, that one. (Only where all of them are of three bytes,
-    /// which is where it is asked for.)
+    /// Some token holds two characters, and if another is given, that one beside them. (One of those beside is enough: a merge
+    /// that spans the two makes a token of which all stands in the text.)
     pub(super) fn add(&mut self, pair: u64, beside: Option<Beside>) {
         let words = self.words.get_mut();
         let Place { word, two, third } = Place::of(pair);
@@ -142,21 +142,30 @@ impl View<'_> {
 
     #[inline]
     fn one_by_one<const LENGTH: usize>(self, around: &[u8; AROUND], mut places: u64) -> [u64; 2] {
-        let (mut held, mut alone) = (0, 0);
-        while places != 0 {
-            let place = places.trailing_zeros() as usize % BLOCK;
-            places &= places - 1;
-            let eight = around[place..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            let two = if LENGTH == 3 {
-                eight & 0xFFFF_FFFF_FFFF
+        let place_of = |place: usize| {
+            let eight = around[place % BLOCK..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+            Place::of(if LENGTH == 3 {
+                eight << 16 >> 16
             } else {
                 eight & 0xFFFF | (eight & 0xFFFF_0000) << 8
-            };
-            let Place { word, two, third } = Place::of(two);
+            })
+        };
+        let mut held = 0;
+        while places != 0 {
+            let place = places.trailing_zeros();
+            places &= places - 1;
+            let Place { word, two, .. } = place_of(place as usize);
             held |= u64::from(self.words[word] & two == two) << place;
-            alone |= u64::from(self.words[word] & third != 0) << place;
         }
-        [held, held & !alone]
+        // Asked for those few alone: what is asked of all has to be cheap.
+        let (mut beside, mut rest) = (held, held);
+        while rest != 0 {
+            let place = rest.trailing_zeros();
+            rest &= rest - 1;
+            let Place { word, third, .. } = place_of(place as usize);
+            beside ^= u64::from(self.words[word] & third != 0) << place;
+        }
+        [held, beside]
     }
 }
 

@@ -125,7 +125,9 @@ impl Look for InWords {
     }
 }
 
-/// Asks for the first bytes of characters of scripts without spaces, and which bytes are among others.
+/// Asks for the first bytes of characters of scripts without spaces and of the signs from U+2000 to U+2FFF that stand among them
+/// (the space that `SentencePiece` reads is one of those, so for words they are asked about one by one), and which bytes are
+/// among others.
 struct Unspaced<'a> {
     torn: &'a [u8],
 }
@@ -184,7 +186,7 @@ impl Cutter<'_> {
         if self.fusing.is_some() {
             self.words_if(text, start, stop, cuts, |left, right| self.can_join(left, right));
         } else {
-            // Characters are never taken apart, so a pair is all there is to ask, here and between neighbours.
+            // Characters are never taken apart, so a pair is all there is to ask here.
             self.words_if(text, start, stop, cuts, |left, right| self.joins.pair(left, right));
         }
     }
@@ -271,7 +273,7 @@ impl Cutter<'_> {
         }
     }
 
-    /// Marks the cuts between neighbours of scripts without spaces, where what a pattern takes for a word
+    /// Marks the cuts between neighbours of scripts without spaces and their signs, where what a pattern takes for a word
     /// rarely repeats.
     pub(super) fn unspaced(self, text: &[u8], start: usize, stop: usize, cuts: &mut [u64]) {
         let mut before = 0;
@@ -302,7 +304,7 @@ impl Cutter<'_> {
         while beside != 0 {
             let place = beside.trailing_zeros();
             beside &= beside - 1;
-            joins ^= u64::from(!self.join_beside(text, at + place as usize, stop)) << place;
+            joins &= !(u64::from(!self.join_beside(text, at + place as usize, stop)) << place);
         }
         let mut doubtful = places & torn & !joins;
         while doubtful != 0 {

@@ -12,7 +12,7 @@ use super::unicode::decode;
 /// What is known of characters side by side.
 pub(super) struct Joins {
     pairs: Adjacent,
-    /// All pairs are asked for, not only those of characters of three bytes.
+    /// It knows all pairs, not only those of characters of three bytes, which is all that is asked for where bytes are symbols.
     all: bool,
     /// Characters of the basic plane of which some token holds a part beside bytes of others.
     touched: Vec<bool>,
@@ -48,7 +48,7 @@ const HARDLY_EVER: usize = 16;
 const SPACES: [char; 2] = [' ', '▁'];
 
 impl Joins {
-    /// `all`: all pairs will be asked for, not only those of characters of three bytes.
+    /// `all`: all pairs will be asked for, not only those of characters of three bytes. (Of others it says that they do not join.)
     pub(super) fn new(all: bool) -> Self {
         Self {
             pairs: Adjacent::new(),
@@ -64,7 +64,7 @@ impl Joins {
         }
     }
 
-    /// These two characters can join, if the other stands beside them.
+    /// These two characters can join; if another is given, where it stands beside them.
     fn add(&mut self, left: u32, right: u32, beside: Option<Beside>) {
         let (Some(left), Some(right)) = (char::from_u32(left), char::from_u32(right)) else {
             return; // surrogates stand in no text

@@ -8,8 +8,9 @@
 //! part or window by window ([`merge`]).
 //!
 //! Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
-//! [`cache::LONG_BOUND`], 64 KiB for what waits, 32 KiB for what is gathered, and of the longest piece of the text at hand its
-//! bytes, its ids, and its symbols before any merge if it has no borders ([`neighbours`]).
+//! [`cache::LONG_BOUND`], 64 KiB for what waits, 32 KiB for what is gathered, 260 KiB once there is a piece that is long
+//! ([`merge`]), and of the longest piece of the text at hand its bytes, its ids, and its symbols before any merge if it has no
+//! borders ([`neighbours`]).
 
 mod added;
 mod adjacent;
@@ -141,7 +142,9 @@ impl NativeEncoder {
             cache,
             longs,
         };
-        encoder.ascii = cut::AsciiPairs::of(encoder.cutter());
+        if encoder.cuts_words {
+            encoder.ascii = cut::AsciiPairs::of(encoder.cutter());
+        }
         encoder
     }
 

@@ -289,7 +289,7 @@ mod tests {
                 (0..100 + numbers.below(900)).map(|_| characters[numbers.below(characters.len())]).collect();
             let (merges, tokens) = random_byte_merges(&mut numbers, text.as_bytes());
             let tokens: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
-            let (first_use, mut joins) = (first_use(&merges, tokens.len()), Joins::new(true));
+            let (first_use, mut joins) = (first_use(&merges, tokens.len()), Joins::new(false));
             for [_, _, made] in &merges {
                 joins.add_token(tokens[*made as usize]);
             }

@@ -314,7 +314,8 @@ pub(super) mod tests {
             let letters = 1 + numbers.below(4);
             let merges = random_merges(&mut numbers, letters);
             let mut symbols: Vec<u32> = Vec::new();
-            let length = 1 + numbers.below(if round % 8 == 0 { 2500 } else { 500 });
+            let most = if round % 64 == 0 { 3 * SLAB } else { 500 };
+            let length = 1 + numbers.below(most);
             while symbols.len() < length {
                 let repeated = numbers.below(3) == 0;
                 let unit: Vec<u32> =

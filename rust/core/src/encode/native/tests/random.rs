@@ -43,6 +43,7 @@ const STRINGS: &[&str] = &[
     "丮",
     "患",
     "，",
+    "“",
     "م",
     "ل",
     "لا",
@@ -145,8 +146,20 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
         // All letters of scripts that hardly any merge joins: two of them make a piece.
         ('\u{915}'..='\u{939}').chain('\u{628}'..='\u{64A}').for_each(|c| vocabulary.add(c.into()));
     }
-    // Pieces of real strings first, so that merges build up to something that occurs.
     let mut merges: Vec<(String, String)> = Vec::new();
+    if byte_level && numbers.chance(70) {
+        // Characters whole at first, so that tokens of several of them are made.
+        for c in ["中", "丮", "患", "，", "“"].iter().filter(|_| numbers.chance(90)) {
+            let [first, second, third] = [0, 1, 2].map(|at| visible(&c.as_bytes()[at..=at]));
+            for (left, right) in [(first.clone(), second.clone()), (format!("{first}{second}"), third)] {
+                vocabulary.add(format!("{left}{right}"));
+                merges.push((left, right));
+            }
+        }
+        merges.sort();
+        merges.dedup();
+    }
+    // Pieces of real strings first, so that merges build up to something that occurs.
     for _ in 0..numbers.below(300) {
         let mut sample = String::new();
         for _ in 0..=numbers.below(3) {
@@ -158,8 +171,10 @@ fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
             sample.chars().map(String::from).collect()
         };
         let from = numbers.below(parts.len());
-        let to = (from + 2 + numbers.below(5)).min(parts.len());
-        let at = from + 1 + numbers.below(4);
+        // Of bytes more, so that there are tokens of several characters of three.
+        let most = if byte_level && numbers.chance(50) { 12 } else { 5 };
+        let to = (from + 2 + numbers.below(most)).min(parts.len());
+        let at = from + 1 + numbers.below(most - 1);
         if at >= to {
             continue;
         }
