@@ -172,15 +172,13 @@ impl View<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::native::joins::spelling;
     use crate::encode::native::tests::random::Numbers;
 
     /// A character of so many bytes, of few.
     fn character(numbers: &mut Numbers, length: usize) -> Spelling {
         let c = if length == 3 { 0x4E00 + numbers.below(40) } else { 0x620 + numbers.below(40) };
-        let c = u32::try_from(c).ok().and_then(char::from_u32).unwrap_or_default();
-        let mut bytes = [0; 4];
-        c.encode_utf8(&mut bytes);
-        u32::from_le_bytes(bytes)
+        spelling(u32::try_from(c).ok().and_then(char::from_u32).unwrap_or_default())
     }
 
     #[test]
