@@ -1,6 +1,5 @@
 //! The merge model: the ids of one piece, from scratch.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::certain::{Certain, LETTERS, numbered};
@@ -128,12 +127,44 @@ pub(super) struct Part {
 /// ASCII characters that are read at once.
 const TOGETHER: usize = 16;
 
+/// The symbols of characters beyond the basic plane, of which most vocabularies have few: emoji, and rare Chinese.
+#[derive(Default)]
+struct Others {
+    /// By the high bits of the code point, behind which of the pages its symbol stands; 0 if on none.
+    behind: Vec<u16>,
+    pages: Vec<[u32; PAGE]>,
+}
+
+/// Code points on a page.
+const PAGE: usize = 1 << 8;
+
+impl Others {
+    fn insert(&mut self, code: u32, symbol: u32) {
+        let (page, place) = (code as usize / PAGE, code as usize % PAGE);
+        if self.behind.len() <= page {
+            self.behind.resize(page + 1, 0);
+        }
+        if self.behind[page] == 0 {
+            self.pages.push([NONE; PAGE]);
+            // There are fewer of all code points than a u16 counts.
+            self.behind[page] = u16::try_from(self.pages.len()).unwrap_or(0);
+        }
+        self.pages[usize::from(self.behind[page]) - 1][place] = symbol;
+    }
+
+    #[inline]
+    fn symbol(&self, code: u32) -> u32 {
+        let behind = self.behind.get(code as usize / PAGE).copied().unwrap_or(0);
+        let page = usize::from(behind).checked_sub(1).and_then(|page| self.pages.get(page));
+        page.map_or(NONE, |page| page[code as usize % PAGE])
+    }
+}
+
 /// The symbols of characters.
 pub(super) struct Chars {
     /// By code point in the basic plane.
     basic: Vec<u32>,
-    /// The other planes.
-    others: HashMap<u32, u32>,
+    others: Others,
     /// The ids of `<0x00>` to `<0xFF>`, if unknown characters become bytes.
     bytes: Option<Box<[u32; 256]>>,
     /// The unknown token, and whether neighbours that are unknown become one.
@@ -142,7 +173,7 @@ pub(super) struct Chars {
 
 impl Chars {
     pub(super) fn new(bytes: Option<Box<[u32; 256]>>, unknown: Option<(u32, bool)>) -> Self {
-        Self { basic: vec![NONE; 0x1_0000], others: HashMap::new(), bytes, unknown }
+        Self { basic: vec![NONE; 0x1_0000], others: Others::default(), bytes, unknown }
     }
 
     pub(super) fn insert(&mut self, code: u32, symbol: u32) {
@@ -173,7 +204,7 @@ impl Chars {
     fn symbol(&self, code: u32) -> u32 {
         match self.basic.get(code as usize) {
             Some(&symbol) => symbol,
-            None => self.others.get(&code).copied().unwrap_or(NONE),
+            None => self.others.symbol(code),
         }
     }
 
@@ -342,8 +373,26 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::encode::native::tests::random::Numbers;
+
+    #[test]
+    fn characters_of_all_planes_have_the_symbols_they_were_given() {
+        let (mut chars, mut given) = (Chars::new(None, None), HashMap::new());
+        let mut numbers = Numbers(7);
+        for symbol in 0..3000 {
+            // Side by side, on one page, and anywhere.
+            let among = [16, 300, 0x11_0000][numbers.below(3)];
+            let code = u32::try_from(0x11_0000 - 1 - numbers.below(among)).unwrap_or(0);
+            chars.insert(code, symbol);
+            given.insert(code, symbol);
+        }
+        for code in 0..0x11_0000 {
+            assert_eq!(chars.symbol(code), given.get(&code).copied().unwrap_or(NONE), "{code:x}");
+        }
+    }
 
     #[test]
     fn symbols_made_in_parts_are_those_made_at_once() {

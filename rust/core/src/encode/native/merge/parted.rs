@@ -17,14 +17,17 @@ use super::waves::Waves;
 use super::windows::Token;
 use super::{ROWS, Rules, merge_rows};
 
-/// As many symbols are in the first slab, which may be for nothing.
+/// As many symbols are in the first slab, which may be for nothing; and so few are not worth a slab if more may come.
 const FIRST: usize = 128;
+const FEW: usize = FIRST / 2;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones.
 const ROW: usize = 16;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
-/// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on.
+/// wave. Where waves know all pairs, which takes them half the time, it is so from fewer on. Whether they do is tried with the
+/// first slab where so many symbols are there.
 const FULL: usize = 32;
 const FULL_OF_KNOWN: usize = 6;
+const WORTH_TRYING: usize = 8 * FIRST;
 /// Slabs go on while they pass at least so much of what they look at, as a fraction.
 const LEAST: usize = 8;
 /// A link is looked for so many symbols before the end of a slab, or at three quarters of what is not merged in rows: nearer to the
@@ -87,9 +90,13 @@ impl Parted {
         let (mut border, mut count) = (0, ids.len());
         while here.symbols < symbols.len() && here.symbols - border < trust {
             let (at, rest) = (here.symbols, &symbols[here.symbols..]);
+            if at > 0 && rest.len() < FEW && !is_all {
+                break;
+            }
             let size = rest.len().min(if at == 0 { FIRST } else { SLAB });
             let is_last = is_all && size == rest.len();
-            let passed = self.merge_slab(rules, &rest[..size], is_last, first, ids);
+            let tries_waves = at == 0 && rest.len() > WORTH_TRYING;
+            let passed = self.merge_slab(rules, &rest[..size], is_last, tries_waves, first, ids);
             if passed.symbols == 0 {
                 break;
             }
@@ -113,12 +120,13 @@ impl Parted {
         here
     }
 
-    /// Merges a slab as far as there are borders and links.
+    /// Merges a slab as far as there are borders and links; wave by wave if `tries_waves`.
     fn merge_slab(
         &mut self,
         rules: Rules<'_>,
         symbols: &[u32],
         is_last: bool,
+        tries_waves: bool,
         first: Option<u32>,
         ids: &mut Vec<u32>,
     ) -> Passed {
@@ -142,7 +150,7 @@ impl Parted {
         let is_open = rest > if stop == 0 { 0 } else { MOST } && !is_left;
         let all = if is_open { self.slab.count() } else { stop };
         let full = if self.waves.has_few_pairs { FULL_OF_KNOWN } else { FULL };
-        if self.parts.len() * full < stop {
+        if tries_waves || self.parts.len() * full < stop {
             self.clear();
             self.add(0..all, is_open);
         } else if is_open {

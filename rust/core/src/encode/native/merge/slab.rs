@@ -23,9 +23,10 @@ const BEHIND: usize = 7;
 /// A second round is worth it where fewer than one symbol in so many has a border behind it.
 const FAR: usize = 6;
 /// So many slabs are left to one round after one in which the second has neither found enough borders nor merged one symbol in
-/// [`LITTLE`].
+/// [`LITTLE`], of so many that it is not by chance.
 const ONE_ROUND: u32 = 15;
-const LITTLE: usize = 64;
+const LITTLE: usize = 8;
+const MANY: usize = 64;
 /// Bits in a word.
 pub(super) const WORD: usize = 64;
 
@@ -170,7 +171,8 @@ impl InLanes for Fill<'_> {
             }
             slab.merge::<L>(rules);
             let ends = slab.find_ends::<L>(&rules.neighbours.twice);
-            if are_far(ends, slab.count) && (before - slab.count) * LITTLE < before {
+            let merged = before - slab.count;
+            if length >= MANY && are_far(ends, slab.count) && merged * LITTLE < before {
                 slab.one_round = ONE_ROUND;
             }
         }
