@@ -19,6 +19,8 @@ pub(super) struct Token {
     pub(super) lstrip: bool,
     pub(super) rstrip: bool,
     pub(super) special: bool,
+    /// The encoder makes it of its own text, if that is a piece, so that it need not be taken out of the text.
+    pub(super) is_own_text: bool,
 }
 
 /// A part of a text.
@@ -28,6 +30,21 @@ pub(super) enum Split {
     Token(u32),
 }
 
+/// What a text is split into.
+#[derive(Default)]
+pub(super) struct Splits {
+    pub(super) parts: Vec<Split>,
+    /// Where in the text a token begins or ends that is left in it, in order.
+    pub(super) ends: Vec<usize>,
+}
+
+impl Splits {
+    pub(super) fn clear(&mut self) {
+        self.parts.clear();
+        self.ends.clear();
+    }
+}
+
 /// The bytes that a token may begin with.
 enum Firsts {
     One(u8),
@@ -35,16 +52,18 @@ enum Firsts {
     Many,
 }
 
-/// Asks for four of them, which may be the same.
-struct FirstBytes([u8; 4]);
+/// Asks for some of them, which may be the same.
+struct FirstBytes([u8; FEW]);
+
+/// How many are asked for at most: Gemma has four.
+const FEW: usize = 6;
 
 impl Look for FirstBytes {
     type Found = u64;
 
     #[inline(always)]
     fn look(&self, bytes: impl Compare) -> u64 {
-        let [a, b, c, d] = self.0;
-        bytes.equal(a) | bytes.equal(b) | bytes.equal(c) | bytes.equal(d)
+        self.0.iter().fold(0, |found, first| found | bytes.equal(*first))
     }
 }
 
@@ -55,6 +74,8 @@ pub(super) struct Matcher {
     firsts: Firsts,
     /// A bit for every two bytes: some token begins with them.
     begins: Box<[u64; 1 << 10]>,
+    /// By byte, the number of the token that is this byte alone.
+    alone: [Option<u32>; 256],
 }
 
 /// Where [`Matcher::begins`] has two bytes: its word and the bit in it.
@@ -70,26 +91,30 @@ impl Matcher {
             return Ok(None);
         }
         let mut begins = Box::new([0; 1 << 10]);
-        let mut firsts = Vec::new();
-        for pattern in patterns {
-            let (first, seconds) = match *pattern.as_bytes() {
+        let (mut alone, mut firsts) = ([None; 256], Vec::new());
+        for (number, pattern) in (0..).zip(patterns) {
+            let first = match *pattern.as_bytes() {
                 [] => return Err("an added token that normalizes to nothing".into()),
-                [first] => (first, 0..=255),
-                [first, second, ..] => (first, second..=second),
+                [first] => {
+                    alone[usize::from(first)] = Some(number);
+                    first
+                }
+                [first, second, ..] => {
+                    let (word, bit) = place_of(first, second);
+                    begins[word] |= bit;
+                    first
+                }
             };
-            for second in seconds {
-                let (word, bit) = place_of(first, second);
-                begins[word] |= bit;
-            }
             if !firsts.contains(&first) {
                 firsts.push(first);
             }
         }
         let firsts = match firsts[..] {
-            [a] => Firsts::One(a),
-            [a, b] => Firsts::Few(FirstBytes([a, b, b, b])),
-            [a, b, c] => Firsts::Few(FirstBytes([a, b, c, c])),
-            [a, b, c, d] => Firsts::Few(FirstBytes([a, b, c, d])),
+            [first] => Firsts::One(first),
+            [first, ..] if firsts.len() <= FEW => {
+                firsts.resize(FEW, first);
+                Firsts::Few(FirstBytes(firsts[..].try_into().unwrap_or([first; FEW])))
+            }
             _ => Firsts::Many,
         };
         let automaton = AhoCorasick::builder()
@@ -97,7 +122,7 @@ impl Matcher {
             .start_kind(StartKind::Anchored)
             .build(patterns)
             .map_err(|error| error.to_string())?;
-        Ok(Some(Self { automaton, tokens, firsts, begins }))
+        Ok(Some(Self { automaton, tokens, firsts, begins, alone }))
     }
 
     /// The number of the special token with this content.
@@ -105,12 +130,16 @@ impl Matcher {
         self.tokens.iter().position(|token| token.special && token.content == content)
     }
 
+    pub(super) fn tokens_mut(&mut self) -> &mut [Token] {
+        &mut self.tokens
+    }
+
     /// The token that begins at a place.
     fn token_at(&self, text: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
-        // A token of one byte may stand before anything, so behind the last byte may stand anything.
+        // Behind the last byte anything may stand: no longer token is found there.
         let (word, bit) = place_of(text[at], text.get(at + 1).copied().unwrap_or(0));
         if self.begins[word] & bit == 0 {
-            return None;
+            return self.alone[usize::from(text[at])].map(|number| (at..at + 1, number as usize));
         }
         let input = Input::new(text).span(at..text.len()).anchored(Anchored::Yes);
         let found = self.automaton.try_find(input).ok().flatten()?;
@@ -152,9 +181,9 @@ impl Matcher {
         text: &str,
         marks: &[(Range<usize>, Option<usize>)],
         special_as_text: bool,
-        splits: &mut Vec<Split>,
+        splits: &mut Splits,
     ) {
-        let mut state = Splitter { text, splits, offset: 0, white: 0 };
+        let mut state = Splitter { text, splits, start: 0, offset: 0, white: 0 };
         // Nothing of a mark is visible to the text beside it, nor the other way round: the text between
         // two marks is searched on its own.
         let mut gap = 0;
@@ -176,17 +205,16 @@ impl Matcher {
                 }
             }
         }
-        if state.offset != text.len() {
-            let rest = state.offset..text.len();
-            state.splits.push(Split::Text(rest));
-        }
+        state.give_text(text.len());
     }
 }
 
 struct Splitter<'a> {
     text: &'a str,
-    splits: &'a mut Vec<Split>,
+    splits: &'a mut Splits,
     /// Up to where the text has been given out.
+    start: usize,
+    /// Behind the last token.
     offset: usize,
     /// How far the white space goes behind the last token that took what was behind it.
     white: usize,
@@ -215,14 +243,25 @@ impl Splitter<'_> {
             stop += rest.len() - rest.trim_start_matches(char::is_whitespace).len();
             self.white = stop;
         }
-        if self.offset < start {
-            self.splits.push(Split::Text(self.offset..start));
+        // (Text that an earlier match has taken is not there any more.)
+        if token.is_own_text && self.offset <= start {
+            self.splits.ends.extend([start, stop]);
+            self.offset = stop;
+            return;
         }
+        self.give_text(start);
         // White space that an earlier match has taken may leave nothing; the reference drops such a one.
         if start < stop {
-            self.splits.push(Split::Token(token.id));
+            self.splits.parts.push(Split::Token(token.id));
         }
-        self.offset = stop;
+        (self.start, self.offset) = (stop, stop);
+    }
+
+    /// Gives out the text up to here.
+    fn give_text(&mut self, end: usize) {
+        if self.start < end {
+            self.splits.parts.push(Split::Text(self.start..end));
+        }
     }
 }
 
@@ -240,8 +279,8 @@ fn starts_with_word(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What tokens with these flags, `(content, lstrip, rstrip)`, split a text into; ids count from 0.
-    fn split(tokens: &[(&str, bool, bool)], text: &str) -> Vec<Split> {
+    /// What tokens with these flags, `(content, lstrip, rstrip)`, split a text into; ids count from 0. Those of `own` are their own text.
+    fn splits(tokens: &[(&str, bool, bool)], own: &[&str], text: &str) -> Splits {
         let token = |(id, (content, lstrip, rstrip)): (u32, &(&str, bool, bool))| Token {
             content: (*content).into(),
             id,
@@ -249,12 +288,30 @@ mod tests {
             lstrip: *lstrip,
             rstrip: *rstrip,
             special: true,
+            is_own_text: own.contains(content),
         };
         let contents: Vec<String> = tokens.iter().map(|(content, ..)| (*content).into()).collect();
         let tokens = (0..).zip(tokens).map(token).collect();
-        let mut splits = Vec::new();
+        let mut splits = Splits::default();
         Matcher::new(&contents, tokens).unwrap().unwrap().split(text, &[], false, &mut splits);
         splits
+    }
+
+    fn split(tokens: &[(&str, bool, bool)], text: &str) -> Vec<Split> {
+        splits(tokens, &[], text).parts
+    }
+
+    #[test]
+    fn what_is_its_own_text_stays_in_it_unless_it_has_been_taken() {
+        let tokens = [("\n", false, false), ("<x>", false, true), ("\n<", false, false)];
+        let Splits { parts, ends } = splits(&tokens, &["\n"], "a\nb\n<\n<x>\n\nc\n");
+        // The longer token goes first, and so <x> is text.
+        let expected = [Split::Text(0..3), Split::Token(2), Split::Token(2), Split::Text(7..13)];
+        assert_eq!((parts, ends), (expected.to_vec(), vec![1, 2, 9, 10, 10, 11, 12, 13]));
+        // What <x> takes behind it is a token nevertheless, as in the library, and behind that it has taken nothing.
+        let Splits { parts, ends } = splits(&tokens, &["\n"], "a\n <x>\n\nc\n");
+        let expected = [Split::Text(0..3), Split::Token(1), Split::Token(0), Split::Text(7..10)];
+        assert_eq!((parts, ends), (expected.to_vec(), vec![1, 2, 7, 8, 9, 10]));
     }
 
     /// So long that to look at all white space again at every token would not come to an end.

@@ -71,9 +71,14 @@ fn read(json: &[u8], special: SpecialTokens) -> Result<(Model, AddedTokens, Path
     // Tokens outside the byte alphabet can be added tokens, never results of merging.
     let mut outside: HashMap<&str, u32> = HashMap::new();
     let vocab = vocab_of(&file.model, &spelling, &mut outside)?;
-    let added = added_tokens(&file, &plan, &vocab, &outside, &spelling, special)?;
+    let mut added = added_tokens(&file, &plan, &vocab, &outside, &spelling, special)?;
     let model = model_of(&file.model, &plan, &spelling, vocab)?;
     let path = Path::new(&plan, added.normalized.is_some());
+    if let (Some(plain), None) = (&mut added.plain, &added.normalized)
+        && path.leaves_text()
+    {
+        leave_in_text(plain, &model);
+    }
     Ok((model, added, path))
 }
 
@@ -276,6 +281,7 @@ fn added_tokens(
             lstrip: token.lstrip,
             rstrip: token.rstrip,
             special: token.special,
+            is_own_text: false,
         });
     }
     for (patterns, _) in [&literal, &normalized] {
@@ -288,6 +294,19 @@ fn added_tokens(
         plain: Matcher::new(&literal.0, literal.1)?,
         normalized: Matcher::new(&normalized.0, normalized.1)?,
     })
+}
+
+/// Finds the tokens that merging makes of their own text: they stay in it, as pieces.
+fn leave_in_text(matcher: &mut Matcher, model: &Model) {
+    let (mut merger, mut made) = (Merger::default(), Vec::new());
+    for token in matcher.tokens_mut().iter_mut().filter(|token| !token.lstrip && !token.rstrip) {
+        made.clear();
+        // (A space is not read as it is spelled.)
+        if !token.content.contains(' ') {
+            model.merge(&mut merger, token.content.as_bytes(), &mut made);
+        }
+        token.is_own_text = made == [token.id];
+    }
 }
 
 /// Whether the steps end in making spaces visible, which needs no copy of the text.

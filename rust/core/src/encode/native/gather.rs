@@ -46,6 +46,29 @@ impl<'a> Gather<'a> {
         self.prefixed = prefixed;
     }
 
+    /// Adds a text that no pattern splits stretch by stretch, with where pieces end in it all the same, in order.
+    pub(super) fn pieces(
+        &mut self,
+        text: &[u8],
+        ends: impl Iterator<Item = usize>,
+        encode: &mut impl FnMut(&mut Sheet),
+    ) {
+        let (mut at, mut ends) = (0, ends.peekable());
+        while at < text.len() {
+            let stop = char_end(text, at + STRETCH);
+            let begins = &mut self.marked.begins;
+            begins.clear(stop - at);
+            while let Some(end) = ends.next_if(|end| *end <= stop) {
+                begins.set(end - at);
+            }
+            self.sheet.add_pieces(&text[at..stop], &self.marked.begins);
+            at = stop;
+            self.sheet.make_room(text.len() - at);
+            self.encode_if_full(encode);
+        }
+        self.end_piece(encode);
+    }
+
     /// Adds what stands between texts.
     pub(super) fn mark(&mut self, mark: Mark, encode: &mut impl FnMut(&mut Sheet)) {
         self.sheet.add_mark(mark);
@@ -59,7 +82,7 @@ impl<'a> Gather<'a> {
 
     fn split(&mut self, text: &[u8], encode: &mut impl FnMut(&mut Sheet)) {
         match &self.path.splitting {
-            Splitting::Nowhere => self.add(text, encode),
+            Splitting::Nowhere => self.pieces(text, std::iter::empty(), encode),
             Splitting::BeforeSpace => {
                 let visible = self.path.space.unwrap_or(' ');
                 self.scan(&mut BeforeSpace { visible }, text, encode);
@@ -78,20 +101,6 @@ impl<'a> Gather<'a> {
                 self.scan(&mut Listed { ends: ends.iter() }, text, encode);
             }
         }
-    }
-
-    /// Adds a text that no pattern splits, stretch by stretch.
-    fn add(&mut self, text: &[u8], encode: &mut impl FnMut(&mut Sheet)) {
-        let mut at = 0;
-        while text.len() - at > STRETCH {
-            let stop = char_end(text, at + STRETCH);
-            self.sheet.add(&text[at..stop]);
-            at = stop;
-            self.sheet.make_room(text.len() - at);
-            self.encode_if_full(encode);
-        }
-        self.sheet.add(&text[at..]);
-        self.end_piece(encode);
     }
 
     /// Adds a text stretch by stretch, with where its pieces begin.

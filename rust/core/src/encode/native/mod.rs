@@ -1,11 +1,11 @@
 //! The native encoder: the reference's ids without its regex engine, its copies and its merging of
 //! what has been merged before.
 //!
-//! Text is split at added tokens ([`added`]), normalized where that changes anything ([`normalize`]), and gathered with others,
-//! split by a hand-written scanner of the tokenizer's pattern ([`gather`], [`scan`]). What is gathered ([`sheet`]) is cut
-//! further wherever no merge can cross ([`cut`], [`joins`]), and each piece is looked up in a bounded cache ([`work`]). Only
-//! pieces that are new are merged: short ones wait for each other ([`waiting`]) and go many at a time, long ones part by
-//! part or window by window ([`merge`]).
+//! Text is split at added tokens ([`added`]; where merging makes a token of its own text, it stays there as a piece), normalized
+//! where that changes anything ([`normalize`]), and gathered with others, split by a hand-written scanner of the tokenizer's
+//! pattern ([`gather`], [`scan`]). What is gathered ([`sheet`]) is cut further wherever no merge can cross ([`cut`], [`joins`]),
+//! and each piece is looked up in a bounded cache ([`work`]). Only pieces that are new are merged: short ones wait for each
+//! other ([`waiting`]) and go many at a time, long ones part by part or window by window ([`merge`]).
 //!
 //! Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
 //! [`cache::LONG_BOUND`], 64 KiB for what waits, 32 KiB for what is gathered, 260 KiB once there is a piece that is long

@@ -71,6 +71,11 @@ impl Path {
         path
     }
 
+    /// Whether a text is cut as it is, so that a piece of it may stand for itself.
+    pub(super) fn leaves_text(&self) -> bool {
+        self.steps.is_empty() && self.prefix == Prefix::Never && self.splitting == Splitting::Nowhere
+    }
+
     /// `Replace " "` by `▁` at the end, with a `Prepend` around it, needs no copy of the text.
     fn fuse_spaces(&mut self) {
         let prepends = |step: Option<&Step>| matches!(step, Some(Step::Prepend(text)) if text == "▁");

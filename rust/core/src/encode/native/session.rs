@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::NativeEncoder;
-use super::added::Split;
+use super::added::{Split, Splits};
 use super::gather::Gather;
 use super::normalize::Normalizer;
 use super::path::Prefix;
@@ -18,7 +18,7 @@ pub(super) struct NativeSession<'a> {
     normalizer: Normalizer,
     gather: Gather<'a>,
     work: Work<'a>,
-    splits: Vec<Split>,
+    splits: Splits,
 }
 
 impl<'a> NativeSession<'a> {
@@ -28,7 +28,7 @@ impl<'a> NativeSession<'a> {
             normalizer: Normalizer::default(),
             gather: Gather::new(&encoder.path),
             work: Work::new(encoder),
-            splits: Vec::new(),
+            splits: Splits::default(),
         }
     }
 
@@ -119,14 +119,23 @@ impl<'a> NativeSession<'a> {
         splits.clear();
         match plain {
             Some(plain) => plain.split(text, &plain_marks, as_text, &mut splits),
-            None => splits.push(Split::Text(0..text.len())),
+            None => splits.parts.push(Split::Text(0..text.len())),
         }
-        let mut inner = Vec::new();
-        for split in &splits {
+        let mut inner = Splits::default();
+        let mut ends = &splits.ends[..];
+        for split in &splits.parts {
             match split {
                 Split::Token(id) => self.mark(Mark::Token(*id), ids),
                 Split::Text(range) => {
                     let part = &text[range.clone()];
+                    let here;
+                    (here, ends) = ends.split_at(ends.partition_point(|end| *end <= range.end));
+                    if !here.is_empty() {
+                        // It is cut as it is: else no token would have been left in it.
+                        let ends = here.iter().map(|end| end - range.start);
+                        self.gather.pieces(part.as_bytes(), ends, &mut |sheet| self.work.encode(sheet, ids));
+                        continue;
+                    }
                     let Some(normalized) = normalized else {
                         self.text(part, range.start == 0, ids);
                         continue;
@@ -140,7 +149,7 @@ impl<'a> NativeSession<'a> {
                         .collect();
                     inner.clear();
                     normalized.split(&normal, &marks, as_text, &mut inner);
-                    for split in &inner {
+                    for split in &inner.parts {
                         match split {
                             Split::Token(id) => self.mark(Mark::Token(*id), ids),
                             Split::Text(place) => {

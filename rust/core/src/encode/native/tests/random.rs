@@ -301,12 +301,20 @@ fn pre_tokenizer(numbers: &mut Numbers, byte_level: bool) -> Value {
     json!({"type": "Sequence", "pretokenizers": stages})
 }
 
-fn added(numbers: &mut Numbers, model: &Value) -> Vec<Value> {
+/// `like_gemma`: some that merging makes of their own text, matched as they stand.
+fn added(numbers: &mut Numbers, model: &Value, like_gemma: bool) -> Vec<Value> {
     let vocabulary = model["vocab"].as_object().unwrap();
     let mut next = vocabulary.len();
     let mut tokens = Vec::new();
-    for content in ["<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>", " ", "\t"]
-    {
+    let mut contents =
+        vec!["<s>", "<|x|>", "ab", " a", "中", "\n\n", "e\u{301}", "▁▁", "word", "<|x|><s>", " ", "\t"];
+    if like_gemma {
+        let known: Vec<&str> = vocabulary.keys().map(String::as_str).collect();
+        contents.extend((0..20).map(|_| *numbers.pick(&known)));
+        contents.sort_unstable();
+        contents.dedup();
+    }
+    for content in contents {
         if numbers.chance(70) {
             continue;
         }
@@ -315,9 +323,11 @@ fn added(numbers: &mut Numbers, model: &Value) -> Vec<Value> {
             next += 1;
             (next - 1) as u64
         });
+        let often = if like_gemma { 5 } else { 25 };
         tokens.push(json!({
-            "id": id, "content": content, "single_word": numbers.chance(25), "lstrip": numbers.chance(25),
-            "rstrip": numbers.chance(25), "normalized": numbers.chance(35), "special": numbers.chance(60),
+            "id": id, "content": content, "single_word": numbers.chance(often), "lstrip": numbers.chance(often),
+            "rstrip": numbers.chance(often), "normalized": !like_gemma && numbers.chance(35),
+            "special": numbers.chance(60),
         }));
     }
     tokens
@@ -327,11 +337,17 @@ fn tokenizer(numbers: &mut Numbers) -> Value {
     let byte_level = numbers.chance(50);
     let model = model(numbers, byte_level);
     let plain = numbers.chance(40);
+    let like_gemma = !byte_level && numbers.chance(25);
+    let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
     json!({
         "version": "1.0", "truncation": null, "padding": null,
-        "added_tokens": if plain { vec![] } else { added(numbers, &model) },
-        "normalizer": if byte_level && numbers.chance(50) { json!({"type": "NFC"}) } else { normalizer(numbers) },
-        "pre_tokenizer": pre_tokenizer(numbers, byte_level),
+        "added_tokens": if plain { vec![] } else { added(numbers, &model, like_gemma) },
+        "normalizer": match (byte_level, like_gemma) {
+            (true, _) if numbers.chance(50) => json!({"type": "NFC"}),
+            (_, true) => spaces,
+            _ => normalizer(numbers),
+        },
+        "pre_tokenizer": if like_gemma { json!(null) } else { pre_tokenizer(numbers, byte_level) },
         "post_processor": null, "decoder": null, "model": model,
     })
 }
