@@ -131,11 +131,20 @@ def test_wrong_arguments_are_named():
         ((buffer, [-1, 3]), "from 0 on.*from -1 on"),
         ((buffer, [[0, 3]]), "one dimension"),
         ((buffer, [0, 2]), "UTF-8"),
-        ((buffer, [0, 9]), "do not lie"),
-        ((buffer, [3, 0]), "do not lie"),
+        ((buffer, [0, 9]), "0 and 9 of text 0 do not lie.*3 bytes"),
+        ((buffer, [0, 3, 0]), "text 1 do not lie"),
+        ((buffer, [4]), "begin at 4, beyond a buffer of 3"),
+        ((buffer, np.array([2**64 - 1], np.uint64)), "beyond"),
+        (({"text": ["one"]},), "a dict"),
+        (({"one", "two"},), "a set"),
     ):
         with pytest.raises(apollo_pack.ConfigError, match=words):
             encoder.encode_batch(*arguments)
+    for special in (None, True, "error"):
+        with pytest.raises(apollo_pack.ConfigError, match="'parse' or 'text'"):
+            Encoder(special_tokens=special)
+    ids, offsets = encoder.encode_batch(buffer, [3])
+    assert (len(ids), offsets.tolist()) == (0, [0])
     for threads in (0, 10**6, "2"):
         with pytest.raises(apollo_pack.ConfigError, match="num_threads"):
             encoder.encode_batch(["a"], num_threads=threads)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Literal, SupportsIndex
 
 import numpy as np
@@ -50,6 +52,7 @@ class Encoder:
 
     Raises:
         TokenizerError: when the tokenizer cannot be found or read.
+        ConfigError: for another `special_tokens`.
 
     """
 
@@ -63,6 +66,8 @@ class Encoder:
         self._load(find_tokenizer(tokenizer), special_tokens)
 
     def _load(self, found: FoundTokenizer, special_tokens: Literal["parse", "text"]) -> None:
+        if special_tokens not in {"parse", "text"}:
+            raise ConfigError(f"special_tokens is 'parse' or 'text', not {special_tokens!r}")
         self._found = found
         self._special_tokens = special_tokens
         self._core = _core.Encoder(found.label, found.tokenizer_json, special_tokens)
@@ -129,6 +134,11 @@ class Encoder:
                 f"texts is one {type(texts).__name__}; encode takes one text, encode_batch a list of str, "
                 "or a buffer as np.frombuffer(texts, np.uint8) with offsets"
             )
+        if isinstance(texts, (Mapping, AbstractSet)):
+            raise ConfigError(
+                f"texts is a {type(texts).__name__}, of which only the keys would be encoded in any order; "
+                "encode_batch takes a list of str"
+            )
         if isinstance(texts, np.ndarray) and texts.dtype == np.uint8:
             if texts.ndim != 1:
                 raise ConfigError("a buffer of texts has one dimension")
@@ -163,6 +173,8 @@ class Encoder:
 
     def decode(self, ids: Sequence[int] | Ids, *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids, as ``tokenizers`` decodes them: ids that no token has are left out.
+
+        Special tokens are kept, which ``tokenizers`` leaves out if it is not told otherwise.
 
         Raises:
             ConfigError: for what no id can be; the message says which.

@@ -84,12 +84,21 @@ impl PyEncoder {
         let (Ok(buffer), Ok(offsets)) = (buffer.to_vec(), offsets.to_vec()) else {
             return Err(ConfigError::new_err("buffer and offsets must be contiguous"));
         };
+        let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        // Where there is no text, there is an offset all the same.
+        if let Some(&first) = offsets.first().filter(|first| bound(**first) > buffer.len()) {
+            return Err(ConfigError::new_err(format!(
+                "offsets begin at {first}, beyond a buffer of {} bytes",
+                buffer.len()
+            )));
+        }
         let text = |(i, pair): (usize, &[u64])| {
-            let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
             let bytes = buffer.get(bound(pair[0])..bound(pair[1])).ok_or_else(|| {
                 ConfigError::new_err(format!(
-                    "offsets {} and {} do not lie in the buffer in order",
-                    pair[0], pair[1]
+                    "the offsets {} and {} of text {i} do not lie in order in a buffer of {} bytes",
+                    pair[0],
+                    pair[1],
+                    buffer.len()
                 ))
             })?;
             std::str::from_utf8(bytes).map_err(|error| {

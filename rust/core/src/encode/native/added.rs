@@ -8,6 +8,7 @@ use memchr::memchr_iter;
 use super::block::{BLOCK, Compare, block_at};
 use super::unicode::{CLASSES, WORD, decode, previous};
 use super::vectors::{Look, look};
+use super::work::KEEP;
 
 /// One added token.
 #[derive(Clone, Debug)]
@@ -39,9 +40,12 @@ pub(super) struct Splits {
 }
 
 impl Splits {
+    /// Forgets all. A text of many tokens must not hold their memory for the rest of the session.
     pub(super) fn clear(&mut self) {
         self.parts.clear();
+        self.parts.shrink_to(KEEP / size_of::<Split>());
         self.ends.clear();
+        self.ends.shrink_to(KEEP / size_of::<usize>());
     }
 }
 
