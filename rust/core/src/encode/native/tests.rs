@@ -89,3 +89,30 @@ fn together(session: &mut dyn Session, texts: &[&str]) -> Vec<Vec<u32>> {
     assert_eq!((each.len(), start), (texts.len(), ids.len()));
     each
 }
+
+/// Tokens that hold two Chinese characters only beside a space, as the model reads it: where the text has one, nothing may be cut.
+#[test]
+fn a_space_beside_chinese_is_what_the_model_reads_it_as() {
+    let merges = [["患", "▁"], ["中", "患▁"], ["▁", "文"], ["▁文", "字"]];
+    let tokens = ["<unk>", "▁", "中", "患", "文", "字", "一", "x"].map(String::from);
+    let made = merges.iter().map(|parts| parts.concat());
+    let ids: serde_json::Map<String, serde_json::Value> =
+        tokens.into_iter().chain(made).zip(0..).map(|(token, id)| (token, id.into())).collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": ids, "merges": merges,
+        },
+    });
+    let both = Both::load(tokenizer.to_string().as_bytes(), SpecialTokens::Parse).unwrap();
+    let around = ["x".repeat(12), "一".repeat(9)];
+    let texts = around.iter().flat_map(|around| {
+        ["中患 ", "中患▁", " 文字", "▁文字", "中患 文字"].map(|text| format!("{around}{text}{around}"))
+    });
+    let texts: Vec<String> = texts.collect();
+    both.compare("a space beside Chinese", texts.iter().map(String::as_str));
+}
