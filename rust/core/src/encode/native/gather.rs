@@ -63,10 +63,12 @@ impl<'a> Gather<'a> {
             }
             self.sheet.add_pieces(&text[at..stop], &self.marked.begins);
             at = stop;
+            if at == text.len() {
+                self.sheet.end_piece(); // before it is encoded: else a long piece would wait for the next text
+            }
             self.sheet.make_room(text.len() - at);
             self.encode_if_full(encode);
         }
-        self.end_piece(encode);
     }
 
     /// Adds what stands between texts.
