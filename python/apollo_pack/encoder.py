@@ -136,7 +136,7 @@ class Encoder:
             )
         if isinstance(texts, (Mapping, AbstractSet)):
             raise ConfigError(
-                f"texts is a {type(texts).__name__}, of which only the keys would be encoded in any order; "
+                f"texts is a {type(texts).__name__}, not a list: only its keys or members would be encoded; "
                 "encode_batch takes a list of str"
             )
         if isinstance(texts, np.ndarray) and texts.dtype == np.uint8:

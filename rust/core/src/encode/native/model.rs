@@ -128,10 +128,10 @@ pub(super) struct Part {
 const TOGETHER: usize = 16;
 
 /// The symbols of characters beyond the basic plane, of which most vocabularies have few: emoji, and rare Chinese.
-#[derive(Default)]
 struct Others {
-    /// By the high bits of the code point, behind which of the pages its symbol stands; 0 if on none.
-    behind: Vec<u16>,
+    /// By the high bits of the code point, on which page its symbol stands.
+    page_of: Vec<u16>,
+    /// The first is of characters that have none.
     pages: Vec<[u32; PAGE]>,
 }
 
@@ -139,24 +139,28 @@ struct Others {
 const PAGE: usize = 1 << 8;
 
 impl Others {
+    fn new() -> Self {
+        Self { page_of: Vec::new(), pages: vec![[NONE; PAGE]] }
+    }
+
     fn insert(&mut self, code: u32, symbol: u32) {
-        let (page, place) = (code as usize / PAGE, code as usize % PAGE);
-        if self.behind.len() <= page {
-            self.behind.resize(page + 1, 0);
+        let (high, low) = (code as usize / PAGE, code as usize % PAGE);
+        if self.page_of.len() <= high {
+            self.page_of.resize(high + 1, 0);
         }
-        if self.behind[page] == 0 {
-            self.pages.push([NONE; PAGE]);
+        let page = &mut self.page_of[high];
+        if *page == 0 {
             // There are fewer of all code points than a u16 counts.
-            self.behind[page] = u16::try_from(self.pages.len()).unwrap_or(0);
+            *page = u16::try_from(self.pages.len()).unwrap_or(0);
+            self.pages.push([NONE; PAGE]);
         }
-        self.pages[usize::from(self.behind[page]) - 1][place] = symbol;
+        self.pages[usize::from(*page)][low] = symbol;
     }
 
     #[inline]
     fn symbol(&self, code: u32) -> u32 {
-        let behind = self.behind.get(code as usize / PAGE).copied().unwrap_or(0);
-        let page = usize::from(behind).checked_sub(1).and_then(|page| self.pages.get(page));
-        page.map_or(NONE, |page| page[code as usize % PAGE])
+        let page = self.page_of.get(code as usize / PAGE).copied().unwrap_or(0);
+        self.pages[usize::from(page)][code as usize % PAGE]
     }
 }
 
@@ -173,7 +177,7 @@ pub(super) struct Chars {
 
 impl Chars {
     pub(super) fn new(bytes: Option<Box<[u32; 256]>>, unknown: Option<(u32, bool)>) -> Self {
-        Self { basic: vec![NONE; 0x1_0000], others: Others::default(), bytes, unknown }
+        Self { basic: vec![NONE; 0x1_0000], others: Others::new(), bytes, unknown }
     }
 
     pub(super) fn insert(&mut self, code: u32, symbol: u32) {

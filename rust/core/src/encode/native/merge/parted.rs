@@ -17,9 +17,10 @@ use super::waves::Waves;
 use super::windows::Token;
 use super::{ROWS, Rules, merge_rows};
 
-/// As many symbols are in the first slab, which may be for nothing; and so few are not worth a slab if more may come.
+/// As many symbols are in the first slab, which may be for nothing.
 const FIRST: usize = 128;
-const FEW: usize = FIRST / 2;
+/// For fewer symbols no other slab is begun if more may come.
+const WORTH_A_SLAB: usize = FIRST / 2;
 /// The most symbols of a row that ends at a border though there are more: many short rows take less time than few long ones.
 const ROW: usize = 16;
 /// Where parts have more symbols than that on average, lanes are empty for the most part: all of the slab is merged wave by
@@ -90,7 +91,7 @@ impl Parted {
         let (mut border, mut count) = (0, ids.len());
         while here.symbols < symbols.len() && here.symbols - border < trust {
             let (at, rest) = (here.symbols, &symbols[here.symbols..]);
-            if at > 0 && rest.len() < FEW && !is_all {
+            if at > 0 && rest.len() < WORTH_A_SLAB && !is_all {
                 break;
             }
             let size = rest.len().min(if at == 0 { FIRST } else { SLAB });
