@@ -8,7 +8,7 @@ use unicode_normalization_alignments::char::{canonical_combining_class, compose}
 use super::block::{BLOCK, Compare, arabic_letters, block_at, devanagari, leads, second_byte, third_byte};
 use super::compose::{Composer, decompose};
 use super::config::Step;
-use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, previous};
+use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
 use super::vectors::{Look, look};
 
 /// Applies the steps of tokenizers, and keeps what it needs for that from text to text.
@@ -20,15 +20,22 @@ pub(crate) struct Normalizer {
 impl Normalizer {
     /// Applies steps one after the other.
     pub(super) fn apply<'t>(&mut self, steps: &[Step], text: &'t str) -> Cow<'t, str> {
+        match self.apply_to_bytes(steps, text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(bytes) => Cow::Owned(simdutf8::basic::from_utf8(&bytes).unwrap_or_default().to_owned()),
+        }
+    }
+
+    /// The same, where UTF-8 will do: that it is, takes a second look.
+    pub(super) fn apply_to_bytes<'t>(&mut self, steps: &[Step], text: &'t [u8]) -> Cow<'t, [u8]> {
         let mut text = Cow::Borrowed(text);
         for step in steps {
             let changed = match step {
                 Step::Nfc => self.compose_where_needed(&text, NFC_UNSURE),
                 Step::Nfkc => self.compose_where_needed(&text, NFKC_UNSURE),
-                Step::Replace(from, to) => replace(&text, from, to),
-                Step::Prepend(prefix) => {
-                    (!text.is_empty() && !prefix.is_empty()).then(|| format!("{prefix}{text}"))
-                }
+                Step::Replace(from, to) => replace(&text, from.as_bytes(), to.as_bytes()),
+                Step::Prepend(prefix) => (!text.is_empty() && !prefix.is_empty())
+                    .then(|| [prefix.as_bytes(), &text].concat()),
             };
             if let Some(changed) = changed {
                 text = Cow::Owned(changed);
@@ -52,35 +59,26 @@ impl Normalizer {
     ///
     /// A character that is sure (it stays as it is, has combining class zero and never joins what stands
     /// before) begins a stretch of its own: normalization never reaches across the place before it.
-    fn compose_where_needed(&mut self, text: &str, unsure: u16) -> Option<String> {
-        let bytes = text.as_bytes();
-        let classes = &*CLASSES;
+    fn compose_where_needed(&mut self, text: &[u8], unsure: u16) -> Option<Vec<u8>> {
         // The text up to the last stretch that needed it.
-        let mut changed: Option<String> = None;
+        let mut changed: Option<Vec<u8>> = None;
         let (mut copied, mut at) = (0, 0);
-        while let Some(doubtful) = next_doubtful(bytes, at, unsure) {
-            let start = if doubtful == 0 { 0 } else { previous(bytes, doubtful) };
-            // To the next sure character.
-            let mut end = doubtful;
-            loop {
-                let (flags, length) = classes.at(bytes, end);
-                if length == 0 || flags & (unsure | COMBINING) == 0 {
-                    break;
-                }
-                end += length;
-            }
-            at = end;
-            let stretch = &text[start..end];
-            if is_settled(stretch, unsure) {
+        while let Some(doubtful) = next_doubtful(text, at, unsure) {
+            let start = if doubtful == 0 { 0 } else { previous(text, doubtful) };
+            // As long as there is no copy there may be none to make.
+            if changed.is_none()
+                && let Some(end) = settled(text, start, doubtful, unsure)
+            {
+                at = end;
                 continue;
             }
-            let changed = changed.get_or_insert_with(|| String::with_capacity(text.len()));
-            changed.push_str(&text[copied..start]);
-            self.composer(unsure).write(stretch, changed);
-            copied = end;
+            let changed = changed.get_or_insert_with(|| Vec::with_capacity(text.len()));
+            changed.extend_from_slice(&text[copied..start]);
+            at = start + self.composer(unsure).write(&text[start..], doubtful - start, changed);
+            copied = at;
         }
         changed.map(|mut changed| {
-            changed.push_str(&text[copied..]);
+            changed.extend_from_slice(&text[copied..]);
             changed
         })
     }
@@ -91,44 +89,52 @@ pub(crate) fn nfkc(text: &str) -> Cow<'_, str> {
     Normalizer::default().apply(&[Step::Nfkc], text)
 }
 
-fn replace(text: &str, from: &str, to: &str) -> Option<String> {
+fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let finder = memmem::Finder::new(from);
-    let first = finder.find(text.as_bytes())?;
-    let mut replaced = String::with_capacity(text.len() + text.len() / 4);
+    let first = finder.find(text)?;
+    let mut replaced = Vec::with_capacity(text.len() + text.len() / 4);
     let mut copied = 0;
     let mut found = Some(first);
     while let Some(at) = found {
-        replaced.push_str(&text[copied..at]);
-        replaced.push_str(to);
+        replaced.extend_from_slice(&text[copied..at]);
+        replaced.extend_from_slice(to);
         copied = at + from.len();
-        found = finder.find(&text.as_bytes()[copied..]).map(|next| copied + next);
+        found = finder.find(&text[copied..]).map(|next| copied + next);
     }
-    replaced.push_str(&text[copied..]);
+    replaced.extend_from_slice(&text[copied..]);
     Some(replaced)
 }
 
-/// Whether nothing decomposes, nothing is out of order, and nothing may compose with the last character of class 0 before it:
-/// then nothing happens. (It may be said of what composition would leave alone that it may compose.)
-fn is_settled(stretch: &str, unsure: u16) -> bool {
-    let (mut starter, mut last, mut last_class) = (None, None, 0);
-    for c in stretch.chars() {
-        if last_class != 0 && last == Some(c) {
+/// Where the stretch from `start` on ends, before the next sure character behind a doubtful one, if in it nothing decomposes,
+/// nothing is out of order, and nothing may compose with the last character of class 0 before it: then nothing happens. (It may
+/// be said of what composition would leave alone that it may compose.)
+fn settled(text: &[u8], start: usize, doubtful: usize, unsure: u16) -> Option<usize> {
+    let (mut starter, mut last, mut last_class) = (None, 0, 0);
+    let mut at = start;
+    while at < text.len() {
+        let (code, length) = decode(text, at);
+        if at > doubtful && CLASSES.of(code) & (unsure | COMBINING) == 0 {
+            break;
+        }
+        at += length;
+        if last_class != 0 && last == code {
             continue; // long rows of marks are of one kind mostly
         }
+        let c = char::from_u32(code)?;
         let class = canonical_combining_class(c);
         if class != 0 && class < last_class
             || !is_undecomposed(c, unsure)
             || is_jamo(c)
             || starter.is_some_and(|starter| compose(starter, c).is_some())
         {
-            return false;
+            return None;
         }
         if class == 0 {
             starter = Some(c);
         }
-        (last, last_class) = (Some(c), class);
+        (last, last_class) = (code, class);
     }
-    true
+    Some(at)
 }
 
 fn is_undecomposed(c: char, unsure: u16) -> bool {

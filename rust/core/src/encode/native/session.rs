@@ -34,25 +34,25 @@ impl<'a> NativeSession<'a> {
 
     /// Text without added tokens that are matched as they stand; `first`: it begins the document.
     fn text(&mut self, text: &str, first: bool, ids: &mut Vec<u32>) {
-        let normal = self.normalizer.apply(&self.encoder.path.steps, text);
+        let normal = self.normalizer.apply_to_bytes(&self.encoder.path.steps, text.as_bytes());
         self.normal(&normal, first, ids);
     }
 
     /// Normalized text without added tokens.
-    fn normal(&mut self, text: &str, first: bool, ids: &mut Vec<u32>) {
+    fn normal(&mut self, text: &[u8], first: bool, ids: &mut Vec<u32>) {
         if text.is_empty() {
             return;
         }
         let path = &self.encoder.path;
-        let begins_with_space =
-            || text.starts_with(' ') || path.space.is_some_and(|space| text.starts_with(space));
+        let begins_with = |c: char| text.starts_with(c.encode_utf8(&mut [0; 4]).as_bytes());
+        let begins_with_space = || begins_with(' ') || path.space.is_some_and(begins_with);
         let prefix = match path.prefix {
             Prefix::Never => false,
             Prefix::Always => true,
             Prefix::Missing => !begins_with_space(),
             Prefix::MissingAtFirst => first && !begins_with_space(),
         };
-        self.gather.text(text.as_bytes(), prefix, &mut |sheet| self.work.encode(sheet, ids));
+        self.gather.text(text, prefix, &mut |sheet| self.work.encode(sheet, ids));
     }
 
     /// What stands between texts.
@@ -154,7 +154,7 @@ impl<'a> NativeSession<'a> {
                             Split::Token(id) => self.mark(Mark::Token(*id), ids),
                             Split::Text(place) => {
                                 let first = range.start == 0 && place.start == 0;
-                                self.normal(&normal[place.clone()], first, ids);
+                                self.normal(normal[place.clone()].as_bytes(), first, ids);
                             }
                         }
                     }
