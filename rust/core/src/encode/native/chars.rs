@@ -18,6 +18,8 @@ const SEVERAL: Packed = 1 << 30;
 /// Marks a character that is not formed behind a space.
 const NOT_SPACED: Packed = 1 << 31;
 const BASIC: usize = 0x1_0000;
+/// Behind the last character of two bytes.
+const TWO_BYTES: u32 = 0x800;
 
 /// The characters of the basic plane.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub(super) struct Formed {
     packed: Vec<Packed>,
     /// Ids of characters that become two or three; of two the third is [`NONE`].
     several: Vec<[u32; 3]>,
+    /// Of characters of at most two bytes, what they begin as: one symbol and [`NONE`], or two, formed or not.
+    two: Vec<[u32; 2]>,
 }
 
 /// By id, the lowest ranks at which a token that is a part of a character merges with something outside of it.
@@ -75,7 +79,7 @@ impl Formed {
         outside: &Outside,
         touched: &[bool],
     ) -> Self {
-        let mut formed = Self { packed: vec![0; BASIC], several: Vec::new() };
+        let mut formed = Self { packed: vec![0; BASIC], several: Vec::new(), two: Vec::new() };
         let mut buffer = [0; 4];
         for (code, packed) in (0..).zip(&mut formed.packed) {
             let Some(c) = char::from_u32(code).filter(|c| !c.is_ascii()) else {
@@ -126,10 +130,39 @@ impl Formed {
         }
     }
 
+    /// Notes what characters of two bytes begin as, by what the bytes do.
+    pub(super) fn note_two(&mut self, bytes: &[u32; 256]) {
+        let mut buffer = [0; 4];
+        self.two = (0..TWO_BYTES)
+            .map(|code| {
+                let of_bytes = match char::from_u32(code).map(|c| &*c.encode_utf8(&mut buffer)).map(str::as_bytes) {
+                    Some(&[first, second]) => [first, second].map(|byte| bytes[usize::from(byte)]),
+                    _ => [NONE; 2],
+                };
+                match self.packed[code as usize] & !NOT_SPACED {
+                    0 => of_bytes,
+                    what if what & SEVERAL == 0 => [what, NONE],
+                    what => match self.several[(what & !SEVERAL) as usize] {
+                        [first, second, _] => [first, second],
+                    },
+                }
+            })
+            .collect();
+    }
+
     /// Appends the symbols of a character; false if its bytes have to stand for it.
     #[inline]
     pub(super) fn push(&self, code: u32, after_space: bool, symbols: &mut Vec<u32>) -> bool {
         let packed = self.packed.get(code as usize).copied().unwrap_or(0);
+        if let Some(two) = self.two.get(code as usize)
+            && !(after_space && packed & NOT_SPACED != 0)
+        {
+            // Whether it is one is not foreseen.
+            let length = symbols.len() + 2 - usize::from(two[1] == NONE);
+            symbols.extend_from_slice(two);
+            symbols.truncate(length);
+            return true;
+        }
         if packed == 0 || after_space && packed & NOT_SPACED != 0 {
             return false;
         }

@@ -111,6 +111,8 @@ impl Composer {
                 self.marks.extend_from_slice(known);
                 put(Some(part), &mut self.marks);
                 self.count(class, part.len_utf8());
+                self.are_ordered &= self.last_class <= class;
+                self.last_class = class;
             });
         }
     }
@@ -118,15 +120,16 @@ impl Composer {
     /// Counts the marks that a text begins with, as far as they are known to stay as they are; says how many bytes they have.
     #[inline]
     fn count_known(&mut self, text: &[u8]) -> usize {
-        let mut at = 0;
+        let (mut at, mut last_class, mut are_ordered) = (0, self.last_class, self.are_ordered);
         while at < text.len() {
             let (code, length) = decode(text, at);
-            match self.same.get(code) {
-                Some((_, class)) if class != 0 => self.count(class, length),
-                _ => break,
-            }
+            let Some((_, class @ 1..)) = self.same.get(code) else { break };
+            self.count(class, length);
+            are_ordered &= last_class <= class;
+            last_class = class;
             at += length;
         }
+        (self.last_class, self.are_ordered) = (last_class, are_ordered);
         at
     }
 
@@ -138,8 +141,6 @@ impl Composer {
             self.classes.insert(place, class);
         }
         *bytes += length;
-        self.are_ordered &= self.last_class <= class;
-        self.last_class = class;
     }
 
     /// A character of class 0, behind marks that are known.

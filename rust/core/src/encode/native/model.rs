@@ -97,6 +97,9 @@ impl Symbols {
                 (Self::Chars(_), Letter::Byte(_)) => {}
             }
         }
+        if let Self::Bytes(bytes, formed) = self {
+            formed.note_two(bytes);
+        }
     }
 }
 
