@@ -33,7 +33,7 @@ pub(super) struct Rules<'m> {
 }
 
 /// Bytes whose symbols are made at a time. (In tests few, so that there are several times.)
-const CHUNK: usize = if cfg!(test) { 1 << 9 } else { 1 << 14 };
+const CHUNK: usize = if cfg!(test) { 1 << 9 } else { 1 << 15 };
 
 /// Symbols for which there is room from the beginning. (Room that grows from little may begin in what another thread has
 /// given back, and then waits for that thread's share of memory whenever it grows.)
