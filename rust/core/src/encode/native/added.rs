@@ -8,7 +8,6 @@ use memchr::memchr_iter;
 use super::block::{BLOCK, Compare, block_at};
 use super::unicode::{CLASSES, WORD, decode, previous};
 use super::vectors::{Look, look};
-use super::work::KEEP;
 
 /// One added token.
 #[derive(Clone, Debug)]
@@ -25,29 +24,15 @@ pub(super) struct Token {
 }
 
 /// A part of a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Split {
-    Text(Range<usize>),
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Split<'e> {
+    /// Where it stands, and where in the text tokens begin and end that are left in it, in order.
+    Text(Range<usize>, &'e [usize]),
     Token(u32),
 }
 
-/// What a text is split into.
-#[derive(Default)]
-pub(super) struct Splits {
-    pub(super) parts: Vec<Split>,
-    /// Where in the text a token begins or ends that is left in it, in order.
-    pub(super) ends: Vec<usize>,
-}
-
-impl Splits {
-    /// Forgets all. A text of many tokens must not hold their memory for the rest of the session.
-    pub(super) fn clear(&mut self) {
-        self.parts.clear();
-        self.parts.shrink_to(KEEP / size_of::<Split>());
-        self.ends.clear();
-        self.ends.shrink_to(KEEP / size_of::<usize>());
-    }
-}
+/// Places of tokens that are left in the text are handed out when there are so many: all of a text might be such tokens.
+const MOST_ENDS: usize = if cfg!(test) { 8 } else { 512 };
 
 /// The bytes that a token may begin with.
 enum Firsts {
@@ -178,16 +163,17 @@ impl Matcher {
         }
     }
 
-    /// Splits a text. `marks` are places with the number of a token that is meant there, or none if it is
-    /// a token of the other matcher; around them special tokens are text if `special_as_text`.
+    /// Splits a text and hands out its parts. `marks` are places with the number of a token that is meant there, or none if
+    /// it is a token of the other matcher; around them special tokens are text if `special_as_text`. `ends` is room.
     pub(super) fn split(
         &self,
         text: &str,
         marks: &[(Range<usize>, Option<usize>)],
         special_as_text: bool,
-        splits: &mut Splits,
+        ends: &mut Vec<usize>,
+        give: impl FnMut(Split<'_>),
     ) {
-        let mut state = Splitter { text, splits, start: 0, offset: 0, white: 0 };
+        let mut state = Splitter { text, give, ends, start: 0, offset: 0, white: 0 };
         // Nothing of a mark is visible to the text beside it, nor the other way round: the text between
         // two marks is searched on its own.
         let mut gap = 0;
@@ -213,9 +199,11 @@ impl Matcher {
     }
 }
 
-struct Splitter<'a> {
+struct Splitter<'a, G> {
     text: &'a str,
-    splits: &'a mut Splits,
+    give: G,
+    /// Of tokens that are left in the text that has not been given out.
+    ends: &'a mut Vec<usize>,
     /// Up to where the text has been given out.
     start: usize,
     /// Behind the last token.
@@ -224,7 +212,7 @@ struct Splitter<'a> {
     white: usize,
 }
 
-impl Splitter<'_> {
+impl<G: FnMut(Split<'_>)> Splitter<'_, G> {
     /// Takes a match in, or leaves it in the text; `sight` is how far its flags look around.
     fn token(&mut self, token: &Token, found: Range<usize>, sight: Range<usize>, marked: bool) {
         let before = &self.text[sight.start..found.start];
@@ -249,14 +237,18 @@ impl Splitter<'_> {
         }
         // (Text that an earlier match has taken is not there any more.)
         if token.is_own_text && self.offset <= start {
-            self.splits.ends.extend([start, stop]);
+            self.ends.extend([start, stop]);
             self.offset = stop;
+            if self.ends.len() >= MOST_ENDS {
+                self.give_text(stop);
+                self.start = stop;
+            }
             return;
         }
         self.give_text(start);
         // White space that an earlier match has taken may leave nothing; the reference drops such a one.
         if start < stop {
-            self.splits.parts.push(Split::Token(token.id));
+            (self.give)(Split::Token(token.id));
         }
         (self.start, self.offset) = (stop, stop);
     }
@@ -264,7 +256,8 @@ impl Splitter<'_> {
     /// Gives out the text up to here.
     fn give_text(&mut self, end: usize) {
         if self.start < end {
-            self.splits.parts.push(Split::Text(self.start..end));
+            (self.give)(Split::Text(self.start..end, self.ends));
+            self.ends.clear();
         }
     }
 }
@@ -283,8 +276,14 @@ fn starts_with_word(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Debug, PartialEq)]
+    enum Part {
+        Text(Range<usize>, Vec<usize>),
+        Token(u32),
+    }
+
     /// What tokens with these flags, `(content, lstrip, rstrip)`, split a text into; ids count from 0. Those of `own` are their own text.
-    fn splits(tokens: &[(&str, bool, bool)], own: &[&str], text: &str) -> Splits {
+    fn parts(tokens: &[(&str, bool, bool)], own: &[&str], text: &str) -> Vec<Part> {
         let token = |(id, (content, lstrip, rstrip)): (u32, &(&str, bool, bool))| Token {
             content: (*content).into(),
             id,
@@ -296,40 +295,44 @@ mod tests {
         };
         let contents: Vec<String> = tokens.iter().map(|(content, ..)| (*content).into()).collect();
         let tokens = (0..).zip(tokens).map(token).collect();
-        let mut splits = Splits::default();
-        Matcher::new(&contents, tokens).unwrap().unwrap().split(text, &[], false, &mut splits);
-        splits
-    }
-
-    fn split(tokens: &[(&str, bool, bool)], text: &str) -> Vec<Split> {
-        splits(tokens, &[], text).parts
+        let mut parts = Vec::new();
+        Matcher::new(&contents, tokens).unwrap().unwrap().split(text, &[], false, &mut Vec::new(), |split| {
+            parts.push(match split {
+                Split::Text(place, ends) => Part::Text(place, ends.to_vec()),
+                Split::Token(id) => Part::Token(id),
+            });
+        });
+        parts
     }
 
     #[test]
     fn what_is_its_own_text_stays_in_it_unless_it_has_been_taken() {
         let tokens = [("\n", false, false), ("<x>", false, true), ("\n<", false, false)];
-        let Splits { parts, ends } = splits(&tokens, &["\n"], "a\nb\n<\n<x>\n\nc\n");
+        let text = |place: Range<usize>, ends: &[usize]| Part::Text(place, ends.to_vec());
         // The longer token goes first, and so <x> is text.
-        let expected = [Split::Text(0..3), Split::Token(2), Split::Token(2), Split::Text(7..13)];
-        assert_eq!((parts, ends), (expected.to_vec(), vec![1, 2, 9, 10, 10, 11, 12, 13]));
+        let expected =
+            [text(0..3, &[1, 2]), Part::Token(2), Part::Token(2), text(7..13, &[9, 10, 10, 11, 12, 13])];
+        assert_eq!(parts(&tokens, &["\n"], "a\nb\n<\n<x>\n\nc\n"), expected);
         // What <x> takes behind it is a token nevertheless, as in the library, and behind that it has taken nothing.
-        let Splits { parts, ends } = splits(&tokens, &["\n"], "a\n <x>\n\nc\n");
-        let expected = [Split::Text(0..3), Split::Token(1), Split::Token(0), Split::Text(7..10)];
-        assert_eq!((parts, ends), (expected.to_vec(), vec![1, 2, 7, 8, 9, 10]));
+        let expected = [text(0..3, &[1, 2]), Part::Token(1), Part::Token(0), text(7..10, &[7, 8, 9, 10])];
+        assert_eq!(parts(&tokens, &["\n"], "a\n <x>\n\nc\n"), expected);
+        // Many are handed out while there come more; what follows begins where the last of them ends.
+        let expected = [text(0..7, &[1, 2, 2, 3, 5, 6, 6, 7]), text(7..10, &[8, 9])];
+        assert_eq!(parts(&tokens, &["\n"], "a\n\nbb\n\nc\nd"), expected);
     }
 
     /// So long that to look at all white space again at every token would not come to an end.
     #[test]
     fn white_space_that_is_a_token_is_not_looked_at_again() {
         let text = " ".repeat(1 << 19);
-        let every = vec![Split::Token(0); text.len()];
-        assert_eq!(split(&[(" ", false, false)], &text), every);
-        assert_eq!(split(&[(" ", true, false)], &text), every);
+        let every = vec![Part::Token(0); text.len()];
+        assert_eq!(parts(&[(" ", false, false)], &[], &text), every);
+        assert_eq!(parts(&[(" ", true, false)], &[], &text), every);
         // Each takes all behind it, which the next is in nevertheless, as in the library.
-        assert_eq!(split(&[(" ", false, true)], &text), every);
+        assert_eq!(parts(&[(" ", false, true)], &[], &text), every);
         // One that takes nothing behind it has the next look from there again.
         let text = "\t ".repeat(text.len() / 2);
-        let every: Vec<Split> = [0, 1].map(Split::Token).into_iter().cycle().take(text.len()).collect();
-        assert_eq!(split(&[("\t", true, true), (" ", false, false)], &text), every);
+        let every: Vec<Part> = [0, 1].map(Part::Token).into_iter().cycle().take(text.len()).collect();
+        assert_eq!(parts(&[("\t", true, true), (" ", false, false)], &[], &text), every);
     }
 }

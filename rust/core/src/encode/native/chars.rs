@@ -135,10 +135,11 @@ impl Formed {
         let mut buffer = [0; 4];
         self.two = (0..TWO_BYTES)
             .map(|code| {
-                let of_bytes = match char::from_u32(code).map(|c| &*c.encode_utf8(&mut buffer)).map(str::as_bytes) {
-                    Some(&[first, second]) => [first, second].map(|byte| bytes[usize::from(byte)]),
-                    _ => [NONE; 2],
-                };
+                let of_bytes =
+                    match char::from_u32(code).map(|c| &*c.encode_utf8(&mut buffer)).map(str::as_bytes) {
+                        Some(&[first, second]) => [first, second].map(|byte| bytes[usize::from(byte)]),
+                        _ => [NONE; 2],
+                    };
                 match self.packed[code as usize] & !NOT_SPACED {
                     0 => of_bytes,
                     what if what & SEVERAL == 0 => [what, NONE],

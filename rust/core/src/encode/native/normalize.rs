@@ -22,7 +22,9 @@ impl Normalizer {
     pub(super) fn apply<'t>(&mut self, steps: &[Step], text: &'t str) -> Cow<'t, str> {
         match self.apply_to_bytes(steps, text.as_bytes()) {
             Cow::Borrowed(_) => Cow::Borrowed(text),
-            Cow::Owned(bytes) => Cow::Owned(simdutf8::basic::from_utf8(&bytes).unwrap_or_default().to_owned()),
+            Cow::Owned(bytes) => {
+                Cow::Owned(simdutf8::basic::from_utf8(&bytes).unwrap_or_default().to_owned())
+            }
         }
     }
 
@@ -34,8 +36,9 @@ impl Normalizer {
                 Step::Nfc => self.compose_where_needed(&text, NFC_UNSURE),
                 Step::Nfkc => self.compose_where_needed(&text, NFKC_UNSURE),
                 Step::Replace(from, to) => replace(&text, from.as_bytes(), to.as_bytes()),
-                Step::Prepend(prefix) => (!text.is_empty() && !prefix.is_empty())
-                    .then(|| [prefix.as_bytes(), &text].concat()),
+                Step::Prepend(prefix) => {
+                    (!text.is_empty() && !prefix.is_empty()).then(|| [prefix.as_bytes(), &text].concat())
+                }
             };
             if let Some(changed) = changed {
                 text = Cow::Owned(changed);
@@ -282,7 +285,7 @@ mod tests {
 
     /// Letters, marks that join them and marks that do not, of all lengths in bytes, so that they meet at the edges of
     /// blocks in every way.
-    const CHARS: [char; 30] = [
+    const CHARS: [char; 36] = [
         '\0',
         '\u{300}',
         'a',
@@ -313,6 +316,13 @@ mod tests {
         '\u{9C7}',
         '\u{9BE}',
         '\u{1100}',
+        // Made of two marks, of a letter and two, two marks with the same low bits, marks of three bytes.
+        '\u{344}',
+        'ệ',
+        '\u{316}',
+        '\u{356}',
+        '\u{1DCE}',
+        '\u{3099}',
     ];
 
     #[test]
@@ -350,17 +360,24 @@ mod tests {
         fn it_is_what_normalizing_all_of_the_text_gives(
             places in prop::collection::vec((0..CHARS.len(), 0..3usize), 0..600),
             padding in 0..70usize,
+            is_quiet in any::<bool>(),
         ) {
-            // Mostly quiet text, as texts are.
-            let noisy = |(place, quiet): &(usize, usize)| if *quiet > 0 { ['क', 'ा', 'a'][place % 3] } else { CHARS[*place] };
-            let text: String = std::iter::repeat_n('x', padding).chain(places.iter().map(noisy)).collect();
+            // Quiet text, as texts are; or text that is not, with many marks in a row.
+            let of = |(place, noise): &(usize, usize)| match noise {
+                1.. if is_quiet => ['क', 'ा', 'a'][place % 3],
+                1 => ['\u{301}', '\u{316}', '\u{356}', '\u{1DCE}', '\u{323}'][place % 5],
+                _ => CHARS[*place],
+            };
+            let text: String = std::iter::repeat_n('x', padding).chain(places.iter().map(of)).collect();
             // One for all that is normalized, as sessions have it, in one form and in the other.
             let mut normalizer = Normalizer::default();
             normalizer.nfc("e\u{301}\u{316}");
             normalizer.apply(&[Step::Nfkc], "e\u{301}\u{316}ﬁ");
             let whole: String = text.nfc().map(|(c, _)| c).collect();
+            prop_assert_eq!(normalizer.nfc(&text), &*whole);
             prop_assert_eq!(Normalizer::default().nfc(&text), whole);
             let whole: String = text.nfkc().map(|(c, _)| c).collect();
+            prop_assert_eq!(normalizer.apply(&[Step::Nfkc], &text), &*whole);
             prop_assert_eq!(nfkc(&text), whole);
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::NativeEncoder;
-use super::added::{Split, Splits};
+use super::added::{Matcher, Split};
 use super::gather::Gather;
 use super::normalize::Normalizer;
 use super::path::Prefix;
@@ -18,7 +18,8 @@ pub(super) struct NativeSession<'a> {
     normalizer: Normalizer,
     gather: Gather<'a>,
     work: Work<'a>,
-    splits: Splits,
+    /// Room for where tokens begin and end that are left in the text.
+    ends: Vec<usize>,
 }
 
 impl<'a> NativeSession<'a> {
@@ -28,7 +29,7 @@ impl<'a> NativeSession<'a> {
             normalizer: Normalizer::default(),
             gather: Gather::new(&encoder.path),
             work: Work::new(encoder),
-            splits: Splits::default(),
+            ends: Vec::new(),
         }
     }
 
@@ -102,9 +103,8 @@ impl<'a> NativeSession<'a> {
         if as_text {
             for mark in marks {
                 let content = &text[mark.clone()];
-                let find = |matcher: &Option<super::added::Matcher>| {
-                    matcher.as_ref().and_then(|matcher| matcher.special(content))
-                };
+                let find =
+                    |matcher: &Option<Matcher>| matcher.as_ref().and_then(|matcher| matcher.special(content));
                 if let Some(number) = find(plain) {
                     plain_marks.push((mark.clone(), Some(number)));
                 } else if let Some(number) = find(normalized) {
@@ -115,54 +115,51 @@ impl<'a> NativeSession<'a> {
                 }
             }
         }
-        let mut splits = std::mem::take(&mut self.splits);
-        splits.clear();
-        match plain {
-            Some(plain) => plain.split(text, &plain_marks, as_text, &mut splits),
-            None => splits.parts.push(Split::Text(0..text.len())),
-        }
-        let mut inner = Splits::default();
-        let mut ends = &splits.ends[..];
-        for split in &splits.parts {
-            match split {
-                Split::Token(id) => self.mark(Mark::Token(*id), ids),
-                Split::Text(range) => {
-                    let part = &text[range.clone()];
-                    let here;
-                    (here, ends) = ends.split_at(ends.partition_point(|end| *end <= range.end));
-                    if !here.is_empty() {
-                        // It is cut as it is: else no token would have been left in it.
-                        let ends = here.iter().map(|end| end - range.start);
-                        self.gather.pieces(part.as_bytes(), ends, &mut |sheet| self.work.encode(sheet, ids));
-                        continue;
-                    }
-                    let Some(normalized) = normalized else {
-                        self.text(part, range.start == 0, ids);
-                        continue;
-                    };
-                    let normal = self.normalizer.apply(&encoder.path.steps, part);
-                    // Marks of this kind exist only where normalization changes nothing.
-                    let marks: Vec<(Range<usize>, Option<usize>)> = normalized_marks
-                        .iter()
-                        .filter(|(mark, _)| range.start <= mark.start && mark.end <= range.end)
-                        .map(|(mark, number)| (mark.start - range.start..mark.end - range.start, *number))
-                        .collect();
-                    inner.clear();
-                    normalized.split(&normal, &marks, as_text, &mut inner);
-                    for split in &inner.parts {
-                        match split {
-                            Split::Token(id) => self.mark(Mark::Token(*id), ids),
-                            Split::Text(place) => {
-                                let first = range.start == 0 && place.start == 0;
-                                self.normal(normal[place.clone()].as_bytes(), first, ids);
-                            }
-                        }
-                    }
-                }
+        let Some(plain) = plain else {
+            self.part(text, 0..text.len(), &normalized_marks, ids);
+            return Ok(());
+        };
+        let mut ends = std::mem::take(&mut self.ends);
+        plain.split(text, &plain_marks, as_text, &mut ends, |split| match split {
+            Split::Token(id) => self.mark(Mark::Token(id), ids),
+            Split::Text(place, []) => self.part(text, place, &normalized_marks, ids),
+            // It is cut as it is: else no token would have been left in it.
+            Split::Text(place, ends) => {
+                let ends = ends.iter().map(|end| end - place.start);
+                let part = &text.as_bytes()[place.clone()];
+                self.gather.pieces(part, ends, &mut |sheet| self.work.encode(sheet, ids));
             }
-        }
-        self.splits = splits;
+        });
+        self.ends = ends;
         Ok(())
+    }
+
+    /// A part of a text between added tokens that are matched as they stand; `marks` are the others that are known to stand in
+    /// the text.
+    fn part(
+        &mut self,
+        text: &str,
+        place: Range<usize>,
+        marks: &[(Range<usize>, Option<usize>)],
+        ids: &mut Vec<u32>,
+    ) {
+        let (encoder, part, first) = (self.encoder, &text[place.clone()], place.start == 0);
+        let Some(normalized) = &encoder.added.normalized else {
+            return self.text(part, first, ids);
+        };
+        let normal = self.normalizer.apply(&encoder.path.steps, part);
+        // Marks of this kind exist only where normalization changes nothing.
+        let marks: Vec<(Range<usize>, Option<usize>)> = (marks.iter())
+            .filter(|(mark, _)| place.start <= mark.start && mark.end <= place.end)
+            .map(|(mark, number)| (mark.start - place.start..mark.end - place.start, *number))
+            .collect();
+        let as_text = encoder.special == SpecialTokens::Text;
+        normalized.split(&normal, &marks, as_text, &mut Vec::new(), |split| match split {
+            Split::Token(id) => self.mark(Mark::Token(id), ids),
+            Split::Text(inner, _) => {
+                self.normal(normal[inner.clone()].as_bytes(), first && inner.start == 0, ids);
+            }
+        });
     }
 }
 
