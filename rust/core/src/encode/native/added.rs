@@ -24,7 +24,7 @@ pub(super) struct Token {
 }
 
 /// A part of a text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Split<'e> {
     /// Where it stands, and where in the text tokens begin and end that are left in it, in order.
     Text(Range<usize>, &'e [usize]),
@@ -164,7 +164,7 @@ impl Matcher {
     }
 
     /// Splits a text and hands out its parts. `marks` are places with the number of a token that is meant there, or none if
-    /// it is a token of the other matcher; around them special tokens are text if `special_as_text`. `ends` is room.
+    /// it is a token of the other matcher; around them special tokens are text if `special_as_text`. `ends` is room, empty before and after.
     pub(super) fn split(
         &self,
         text: &str,

@@ -27,8 +27,9 @@ pub(super) struct Formed {
     packed: Vec<Packed>,
     /// Ids of characters that become two or three; of two the third is [`NONE`].
     several: Vec<[u32; 3]>,
-    /// Of characters of at most two bytes, what they begin as: one symbol and [`NONE`], or two, formed or not.
-    two: Vec<[u32; 2]>,
+    /// By code point, what characters of two bytes begin as, formed or not: one symbol and [`NONE`], or two. Empty until the
+    /// symbols have their numbers.
+    of_two_bytes: Vec<[u32; 2]>,
 }
 
 /// By id, the lowest ranks at which a token that is a part of a character merges with something outside of it.
@@ -79,7 +80,7 @@ impl Formed {
         outside: &Outside,
         touched: &[bool],
     ) -> Self {
-        let mut formed = Self { packed: vec![0; BASIC], several: Vec::new(), two: Vec::new() };
+        let mut formed = Self { packed: vec![0; BASIC], several: Vec::new(), of_two_bytes: Vec::new() };
         let mut buffer = [0; 4];
         for (code, packed) in (0..).zip(&mut formed.packed) {
             let Some(c) = char::from_u32(code).filter(|c| !c.is_ascii()) else {
@@ -130,17 +131,17 @@ impl Formed {
         }
     }
 
-    /// Notes what characters of two bytes begin as, by what the bytes do.
-    pub(super) fn note_two(&mut self, bytes: &[u32; 256]) {
+    /// Notes what characters of two bytes begin as, given what bytes do.
+    pub(super) fn note_two_bytes(&mut self, bytes: &[u32; 256]) {
         let mut buffer = [0; 4];
-        self.two = (0..TWO_BYTES)
+        self.of_two_bytes = (0..TWO_BYTES)
             .map(|code| {
                 let of_bytes =
                     match char::from_u32(code).map(|c| &*c.encode_utf8(&mut buffer)).map(str::as_bytes) {
                         Some(&[first, second]) => [first, second].map(|byte| bytes[usize::from(byte)]),
                         _ => [NONE; 2],
                     };
-                match self.packed[code as usize] & !NOT_SPACED {
+                match self.packed.get(code as usize).map_or(0, |packed| packed & !NOT_SPACED) {
                     0 => of_bytes,
                     what if what & SEVERAL == 0 => [what, NONE],
                     what => match self.several[(what & !SEVERAL) as usize] {
@@ -151,14 +152,14 @@ impl Formed {
             .collect();
     }
 
-    /// Appends the symbols of a character; false if its bytes have to stand for it.
+    /// Appends the symbols of a character that is not ASCII, all of whose bytes are there; false if its bytes have to stand for it.
     #[inline]
     pub(super) fn push(&self, code: u32, after_space: bool, symbols: &mut Vec<u32>) -> bool {
         let packed = self.packed.get(code as usize).copied().unwrap_or(0);
-        if let Some(two) = self.two.get(code as usize)
+        if let Some(two) = self.of_two_bytes.get(code as usize)
             && !(after_space && packed & NOT_SPACED != 0)
         {
-            // Whether it is one is not foreseen.
+            // Both are written, since no processor foresees which characters are one.
             let length = symbols.len() + 2 - usize::from(two[1] == NONE);
             symbols.extend_from_slice(two);
             symbols.truncate(length);

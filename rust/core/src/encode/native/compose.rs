@@ -32,7 +32,7 @@ pub(super) struct Composer {
     same: Same,
     /// Of class 0, and not written yet.
     letter: Option<char>,
-    /// Of the marks behind it, those that do not stand in the text as they are, and what stands before them.
+    /// The marks behind it up to the last that was not known, or came of a character that is made of others.
     marks: Vec<u8>,
     /// By class, how many bytes the marks behind the letter have.
     bytes: [usize; KINDS],
@@ -78,8 +78,8 @@ impl Composer {
         self.unsure
     }
 
-    /// Writes the first `least` bytes of a text composed, and what else stands before the next character that is sure; says how
-    /// many bytes of the text that were.
+    /// Writes the first `least` bytes of a text, whole characters, composed, and what else stands before the next character that is
+    /// sure; says how many bytes of the text that were. Nothing joins what stands before them.
     pub(super) fn write(&mut self, text: &[u8], least: usize, to: &mut Vec<u8>) -> usize {
         let mut at = 0;
         loop {
@@ -94,6 +94,7 @@ impl Composer {
                 return at;
             }
             at += length;
+            // Marks have been counted, so what is known is of class 0.
             if let Some((c, _)) = self.same.get(code) {
                 self.add_letter(c, known, to);
                 continue;

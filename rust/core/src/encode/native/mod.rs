@@ -8,7 +8,7 @@
 //! other ([`waiting`]) and go many at a time, long ones part by part or window by window ([`merge`]).
 //!
 //! Memory of an encoder: [`cache::BOUND`] bytes of cache, which all its sessions share; and for each session
-//! [`cache::LONG_BOUND`], 64 KiB for what waits, 32 KiB for what is gathered, 260 KiB once there is a piece that is long
+//! [`cache::LONG_BOUND`], 64 KiB for what waits, 32 KiB for what is gathered, half a MiB once there is a piece that is long
 //! ([`merge`]), and of the longest piece of the text at hand its bytes, its ids, and its symbols before any merge if it has no
 //! borders ([`neighbours`]).
 

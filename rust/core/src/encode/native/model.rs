@@ -98,7 +98,7 @@ impl Symbols {
             }
         }
         if let Self::Bytes(bytes, formed) = self {
-            formed.note_two(bytes);
+            formed.note_two_bytes(bytes);
         }
     }
 }

@@ -28,7 +28,7 @@ impl Normalizer {
         }
     }
 
-    /// The same, where UTF-8 will do: that it is, takes a second look.
+    /// The same of UTF-8: to make sure that it still is takes another look at all of it.
     pub(super) fn apply_to_bytes<'t>(&mut self, steps: &[Step], text: &'t [u8]) -> Cow<'t, [u8]> {
         let mut text = Cow::Borrowed(text);
         for step in steps {
@@ -63,7 +63,7 @@ impl Normalizer {
     /// A character that is sure (it stays as it is, has combining class zero and never joins what stands
     /// before) begins a stretch of its own: normalization never reaches across the place before it.
     fn compose_where_needed(&mut self, text: &[u8], unsure: u16) -> Option<Vec<u8>> {
-        // The text up to the last stretch that needed it.
+        // The text up to the last stretch behind the first that needed it.
         let mut changed: Option<Vec<u8>> = None;
         let (mut copied, mut at) = (0, 0);
         while let Some(doubtful) = next_doubtful(text, at, unsure) {
@@ -285,7 +285,7 @@ mod tests {
 
     /// Letters, marks that join them and marks that do not, of all lengths in bytes, so that they meet at the edges of
     /// blocks in every way.
-    const CHARS: [char; 36] = [
+    const CHARS: [char; 46] = [
         '\0',
         '\u{300}',
         'a',
@@ -323,6 +323,17 @@ mod tests {
         '\u{356}',
         '\u{1DCE}',
         '\u{3099}',
+        // Marks in NFKC only, or letters with marks there; a mark in between; letters that join through a mark.
+        '\u{FF76}',
+        '\u{FF9E}',
+        '\u{37A}',
+        '\u{FC5E}',
+        '\u{F73}',
+        '\u{F77}',
+        '\u{338}',
+        '\u{DD9}',
+        '\u{DCF}',
+        '\u{DCA}',
     ];
 
     #[test]
@@ -356,6 +367,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn it_is_what_normalizing_all_of_the_text_gives(
             places in prop::collection::vec((0..CHARS.len(), 0..3usize), 0..600),
@@ -371,14 +384,14 @@ mod tests {
             let text: String = std::iter::repeat_n('x', padding).chain(places.iter().map(of)).collect();
             // One for all that is normalized, as sessions have it, in one form and in the other.
             let mut normalizer = Normalizer::default();
-            normalizer.nfc("e\u{301}\u{316}");
-            normalizer.apply(&[Step::Nfkc], "e\u{301}\u{316}ﬁ");
             let whole: String = text.nfc().map(|(c, _)| c).collect();
-            prop_assert_eq!(normalizer.nfc(&text), &*whole);
-            prop_assert_eq!(Normalizer::default().nfc(&text), whole);
+            for _ in 0..2 {
+                prop_assert_eq!(normalizer.nfc(&text), &*whole);
+            }
             let whole: String = text.nfkc().map(|(c, _)| c).collect();
-            prop_assert_eq!(normalizer.apply(&[Step::Nfkc], &text), &*whole);
-            prop_assert_eq!(nfkc(&text), whole);
+            for _ in 0..2 {
+                prop_assert_eq!(normalizer.apply(&[Step::Nfkc], &text), &*whole);
+            }
         }
     }
 }

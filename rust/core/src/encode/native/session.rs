@@ -154,6 +154,7 @@ impl<'a> NativeSession<'a> {
             .map(|(mark, number)| (mark.start - place.start..mark.end - place.start, *number))
             .collect();
         let as_text = encoder.special == SpecialTokens::Text;
+        // (No token of this kind is left in the text.)
         normalized.split(&normal, &marks, as_text, &mut Vec::new(), |split| match split {
             Split::Token(id) => self.mark(Mark::Token(id), ids),
             Split::Text(inner, _) => {

@@ -167,6 +167,8 @@ impl Windows {
                             std::mem::swap(&mut self.tokens, &mut self.next);
                             (rest, merged) = (&rest[passed..], true);
                             trust += passed;
+                            // What did not come back to a token there may do so here.
+                            self.parted.leaves_repetitions = true;
                             // To look at a window is worth what it takes if nearly as much has been passed.
                             leaps = passed >= size / 2;
                             continue;
