@@ -199,7 +199,7 @@ def test_what_is_no_tokenizer_is_said_to_be_none(tmp_path):
             Encoder(name)
 
 
-def test_where_the_library_panics_is_an_error(tmp_path):
+def test_where_the_library_fails_is_an_error(tmp_path):
     """Its panics are no `Exception`: nobody would catch them."""
     path, file = tmp_path / "tokenizer.json", default_tokenizer().tokenizer_json
     path.write_text(json.dumps(json.loads(file) | {"normalizer": {"type": "Prepend", "prepend": ""}}))
@@ -207,6 +207,14 @@ def test_where_the_library_panics_is_an_error(tmp_path):
     for encode in (encoder.encode, encoder.encode_with_spans):
         with pytest.raises(apollo_pack.TokenizerError, match="panicked"):
             encode(" <X")
+    # An error of its own is the same for both.
+    words = {"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[UNK]"}
+    words |= {"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+    path.write_text(json.dumps({"added_tokens": [], "model": words}))
+    encoder = Encoder(path)
+    for encode in (encoder.encode, encoder.encode_with_spans):
+        with pytest.raises(apollo_pack.TokenizerError, match="Missing \\[UNK\\] token"):
+            encode("b")
     path.write_bytes(file[:1000] + b"\xff" + file[1001:])
     with pytest.raises(apollo_pack.TokenizerError, match=r"tokenizer\.json.*no tokenizer\.json that"):
         Encoder(path)

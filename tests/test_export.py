@@ -135,7 +135,7 @@ def test_refusals_leave_nothing_behind(packed, tmp_path, monkeypatch):
         export(packed, "olmo", tmp_path / "x", on_progress=full)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     monkeypatch.delitem(__import__("sys").modules, "apollo_pack.exports.arrow", raising=False)
-    with pytest.raises(apollo_pack.ConfigError, match="needs the package pyarrow"):
+    with pytest.raises(apollo_pack.ConfigError, match=r"needs the package pyarrow \(pip .*\[export\]"):
         export(packed, "hf", tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 

@@ -160,13 +160,13 @@ class Encoder:
         Raises:
             TypeError: when the text is no str.
             UnicodeEncodeError: when it has a surrogate alone, which is no character.
-            TokenizerError: when ``tokenizers`` panics on it.
+            TokenizerError: when ``tokenizers`` cannot encode it, or panics on it.
 
         """
         if not isinstance(text, str):
             raise TypeError(f"a text is a str, not {type(text).__name__}")
         text.encode()  # what says of a surrogate that it is one, where the reference says it is no str
-        with panics_as_errors():
+        with errors_of_the_library():
             encoding = self._reference.encode(text, add_special_tokens=False)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         return np.array(encoding.ids, np.uint32), spans
@@ -178,11 +178,11 @@ class Encoder:
 
         Raises:
             ConfigError: for what no id can be; the message says which.
-            TokenizerError: when ``tokenizers`` panics on them.
+            TokenizerError: when ``tokenizers`` cannot decode them, or panics on them.
 
         """
         values = [as_id(value) for value in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
-        with panics_as_errors():
+        with errors_of_the_library():
             return self._reference.decode(values, skip_special_tokens=skip_special_tokens)
 
     @functools.cached_property
@@ -195,14 +195,16 @@ class Encoder:
 
 
 @contextlib.contextmanager
-def panics_as_errors() -> Iterator[None]:
-    """Make an error of a panic of ``tokenizers``, which is no `Exception`: nobody would catch it."""
+def errors_of_the_library() -> Iterator[None]:
+    """Make `TokenizerError` of what ``tokenizers`` raises: a bare `Exception`, or panics, which are none."""
     try:
         yield
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # it has no name that could be imported
-            raise
-        raise TokenizerError("the library `tokenizers` panicked on this") from error
+        if type(error) is Exception:
+            raise TokenizerError(str(error)) from error
+        if type(error).__name__ == "PanicException":  # it has no name that could be imported
+            raise TokenizerError("the library `tokenizers` panicked on this") from error
+        raise
 
 
 def as_id(value: SupportsIndex) -> int:

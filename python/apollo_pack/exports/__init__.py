@@ -29,15 +29,16 @@ class ExportFormat:
 
 
 _POSITIONS = "where documents begin and end, and which they are"
+_PYARROW = "pyarrow (pip install 'apollo-pack[export]')"
 
 FORMATS = {
-    "hf": ExportFormat("datasets.load_from_disk", "arrow", "pyarrow", _POSITIONS),
-    "parquet": ExportFormat("any reader of Parquet", "arrow", "pyarrow", _POSITIONS),
+    "hf": ExportFormat("datasets.load_from_disk", "arrow", _PYARROW, _POSITIONS),
+    "parquet": ExportFormat("any reader of Parquet", "arrow", _PYARROW, _POSITIONS),
     "megatron": ExportFormat(
         "Megatron's IndexedDataset, each row a document", "megatron", None, f"the loss mask; {_POSITIONS}"
     ),
     "megatron-sft": ExportFormat(
-        "Megatron-Bridge's packed SFT Parquet", "arrow", "pyarrow", "which documents the segments are"
+        "Megatron-Bridge's packed SFT Parquet", "arrow", _PYARROW, "which documents the segments are"
     ),
     "olmo": ExportFormat("OLMo-core's NumpyFSLDataset with label_mask_paths", "flat", None, _POSITIONS),
     "nanogpt": ExportFormat(
