@@ -164,7 +164,8 @@ impl Matcher {
     }
 
     /// Splits a text and hands out its parts. `marks` are places with the number of a token that is meant there, or none if
-    /// it is a token of the other matcher; around them special tokens are text if `special_as_text`. `ends` is room, empty before and after.
+    /// it is a token of the other matcher; around them special tokens are text if `special_as_text`. `ends` is room, empty before
+    /// and after.
     pub(super) fn split(
         &self,
         text: &str,

@@ -27,8 +27,8 @@ pub(super) struct Formed {
     packed: Vec<Packed>,
     /// Ids of characters that become two or three; of two the third is [`NONE`].
     several: Vec<[u32; 3]>,
-    /// By code point, what characters of two bytes begin as, formed or not: one symbol and [`NONE`], or two. Empty until the
-    /// symbols have their numbers.
+    /// By code point, what characters of at most two bytes begin as, formed or not: one symbol and [`NONE`], or two. Empty until
+    /// the symbols have their numbers.
     of_two_bytes: Vec<[u32; 2]>,
 }
 
@@ -131,28 +131,22 @@ impl Formed {
         }
     }
 
-    /// Notes what characters of two bytes begin as, given what bytes do.
+    /// Notes what characters of at most two bytes begin as, given what bytes do.
     pub(super) fn note_two_bytes(&mut self, bytes: &[u32; 256]) {
-        let mut buffer = [0; 4];
-        self.of_two_bytes = (0..TWO_BYTES)
-            .map(|code| {
-                let of_bytes =
-                    match char::from_u32(code).map(|c| &*c.encode_utf8(&mut buffer)).map(str::as_bytes) {
-                        Some(&[first, second]) => [first, second].map(|byte| bytes[usize::from(byte)]),
-                        _ => [NONE; 2],
-                    };
-                match self.packed.get(code as usize).map_or(0, |packed| packed & !NOT_SPACED) {
-                    0 => of_bytes,
-                    what if what & SEVERAL == 0 => [what, NONE],
-                    what => match self.several[(what & !SEVERAL) as usize] {
-                        [first, second, _] => [first, second],
-                    },
-                }
-            })
-            .collect();
+        self.of_two_bytes.clear();
+        let begin_as = |code| {
+            let mut symbols = Vec::new();
+            if !self.push(code, false, &mut symbols) {
+                let c = char::from_u32(code).unwrap_or_default();
+                symbols.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| bytes[usize::from(byte)]));
+            }
+            symbols.resize(2, NONE);
+            [symbols[0], symbols[1]]
+        };
+        self.of_two_bytes = (0..TWO_BYTES).map(begin_as).collect();
     }
 
-    /// Appends the symbols of a character that is not ASCII, all of whose bytes are there; false if its bytes have to stand for it.
+    /// Appends the symbols of a character, all of whose bytes are there; false if its bytes have to stand for it.
     #[inline]
     pub(super) fn push(&self, code: u32, after_space: bool, symbols: &mut Vec<u32>) -> bool {
         let packed = self.packed.get(code as usize).copied().unwrap_or(0);

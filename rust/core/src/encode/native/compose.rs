@@ -112,8 +112,6 @@ impl Composer {
                 self.marks.extend_from_slice(known);
                 put(Some(part), &mut self.marks);
                 self.count(class, part.len_utf8());
-                self.are_ordered &= self.last_class <= class;
-                self.last_class = class;
             });
         }
     }
@@ -121,16 +119,13 @@ impl Composer {
     /// Counts the marks that a text begins with, as far as they are known to stay as they are; says how many bytes they have.
     #[inline]
     fn count_known(&mut self, text: &[u8]) -> usize {
-        let (mut at, mut last_class, mut are_ordered) = (0, self.last_class, self.are_ordered);
+        let mut at = 0;
         while at < text.len() {
             let (code, length) = decode(text, at);
             let Some((_, class @ 1..)) = self.same.get(code) else { break };
             self.count(class, length);
-            are_ordered &= last_class <= class;
-            last_class = class;
             at += length;
         }
-        (self.last_class, self.are_ordered) = (last_class, are_ordered);
         at
     }
 
@@ -142,6 +137,8 @@ impl Composer {
             self.classes.insert(place, class);
         }
         *bytes += length;
+        self.are_ordered &= self.last_class <= class;
+        self.last_class = class;
     }
 
     /// A character of class 0, behind marks that are known.
@@ -173,7 +170,7 @@ impl Composer {
         self.marks.clear();
         self.marks.shrink_to(KEEP);
         (self.last_class, self.are_ordered) = (0, true);
-        let letter = self.letter;
+        let before = self.letter;
         for class in self.classes.drain(..) {
             let end = at + std::mem::take(&mut self.bytes[usize::from(class)]);
             let mut joined = at;
@@ -190,12 +187,9 @@ impl Composer {
         if to.len() == marks {
             return to.truncate(begin);
         }
-        if self.letter != letter {
-            let mut bytes = Vec::new();
-            put(self.letter, &mut bytes);
-            to.splice(begin..marks, bytes);
+        if let Some(letter) = self.letter.take().filter(|letter| before != Some(*letter)) {
+            to.splice(begin..marks, letter.encode_utf8(&mut [0; 4]).bytes());
         }
-        self.letter = None;
     }
 
     /// Writes marks ordered by class, those of one class as they stand.

@@ -392,6 +392,7 @@ mod tests {
             for _ in 0..2 {
                 prop_assert_eq!(normalizer.apply(&[Step::Nfkc], &text), &*whole);
             }
+            prop_assert_eq!(nfkc(&text), whole);
         }
     }
 }
