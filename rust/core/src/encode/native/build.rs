@@ -56,7 +56,8 @@ pub(super) fn build(json: &[u8], special: SpecialTokens) -> Result<NativeEncoder
         let cache = scope.spawn(Cache::new);
         let (model, added, path) = read(json, special)?;
         let cache = cache.join().unwrap_or_else(|_| Cache::new());
-        let encoder = NativeEncoder::new(model, added, path, special, cache);
+        let greatest = model.vocab.iter().map(|(_, id)| id).max().unwrap_or(0);
+        let encoder = NativeEncoder::new(model, added, path, special, cache.for_ids_to(greatest));
         encoder.learn_words();
         Ok(encoder)
     })

@@ -123,15 +123,14 @@ impl NativeEncoder {
 /// Remembers the ids of a piece where pieces of its length are looked for.
 fn remember(cache: &Cache, long: &mut Long, text: &[u8], piece: Piece, ids: &[u32]) {
     let Piece { key, hash, start, length } = piece;
-    if length <= SHORT {
-        cache.remember_short(key, hash, ids);
-        if ids.len() > 4 {
-            cache.remember_middle((key, 0), hash, ids);
-        }
+    let has_room = if length <= SHORT {
+        cache.remember_short(key, hash, ids) || cache.remember_middle((key, 0), hash, ids)
     } else if length <= MIDDLE {
-        cache.remember_middle((keys_of(&text[start..], length).0, key), hash, ids);
-    }
-    if length > MIDDLE || ids.len() > 8 {
+        cache.remember_middle((keys_of(&text[start..], length).0, key), hash, ids)
+    } else {
+        false
+    };
+    if !has_room {
         long.remember(piece.of(text), piece.is_part(), ids);
     }
 }

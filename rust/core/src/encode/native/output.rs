@@ -2,9 +2,6 @@
 
 use super::waiting::Waiting;
 
-/// The most ids that the cache gives for one piece.
-pub(super) const MOST_IDS: usize = 8;
-
 /// Places that are made at a time.
 const BLOCK: usize = 1024;
 /// Gaps and ends of texts at most.

@@ -3,9 +3,12 @@
 use super::NativeEncoder;
 use super::bits::{Bits, WORD};
 use super::block::BLOCK;
-use super::cache::{MIDDLE, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen};
+use super::cache::{
+    MANY as MANY_IDS, MIDDLE, MIDDLE_ROOM, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of,
+    sixteen,
+};
 use super::make::{Made, Maker, Piece};
-use super::output::{MOST_IDS, Output};
+use super::output::Output;
 use super::sheet::{Mark, Sheet, is_end, mark_of};
 
 /// Pieces that are looked up together, so that their memory arrives together.
@@ -132,7 +135,7 @@ impl<'a> Work<'a> {
     /// Gathers the ids of these pieces, and says where the last of them ends.
     #[inline]
     fn find(&mut self, text: &[u8], at: usize, start: usize, ends: &[u32], ids: &mut Vec<u32>) -> usize {
-        self.output.make_room(BATCH * MOST_IDS, ids);
+        self.make_room(ids);
         let short = self.encoder.cache.short();
         let mut done = 0;
         while done < ends.len() {
@@ -157,6 +160,12 @@ impl<'a> Work<'a> {
         ends.last().map_or(start, |end| at + *end as usize)
     }
 
+    /// Sees to it that there is room for whatever the cache has of the pieces of a batch.
+    #[inline]
+    fn make_room(&mut self, ids: &mut Vec<u32>) {
+        self.output.make_room(BATCH * self.encoder.cache.most_ids() + MIDDLE_ROOM, ids);
+    }
+
     /// The ids of a short piece that has many of them, stands beside its place, or is new.
     fn find_further(&mut self, text: &[u8], piece: Piece, ids: &mut Vec<u32>) {
         if is_end(text[piece.start]) {
@@ -165,11 +174,11 @@ impl<'a> Work<'a> {
         let Some(room) = self.output.room(ids).first_chunk_mut() else { return self.make(text, piece, ids) };
         match self.encoder.cache.short().find(piece.key, piece.hash, room) {
             0 => self.make(text, piece, ids),
-            found @ 1..=4 => self.output.took(found),
-            _ => {
+            MANY_IDS => {
                 self.many += 1;
                 self.find_in_middle(text, piece, (piece.key, 0), ids);
             }
+            found => self.output.took(found),
         }
     }
 
@@ -186,8 +195,8 @@ impl<'a> Work<'a> {
         let Some(room) = self.output.room(ids).first_chunk_mut() else { return self.make(text, piece, ids) };
         match self.encoder.cache.middle().find(keys, piece.hash, room) {
             0 => self.make(text, piece, ids),
-            found @ 1..=MOST_IDS => self.output.took(found),
-            _ => self.find_in_long(text, piece, ids),
+            MANY_IDS => self.find_in_long(text, piece, ids),
+            found => self.output.took(found),
         }
     }
 
@@ -208,7 +217,7 @@ impl<'a> Work<'a> {
             // So many ids are written where they stay. (Room that grows is copied, and asked for page by page each time.)
             ids.reserve(piece.length / 2);
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
-            self.output.make_room(BATCH * MOST_IDS, ids);
+            self.make_room(ids);
             return;
         }
         self.made.clear();

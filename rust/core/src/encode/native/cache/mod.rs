@@ -2,13 +2,15 @@
 //!
 //! Pieces of at most 15 bytes, nearly all there are, have their key (bytes and length in one `u128`)
 //! and up to four ids side by side, two entries to a cache line. Those of at most 31 bytes and eight ids
-//! have a line of a second table each. What is longer goes to a store that each session has for itself.
+//! have a line of a second table each. (Seven and thirteen where two bytes are enough for an id, see [`entry`].) What is
+//! longer goes to a store that each session has for itself.
 //!
 //! Words of the vocabulary are there from the start, marked by a count of their own ([`SEED`]), with which the loop over
 //! known pieces does not find them. Who finds them otherwise puts them where they are found from then on; until then
 //! they give way to whatever is put there. (Kept like all others, they sent frequent words to places where a look-up
 //! takes longer: known text was a quarter slower.)
 
+mod entry;
 mod long;
 mod table;
 #[cfg(test)]
@@ -17,8 +19,10 @@ mod tests;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
 
+pub(super) use entry::{MANY, MIDDLE_ROOM};
+use entry::{MIDDLE_WORDS, SEED, SHORT_ROOM, SHORT_WORDS, Width, count_of, counted, unpack};
 pub(super) use long::{BOUND as LONG_BOUND, Long};
-use table::{Line, Table, VERSION, View};
+use table::{Line, Table, View};
 
 /// The longest piece whose bytes fit a key.
 pub(super) const SHORT: usize = 15;
@@ -106,52 +110,6 @@ fn halves(key: u128) -> [u64; 2] {
     [key as u64, (key >> 64) as u64]
 }
 
-/// The first id of an entry holds the number of ids in its top bits; the others of its top bits, and those of the second
-/// id, belong to the table.
-const COUNT_SHIFT: u32 = 28;
-/// Stands for more ids than an entry has room for.
-pub(super) const MANY: u32 = 15;
-/// Stands for one id that no text has asked for yet.
-const SEED: u32 = 9;
-/// The greatest id that leaves those bits alone.
-const MAX_ID: u32 = (1 << 24) - 1;
-/// What of a state are ids.
-const IDS: u64 = (MAX_ID as u64) << 32 | MAX_ID as u64;
-
-/// The ids of an entry that has room for so many; the number of ids stands in the first.
-#[allow(clippy::cast_possible_truncation)] // a few
-fn packed<const ROOM: usize>(ids: &[u32]) -> [u32; ROOM] {
-    let mut packed = [0; ROOM];
-    if ids.len() <= ROOM {
-        packed[..ids.len()].copy_from_slice(ids);
-        packed[0] |= (ids.len() as u32) << COUNT_SHIFT;
-    } else {
-        packed[0] = MANY << COUNT_SHIFT;
-    }
-    packed
-}
-
-/// The number of ids that stands in the first of them, which becomes the id alone.
-#[inline]
-fn taken_from(first: &mut u32) -> usize {
-    let count = *first >> COUNT_SHIFT;
-    *first &= MAX_ID;
-    count as usize
-}
-
-/// Whether ids can stand in an entry.
-fn fit(ids: &[u32]) -> bool {
-    !ids.is_empty() && ids.iter().all(|&id| id <= MAX_ID)
-}
-
-/// An entry of the first table.
-fn short_entry(key: u128, ids: &[u32]) -> [u64; 4] {
-    let mut entry = [0; 4];
-    entry[..2].copy_from_slice(&halves(key));
-    entry[2..].copy_from_slice(bytemuck::cast_slice(&packed::<4>(ids)));
-    entry
-}
-
 /// A word of a line.
 #[inline]
 fn word(line: &Line, at: usize) -> u64 {
@@ -161,53 +119,71 @@ fn word(line: &Line, at: usize) -> u64 {
 pub(super) struct Cache<const SHORTS: usize = SHORT_LINES, const MIDDLES: usize = MIDDLE_LINES> {
     short: Table<SHORTS>,
     middle: Table<MIDDLES>,
+    width: Width,
 }
 
 impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
     pub(super) fn new() -> Self {
-        Self { short: Table::new(), middle: Table::new() }
+        Self { short: Table::new(), middle: Table::new(), width: Width::Three }
+    }
+
+    /// An empty cache for ids up to this one. What has a greater one is not remembered.
+    pub(super) fn for_ids_to(self, greatest: u32) -> Self {
+        Self { width: Width::of(greatest), ..self }
     }
 
     /// The first table, ready for look-ups.
     #[inline]
     pub(super) fn short(&self) -> Short<'_, SHORTS> {
-        Short(self.short.view())
+        Short(self.short.view(self.width))
     }
 
     /// The second table, ready for look-ups.
     #[inline]
     pub(super) fn middle(&self) -> Middle<'_, MIDDLES> {
-        Middle(self.middle.view())
+        Middle(self.middle.view(self.width))
     }
 
-    /// Remembers the ids of a short piece; of more than four only that they are in the second table.
-    pub(super) fn remember_short(&self, key: u128, hash: usize, ids: &[u32]) {
-        if fit(ids) {
-            self.short.view().put(hash, &short_entry(key, ids));
+    /// The most ids that a table gives for one piece.
+    #[inline]
+    pub(super) fn most_ids(&self) -> usize {
+        self.width.room(MIDDLE_WORDS)
+    }
+
+    /// Remembers the ids of a short piece, or that they are in the second table, and says whether it has room for them.
+    pub(super) fn remember_short(&self, key: u128, hash: usize, ids: &[u32]) -> bool {
+        if self.width.fits(ids) {
+            self.short.view(self.width).put(hash, &short_entry(key, self.width.packed(ids)));
         }
+        ids.len() <= self.width.room(SHORT_WORDS)
     }
 
     /// Remembers the one id of a short piece that no text has asked for yet. It is the first to go, as long as none does.
     pub(super) fn seed_short(&self, key: u128, hash: usize, id: u32) {
-        if fit(&[id]) {
-            let mut entry = short_entry(key, &[id]);
-            entry[2] ^= u64::from(1 ^ SEED) << COUNT_SHIFT;
-            self.short.view().seed(hash, &entry);
+        if self.width.fits(&[id]) {
+            let [state, rest] = self.width.packed(&[id]);
+            self.short.view(self.width).seed(hash, &short_entry(key, [state | counted(SEED), rest]));
         }
     }
 
-    /// Remembers the ids of a piece of middle length, or of a short one of more than four ids, whose second
-    /// key is 0; of more than eight only that they are in the store.
-    pub(super) fn remember_middle(&self, keys: (u128, u128), hash: usize, ids: &[u32]) {
-        if !fit(ids) {
-            return;
+    /// Remembers the ids of a piece of middle length, or of a short one of many, whose second key is 0, or that they are in the
+    /// store, and says whether it has room for them.
+    pub(super) fn remember_middle(&self, keys: (u128, u128), hash: usize, ids: &[u32]) -> bool {
+        if self.width.fits(ids) {
+            let mut entry = [0; 8];
+            entry[..2].copy_from_slice(&halves(keys.0));
+            entry[2..4].copy_from_slice(&halves(keys.1));
+            entry[4..].copy_from_slice(&self.width.packed::<MIDDLE_WORDS>(ids));
+            self.middle.view(self.width).put(hash, &entry);
         }
-        let mut entry = [0; 8];
-        entry[..2].copy_from_slice(&halves(keys.0));
-        entry[2..4].copy_from_slice(&halves(keys.1));
-        entry[4..].copy_from_slice(bytemuck::cast_slice(&packed::<8>(ids)));
-        self.middle.view().put(hash, &entry);
+        ids.len() <= self.width.room(MIDDLE_WORDS)
     }
+}
+
+/// An entry of the first table.
+fn short_entry(key: u128, [state, rest]: [u64; SHORT_WORDS]) -> [u64; 4] {
+    let [low, high] = halves(key);
+    [low, high, state, rest]
 }
 
 /// The first table, borrowed.
@@ -240,9 +216,19 @@ impl<const LINES: usize> Short<'_, LINES> {
     /// many ids they have, which are written to `out`.
     #[inline]
     pub(super) fn run(self, wanted: &[Wanted], out: &mut [u32]) -> (usize, usize) {
+        // A loop for each, as constants.
+        match self.0.width {
+            Width::Two => self.run_of(Width::Two, wanted, out),
+            Width::Three => self.run_of(Width::Three, wanted, out),
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always)] // with the width as a constant
+    fn run_of(self, width: Width, wanted: &[Wanted], out: &mut [u32]) -> (usize, usize) {
         let mut filled = 0;
         for (index, &Wanted { low, high, hash }) in wanted.iter().enumerate() {
-            let Some(room) = out.get_mut(filled..).and_then(<[u32]>::first_chunk_mut::<4>) else {
+            let Some(room) = out.get_mut(filled..).and_then(<[u32]>::first_chunk_mut::<SHORT_ROOM>) else {
                 return (index, filled);
             };
             let line = self.0.line(hash);
@@ -253,11 +239,11 @@ impl<const LINES: usize> Short<'_, LINES> {
             let rest = word(line, entry + 3);
             fence(Acquire);
             let meanwhile = word(line, entry + 2) ^ state;
-            let count = (state >> COUNT_SHIFT) as usize & 15;
-            if different | meanwhile != 0 || count.wrapping_sub(1) >= 4 {
+            let count = count_of(state);
+            if different | meanwhile != 0 || count.wrapping_sub(1) >= width.room(SHORT_WORDS) {
                 return (index, filled);
             }
-            *room = bytemuck::cast([state & IDS, rest]);
+            unpack(width, [state, rest], room);
             filled += count;
         }
         (wanted.len(), filled)
@@ -271,10 +257,11 @@ impl<const LINES: usize> Short<'_, LINES> {
 
     /// Writes the ids of a short piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
-    pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+    pub(super) fn find(self, key: u128, hash: usize, out: &mut [u32; SHORT_ROOM]) -> usize {
         match self.find_in(key, hash, out) {
-            found if found == SEED as usize => {
-                self.0.put(hash, &short_entry(key, &out[..1])); // now it is wanted
+            SEED => {
+                // Now it is wanted.
+                self.0.put(hash, &short_entry(key, self.0.width.packed(&out[..1])));
                 1
             }
             0 if self.0.has_room::<4>(hash) => 0,
@@ -285,7 +272,7 @@ impl<const LINES: usize> Short<'_, LINES> {
 
     #[inline]
     #[allow(clippy::needless_bitwise_bool)] // which of them it is cannot be foreseen
-    fn find_in(self, key: u128, hash: usize, out: &mut [u32; 4]) -> usize {
+    fn find_in(self, key: u128, hash: usize, out: &mut [u32; SHORT_ROOM]) -> usize {
         let [low, high] = halves(key);
         let line = self.0.line(hash);
         // Which of the two it is cannot be guessed, so both are asked, without a branch.
@@ -302,8 +289,9 @@ impl<const LINES: usize> Short<'_, LINES> {
         if (word(line, 2) ^ states[0]) | (word(line, 6) ^ states[1]) != 0 {
             return 0; // somebody has written here meanwhile
         }
-        *out = bytemuck::cast([(states[0] & first | states[1] & second) & !VERSION, rest]);
-        taken_from(&mut out[0])
+        let state = states[0] & first | states[1] & second;
+        unpack(self.0.width, [state, rest], out);
+        count_of(state)
     }
 }
 
@@ -320,7 +308,7 @@ impl<const LINES: usize> Middle<'_, LINES> {
 
     /// Writes the ids of a piece to the front of `out` and says how many; 0 if it is not there.
     #[inline]
-    pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+    pub(super) fn find(self, keys: (u128, u128), hash: usize, out: &mut [u32; MIDDLE_ROOM]) -> usize {
         match self.find_in(keys, hash, out) {
             0 if self.0.has_room::<8>(hash) => 0,
             0 => self.find_in(keys, hash ^ 1, out),
@@ -329,7 +317,7 @@ impl<const LINES: usize> Middle<'_, LINES> {
     }
 
     #[inline]
-    fn find_in(self, keys: (u128, u128), hash: usize, out: &mut [u32; 8]) -> usize {
+    fn find_in(self, keys: (u128, u128), hash: usize, out: &mut [u32; MIDDLE_ROOM]) -> usize {
         let line = self.0.line(hash);
         let ([low, high], [second_low, second_high]) = (halves(keys.0), halves(keys.1));
         let state = line[4].load(Acquire);
@@ -340,12 +328,12 @@ impl<const LINES: usize> Middle<'_, LINES> {
         if different != 0 {
             return 0;
         }
-        let rest = [word(line, 5), word(line, 6), word(line, 7)];
+        let words = [state, word(line, 5), word(line, 6), word(line, 7)];
         fence(Acquire);
         if word(line, 4) != state {
             return 0; // somebody has written here meanwhile
         }
-        *out = bytemuck::cast([state & !VERSION, rest[0], rest[1], rest[2]]);
-        taken_from(&mut out[0])
+        unpack(self.0.width, words, out);
+        count_of(state)
     }
 }

@@ -14,29 +14,25 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
+use super::entry::{SEED, Width, count_of};
 use crate::memory::{SharedWords, ask_for};
 
 /// A line: one entry of eight words or two of four. The second half of an entry holds its ids, and its
 /// first word is its state.
 pub(super) type Line = [AtomicU64; 8];
 
-/// The bits of a state that count how often its entry has been written. The rest is 0 where there is no entry.
-pub(super) const VERSION: u64 = 0xFF00_0000_0F00_0000;
 /// Somebody is writing: one id, none in number.
 const BUSY: u64 = 1;
-/// The bits of a state that say how many ids there are, and what they are for one id that no text has asked for yet.
-const COUNT: u64 = 15 << super::COUNT_SHIFT;
-const SEED: u64 = (super::SEED as u64) << super::COUNT_SHIFT;
 
 /// So many lines, a power of two.
 pub(super) struct Table<const LINES: usize> {
     words: SharedWords,
 }
 
-/// The version after that of a state.
-fn next_version(state: u64) -> u64 {
-    // The bits between the two parts are set, so that one carries over into the other.
-    (state | !VERSION).wrapping_add(1 << 24) & VERSION
+/// The version after that of a state, given the bits that are the version. The rest of a state is 0 where there is no entry.
+fn next_version(state: u64, version: u64) -> u64 {
+    // The bits between those are set, so that one carries over into the other.
+    (state | !version).wrapping_add(1 << version.trailing_zeros()) & version
 }
 
 impl<const LINES: usize> Table<LINES> {
@@ -46,39 +42,19 @@ impl<const LINES: usize> Table<LINES> {
         Self { words }
     }
 
-    /// The table, ready for look-ups.
+    /// The table, which holds ids of this width alone, ready for look-ups.
     #[inline]
-    pub(super) fn view(&self) -> View<'_, LINES> {
+    pub(super) fn view(&self, width: Width) -> View<'_, LINES> {
         let lines = self.words.get().as_chunks().0.first_chunk();
-        View { lines: lines.unwrap_or_else(|| unreachable!("a table has its lines")) }
+        View { lines: lines.unwrap_or_else(|| unreachable!("a table has its lines")), width }
     }
-}
-
-/// Whether a place with this state may be taken.
-#[inline]
-fn is_free(state: u64) -> bool {
-    state & !VERSION == 0 || state & COUNT == SEED
-}
-
-/// Writes an entry over what has a state, unless another has been quicker.
-fn write<const WIDTH: usize>(place: &[AtomicU64], state: u64, entry: &[u64; WIDTH]) -> bool {
-    if place[WIDTH / 2].compare_exchange(state, BUSY | state & VERSION, Acquire, Relaxed).is_err() {
-        return false;
-    }
-    fence(Release);
-    for (at, (stored, word)) in place.iter().zip(entry).enumerate() {
-        if at != WIDTH / 2 {
-            stored.store(*word, Relaxed);
-        }
-    }
-    place[WIDTH / 2].store(entry[WIDTH / 2] | next_version(state), Release);
-    true
 }
 
 /// A table, borrowed.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a, const LINES: usize> {
     lines: &'a [Line; LINES],
+    pub(super) width: Width,
 }
 
 impl<'a, const LINES: usize> View<'a, LINES> {
@@ -93,10 +69,32 @@ impl<'a, const LINES: usize> View<'a, LINES> {
         &self.lines[hash % LINES]
     }
 
+    /// Whether a place with this state may be taken.
+    #[inline]
+    fn is_free(self, state: u64) -> bool {
+        state & !self.width.version() == 0 || count_of(state) == SEED
+    }
+
+    /// Writes an entry over what has a state, unless another has been quicker.
+    fn write<const WIDTH: usize>(self, place: &[AtomicU64], state: u64, entry: &[u64; WIDTH]) -> bool {
+        let version = self.width.version();
+        if place[WIDTH / 2].compare_exchange(state, BUSY | state & version, Acquire, Relaxed).is_err() {
+            return false;
+        }
+        fence(Release);
+        for (at, (stored, word)) in place.iter().zip(entry).enumerate() {
+            if at != WIDTH / 2 {
+                stored.store(*word, Relaxed);
+            }
+        }
+        place[WIDTH / 2].store(entry[WIDTH / 2] | next_version(state, version), Release);
+        true
+    }
+
     /// Whether the last place of a line is free, so that no entry has gone to its neighbour, which is rarely near.
     #[inline]
     pub(super) fn has_room<const WIDTH: usize>(self, hash: usize) -> bool {
-        is_free(self.line(hash)[8 - WIDTH / 2].load(Relaxed))
+        self.is_free(self.line(hash)[8 - WIDTH / 2].load(Relaxed))
     }
 
     /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
@@ -105,25 +103,25 @@ impl<'a, const LINES: usize> View<'a, LINES> {
         for line in [hash, hash ^ 1].map(|near| self.line(near)) {
             for place in line.chunks_exact(WIDTH) {
                 let state = place[WIDTH / 2].load(Relaxed);
-                if is_free(state) && write(place, state, entry) {
+                if self.is_free(state) && self.write(place, state, entry) {
                     return;
                 }
             }
         }
-        let line = self.line(hash);
+        let (line, version) = (self.line(hash), self.width.version());
         // Written less often is longer ago: they take turns.
-        let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & VERSION;
+        let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & version;
         if let Some(place) = line.chunks_exact(WIDTH).min_by_key(age) {
             let state = place[WIDTH / 2].load(Relaxed);
-            if state & !VERSION != BUSY {
-                write(place, state, entry);
+            if state & !version != BUSY {
+                self.write(place, state, entry);
             }
         }
     }
 
     /// Adds an entry, its version bits 0, that is the first to go, if the last place of its line is empty.
     pub(super) fn seed<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
-        write(&self.line(hash)[8 - WIDTH..], 0, entry);
+        self.write(&self.line(hash)[8 - WIDTH..], 0, entry);
     }
 }
 
@@ -132,9 +130,9 @@ mod tests {
     use super::*;
 
     /// An entry and its state, unless there is none or it is being written.
-    fn read<const WIDTH: usize>(place: &[AtomicU64]) -> Option<(u64, [u64; WIDTH])> {
+    fn read<const WIDTH: usize>(place: &[AtomicU64], version: u64) -> Option<(u64, [u64; WIDTH])> {
         let state = place[WIDTH / 2].load(Acquire);
-        if matches!(state & !VERSION, 0 | BUSY) {
+        if matches!(state & !version, 0 | BUSY) {
             return None;
         }
         let mut entry = [0; WIDTH];
@@ -145,7 +143,7 @@ mod tests {
 
     /// An entry of which every word says of which piece it is.
     fn entry(piece: u64) -> [u64; 4] {
-        [piece, piece.wrapping_mul(0x9E37_79B9_7F4A_7C15), (1 << 28) + piece % 7, piece << 8]
+        [piece, piece.wrapping_mul(0x9E37_79B9_7F4A_7C15), (1 << 60) + piece % 7, piece << 8]
     }
 
     fn hash_of(piece: u64) -> usize {
@@ -154,22 +152,26 @@ mod tests {
 
     #[test]
     fn versions_go_round() {
-        let (mut state, mut seen) = (5 << 32 | 7, std::collections::HashSet::new());
-        while seen.insert(state & VERSION) {
-            state = state & !VERSION | next_version(state);
-            assert_eq!(state & !VERSION, 5 << 32 | 7);
+        for version in [Width::Two, Width::Three].map(Width::version) {
+            let (mut state, mut seen) = (5 << 32 | 7, std::collections::HashSet::new());
+            while seen.insert(state & version) {
+                state = state & !version | next_version(state, version);
+                assert_eq!(state & !version, 5 << 32 | 7);
+            }
+            assert_eq!(seen.len(), 4096);
         }
-        assert_eq!(seen.len(), 4096);
     }
 
     #[test]
     fn what_many_threads_read_while_they_write_is_whole() {
         // Few lines and few ids, so that entries come and go and states look alike.
-        read_while_written(&Table::<2>::new());
-        read_while_written(&Table::<64>::new());
+        read_while_written(&Table::<2>::new(), Width::Two);
+        read_while_written(&Table::<2>::new(), Width::Three);
+        read_while_written(&Table::<64>::new(), Width::Three);
     }
 
-    fn read_while_written<const LINES: usize>(table: &Table<LINES>) {
+    fn read_while_written<const LINES: usize>(table: &Table<LINES>, width: Width) {
+        let version = width.version();
         let found: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4u64)
                 .map(|thread| {
@@ -180,14 +182,14 @@ mod tests {
                             numbers ^= numbers >> 7;
                             numbers ^= numbers << 17;
                             let piece = numbers % 97 + 1;
-                            let places = table.view().line(hash_of(piece)).chunks_exact(4);
-                            for (state, known) in places.filter_map(read::<4>) {
+                            let places = table.view(width).line(hash_of(piece)).chunks_exact(4);
+                            for (state, known) in places.filter_map(|place| read::<4>(place, version)) {
                                 let mut expected = entry(known[0]);
-                                expected[2] |= state & VERSION;
+                                expected[2] |= state & version;
                                 assert_eq!(known, expected);
                                 found += usize::from(known[0] == piece);
                             }
-                            table.view().put(hash_of(piece), &entry(piece));
+                            table.view(width).put(hash_of(piece), &entry(piece));
                         }
                         found
                     })

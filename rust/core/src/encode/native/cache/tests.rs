@@ -4,13 +4,13 @@ use super::*;
 
 /// The ids that a table gives for the piece that is the whole of `text`.
 fn short<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
-    let (key, mut out) = (key_of(text, text.len()), [0; 4]);
+    let (key, mut out) = (key_of(text, text.len()), [0; SHORT_ROOM]);
     let count = cache.short().find(key, hash_of(key), &mut out);
     out[..count].to_vec()
 }
 
 fn middle<const S: usize, const M: usize>(cache: &Cache<S, M>, text: &[u8]) -> Vec<u32> {
-    let (keys, mut out) = (keys_of(text, text.len()), [0; 8]);
+    let (keys, mut out) = (keys_of(text, text.len()), [0; MIDDLE_ROOM]);
     let count = cache.middle().find(keys, middle_hash_of(keys), &mut out);
     out[..count].to_vec()
 }
@@ -50,51 +50,67 @@ fn tables_keep_nearly_all_and_never_mistake_one_for_another() {
     assert!(lost[1] < unknown[1] + 60_000 * 15 / 100, "{lost:?}");
 }
 
+/// Ids that need two bytes and three, and how many of them the first table has room for.
+const WIDTHS: [(u32, usize); 2] = [(0xFFFF, 7), (0x1_0000, 4)];
+
 #[test]
 fn a_run_ends_at_the_first_piece_that_is_not_where_it_is_looked_for() {
-    let cache = Cache::<64, 64>::new();
-    let wanted: Vec<Wanted> = (0..40u32)
-        .map(|number| {
-            let text = format!("piece {number}").into_bytes();
-            let key = key_of(&text, text.len());
+    for (greatest, most) in WIDTHS {
+        let cache = Cache::<64, 64>::new().for_ids_to(greatest);
+        let ids_of = |number: u32| -> Vec<u32> {
             // One that is not there, and one that has more ids than fit.
-            if number != 20 {
-                let count = if number == 30 { 5 } else { number as usize % 4 + 1 };
-                cache.remember_short(key, hash_of(key), &[number, 1, 2, 3, 4][..count]);
+            let count = if number == 30 { most + 1 } else { number as usize % most + 1 };
+            (greatest - 8 * (number + 1)..).take(count).collect()
+        };
+        let wanted: Vec<Wanted> = (0..40u32)
+            .map(|number| {
+                let text = format!("piece {number}").into_bytes();
+                let key = key_of(&text, text.len());
+                let has_room = number == 20 || cache.remember_short(key, hash_of(key), &ids_of(number));
+                assert_eq!(has_room, number != 30);
+                Wanted::new(key, hash_of(key))
+            })
+            .collect();
+        let (mut at, mut ids, mut stops) = (0, Vec::new(), Vec::new());
+        while at < wanted.len() {
+            // Little room, so that a run ends for want of it too.
+            let mut out = [0; 23];
+            let (pieces, count) = cache.short().run(&wanted[at..], &mut out);
+            ids.extend_from_slice(&out[..count]);
+            at += pieces;
+            if pieces == 0 {
+                let mut room = [0; SHORT_ROOM];
+                let found = cache.short().find(wanted[at].key(), wanted[at].hash, &mut room);
+                if (1..=most).contains(&found) {
+                    ids.extend_from_slice(&room[..found]); // beside its place
+                } else {
+                    stops.push((at, found));
+                }
+                at += 1;
             }
-            Wanted::new(key, hash_of(key))
-        })
-        .collect();
-    let (mut at, mut ids, mut stops) = (0, Vec::new(), Vec::new());
-    while at < wanted.len() {
-        // Little room, so that a run ends for want of it too.
-        let mut out = [0; 13];
-        let (pieces, count) = cache.short().run(&wanted[at..], &mut out);
-        ids.extend_from_slice(&out[..count]);
-        at += pieces;
-        if pieces == 0 {
-            let mut room = [0; 4];
-            let found = cache.short().find(wanted[at].key(), wanted[at].hash, &mut room);
-            if (1..=4).contains(&found) {
-                ids.extend_from_slice(&room[..found]); // beside its place
-            } else {
-                stops.push((at, found));
-            }
-            at += 1;
         }
+        assert_eq!(stops, [(20, 0), (30, MANY)]);
+        let expected: Vec<u32> =
+            (0..40).filter(|number| ![20, 30].contains(number)).flat_map(ids_of).collect();
+        assert_eq!(ids, expected);
     }
-    assert_eq!(stops, [(20, 0), (30, MANY as usize)]);
-    let expected = (0..40u32).filter(|number| ![20, 30].contains(number));
-    let expected: Vec<u32> =
-        expected.flat_map(|number| [number, 1, 2, 3][..=number as usize % 4].to_vec()).collect();
-    assert_eq!(ids, expected);
 }
 
 #[test]
 fn what_other_threads_write_is_found_whole_or_not() {
+    for (greatest, most) in WIDTHS {
+        read_while_written(greatest, most);
+    }
+}
+
+fn read_while_written(greatest: u32, most: usize) {
     // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
-    let cache = Cache::<2, 2>::new();
-    let ids = |number: u32| [1, 2, number, number * 3, number * 5, number * 7];
+    let cache = Cache::<2, 2>::new().for_ids_to(greatest);
+    let ids = |number: u32| [1, 2, 4, number, number * 3, number * 5, number * 7];
+    let check = |known: &[u32], ids: &[u32]| {
+        assert!(known.is_empty() || known == ids, "{known:?} instead of {ids:?}");
+        usize::from(!known.is_empty())
+    };
     std::thread::scope(|scope| {
         for thread in 0..4u32 {
             let cache = &cache;
@@ -107,18 +123,15 @@ fn what_other_threads_write_is_found_whole_or_not() {
                         let text = format!("{number:0length$}").into_bytes();
                         if of == 0 {
                             let key = key_of(&text, length);
-                            let known = short(cache, &text);
-                            assert!(known.is_empty() || known == ids(number)[..4], "{number} {known:?}");
-                            let mut room = [0; 4];
+                            let few = &ids(number)[..most];
+                            found[of] += check(&short(cache, &text), few);
+                            let mut room = [0; SHORT_ROOM];
                             let (_, count) = cache.short().run(&[Wanted::new(key, hash_of(key))], &mut room);
-                            assert!(count == 0 || room == ids(number)[..4], "{number} {room:?}");
-                            found[of] += known.len();
-                            cache.remember_short(key, hash_of(key), &ids(number)[..4]);
+                            check(&room[..count], few);
+                            cache.remember_short(key, hash_of(key), few);
                         } else {
                             let keys = keys_of(&text, length);
-                            let known = middle(cache, &text);
-                            assert!(known.is_empty() || known == ids(number), "{number} {known:?}");
-                            found[of] += known.len();
+                            found[of] += check(&middle(cache, &text), &ids(number));
                             cache.remember_middle(keys, middle_hash_of(keys), &ids(number));
                         }
                     }
@@ -150,7 +163,7 @@ fn what_is_there_from_the_beginning_gives_way_until_it_is_asked_for() {
     };
     let run = |text: &[u8]| {
         let (key, hash) = piece(text);
-        cache.short().run(&[Wanted::new(key, hash)], &mut [0; 4])
+        cache.short().run(&[Wanted::new(key, hash)], &mut [0; SHORT_ROOM])
     };
     let seed = |text: &[u8], id| cache.seed_short(piece(text).0, piece(text).1, id);
     let remember = |text: &[u8], id| cache.remember_short(piece(text).0, piece(text).1, &[id]);
