@@ -1,18 +1,23 @@
 //! Times the native encoder as the comparison with its peers does, without Python.
 //!
 //! ```text
-//! cargo run --release --example encode_bench -- [--tokenizers a,b] [--threads N] [--rounds N] [--cells zh,mix]
+//! cargo run --release --example encode_bench -- [--tokenizers a,b] [--threads N] [--rounds N] [--cells zh,mix] [--long | --scaling]
 //! ```
 //!
 //! Each language, and the mix of all, is split into two halves of different text. A fresh encoder's
 //! sessions read half A (cold), half B (unseen, the figure that counts) and half B again (hot).
-//! With `--long`, hostile text of 1 and 10 MB instead. Medians in MB/s, or with `--best` the best of all rounds.
+//! Medians in MB/s, or with `--best` the best of all rounds.
+//!
+//! With `--long`, hostile text of 10 MB instead, in turns with the unseen half of the mix: nanoseconds a byte, and how many
+//! times what the mix takes. With `--scaling`, unseen text on one thread, on two, and on two that have nothing to do with each
+//! other (an encoder each, all the text each), in turns: how many times one thread two are, and how many the machine gives.
 
 #![allow(clippy::expect_used)] // an example stops where it cannot go on
 #![allow(clippy::cast_precision_loss)] // figures for people
 
 mod encode_support;
 
+use std::sync::Barrier;
 use std::time::Instant;
 
 use apollo_pack_core::encode::{Encoder, NativeEncoder, SpecialTokens, encode_batch};
@@ -64,23 +69,58 @@ fn best(values: &mut [f64]) -> f64 {
 const LONG: usize = 10_000_000;
 
 /// Text without a single cut, and other text that tempts an encoder to quadratic time.
-fn long_texts(encoder: &NativeEncoder) {
+fn long_texts(fresh: &dyn Fn() -> NativeEncoder, mix: &Halves, rounds: usize) {
     let repeated = UNITS.iter().map(|unit| (format!("{unit:?}"), unit.repeat(LONG / unit.len())));
     let at_random = ALPHABETS.iter().map(|characters| {
         let some: String = characters.chars().take(5).collect();
         (format!("{some:?}... at random"), at_random(characters, LONG))
     });
     for (name, text) in repeated.chain(at_random) {
-        let mut times: Vec<f64> = (0..3)
-            .map(|_| {
-                let mut session = encoder.session();
-                let mut ids = Vec::new();
-                let start = Instant::now();
-                session.encode(&text, &[], &mut ids).expect("it encodes");
-                start.elapsed().as_secs_f64() * 1e9 / text.len() as f64
-            })
-            .collect();
-        println!("  {name}: {:.1} ns/B", median(&mut times));
+        let (mut long, mut usual) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let encoder = fresh();
+            pass(&encoder, &mix.0, 1);
+            usual.push(1e3 / pass(&encoder, &mix.1, 1));
+            let mut session = encoder.session();
+            let mut ids = Vec::new();
+            let start = Instant::now();
+            session.encode(&text, &[], &mut ids).expect("it encodes");
+            long.push(start.elapsed().as_secs_f64() * 1e9 / text.len() as f64);
+        }
+        let (long, usual) = (median(&mut long), median(&mut usual));
+        println!("  {name}: {long:.1} ns/B, {:.2} times the mix", long / usual);
+    }
+}
+
+/// Unseen text on two threads.
+fn scaling(fresh: &dyn Fn() -> NativeEncoder, cells: &[(String, Halves)], rounds: usize) {
+    let unseen = |texts: &Halves, threads| {
+        let encoder = fresh();
+        pass(&encoder, &texts.0, threads);
+        pass(&encoder, &texts.1, threads)
+    };
+    for (name, texts) in cells {
+        let (mut one, mut two, mut apart) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            one.push(unseen(texts, 1));
+            two.push(unseen(texts, 2));
+            let encoders = [fresh(), fresh()];
+            for encoder in &encoders {
+                pass(encoder, &texts.0, 1);
+            }
+            let start = Barrier::new(2);
+            let each = |encoder| {
+                start.wait();
+                pass(encoder, &texts.1, 1)
+            };
+            apart.push(std::thread::scope(|scope| {
+                let other = scope.spawn(|| each(&encoders[0]));
+                2.0 * each(&encoders[1]).min(other.join().expect("it encodes"))
+            }));
+        }
+        let one = median(&mut one);
+        let [two, apart] = [two, apart].map(|mut speeds| median(&mut speeds) / one);
+        println!("  {name:>4}: two threads {two:.2} times {one:.1} MB/s; two apart {apart:.2}");
     }
 }
 
@@ -111,21 +151,27 @@ fn main() {
     for name in names.split(',') {
         let path = data.join("tokenizers").join(name).join("tokenizer.json");
         let json = std::fs::read(path).expect("a tokenizer");
+        let fresh = || NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
         let start = Instant::now();
-        let encoder = NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
+        drop(fresh());
         let load = start.elapsed().as_secs_f64();
         println!(
             "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
         );
         if has_option("--long") {
-            long_texts(&encoder);
+            let (_, mix) = cells.last().expect("the mix");
+            long_texts(&fresh, mix, rounds);
+            continue;
+        }
+        if has_option("--scaling") {
+            scaling(&fresh, &cells, rounds);
             continue;
         }
         let mut times = vec![[const { Vec::new() }; 3]; cells.len()];
         for _ in 0..rounds {
             for ((_, (a, b)), times) in cells.iter().zip(&mut times) {
                 // Anew, since an encoder keeps the caches of sessions for those to come.
-                let encoder = NativeEncoder::from_json(&json, SpecialTokens::Parse).expect("native");
+                let encoder = fresh();
                 for (which, texts) in [a, b, b].into_iter().enumerate() {
                     times[which].push(pass(&encoder, texts, threads));
                 }
