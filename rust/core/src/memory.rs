@@ -3,10 +3,14 @@
 //! Tables of megabytes that are looked up at random spend much of their time in page-table walks, so
 //! they ask for huge pages, through an anonymous map. Untouched pages cost nothing.
 //!
-//! This holds two unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
+//! What is large and grows asks for them too ([`prefer_huge_pages`]): to take new memory page by page is dear in a virtual
+//! machine, half a nanosecond a byte.
+//!
+//! This holds three unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
 //! file, so much of a look-up or of a batch is waiting, and reading early instead of asking early ([`ask_for`]) blocks the
 //! processor until the memory is there. And what threads write to while others read has to be atomic, which no safe
-//! interface makes of mapped memory ([`SharedWords`]). Both were measured: see `benches/encoder-log.md` and, for batches,
+//! interface makes of mapped memory ([`SharedWords`]). And the memory of a vector is its allocator's, who has no such wish
+//! ([`prefer_huge_pages`]). All were measured: see `benches/encoder-log.md` and, for batches,
 //! `benches/README.md`.
 #![allow(unsafe_code)]
 
@@ -17,6 +21,9 @@ use memmap2::{MmapMut, MmapRaw};
 const HUGE: usize = 2 << 20;
 /// From this size on a huge page pays.
 const WORTH: usize = 128 << 10;
+/// From this size on they pay where memory is written from its beginning on.
+#[cfg(target_os = "linux")]
+const WORTH_FOR_ROOM: usize = 2 * HUGE;
 
 /// Zeroed memory with room for so many words from a multiple of the huge page on, and how many words before that; `None`
 /// where mapping fails or does not pay.
@@ -29,6 +36,47 @@ fn mapped(length: usize) -> Option<(MmapMut, usize)> {
     let _ = map.advise(memmap2::Advice::HugePage);
     let skip = map.as_ptr().align_offset(HUGE) / 8;
     (skip * 8 <= HUGE).then_some((map, skip))
+}
+
+/// A vector with room for so many.
+pub(crate) fn with_room<T>(count: usize) -> Vec<T> {
+    let vector = Vec::with_capacity(count);
+    prefer_huge_pages(&vector);
+    vector
+}
+
+/// Makes room for so many more in a vector, as [`Vec::reserve`] does.
+#[inline]
+pub(crate) fn make_room<T>(vector: &mut Vec<T>, more: usize) {
+    if vector.capacity() - vector.len() < more {
+        vector.reserve(more);
+        prefer_huge_pages(vector);
+    }
+}
+
+/// Asks for huge pages where a vector has room in plenty. (All of its pages and none between: memory of one kind can be moved
+/// when the vector grows, and remains of that kind.)
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+pub(crate) fn prefer_huge_pages<T>(vector: &Vec<T>) {
+    #[cfg(target_os = "linux")]
+    {
+        let bytes = vector.capacity() * size_of::<T>();
+        if bytes < WORTH_FOR_ROOM {
+            return;
+        }
+        let page = rustix::param::page_size();
+        let before = vector.as_ptr().addr() % page;
+        let start = vector.as_ptr().cast::<u8>().wrapping_sub(before).cast_mut();
+        // SAFETY: advice on how memory is kept, which changes neither what it holds nor who may use it; these are pages of the
+        // vector's allocation, the first and the last perhaps of others besides.
+        let _ = unsafe {
+            rustix::mm::madvise(
+                start.cast(),
+                (before + bytes).next_multiple_of(page),
+                rustix::mm::Advice::LinuxHugepage,
+            )
+        };
+    }
 }
 
 /// Zeroed words, at a multiple of the cache line.

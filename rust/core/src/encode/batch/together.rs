@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{BatchError, EncodedTexts};
+use crate::memory::{prefer_huge_pages, with_room};
 
 /// Bytes a token, on the low side of what is usual: to reserve space once. (Space that is not used costs nothing, but what is
 /// very large is taken from the system and given back every time.)
@@ -23,7 +24,7 @@ pub(super) struct Whole {
 impl Whole {
     /// Nothing yet of so many texts, which have so many bytes.
     pub(super) fn of(texts: usize, bytes: usize) -> Self {
-        let ids = Vec::with_capacity(bytes / BYTES_A_TOKEN);
+        let ids = with_room(bytes / BYTES_A_TOKEN);
         let mut offsets = Vec::with_capacity(texts + 1);
         offsets.push(0);
         Self { encoded: EncodedTexts { ids, offsets }, bytes_done: 0, bytes }
@@ -38,6 +39,7 @@ impl Whole {
             let left = self.bytes - self.bytes_done;
             let expected = ids.len().saturating_mul(left) / self.bytes_done;
             ids.reserve_exact(expected.saturating_add(expected / 8).min(left).max(more));
+            prefer_huge_pages(ids);
         }
         &mut self.encoded
     }

@@ -10,6 +10,7 @@ use super::compose::{Composer, decompose};
 use super::config::Step;
 use super::unicode::{CLASSES, COMBINING, NFC_UNSURE, NFKC_UNSURE, char_end, decode, previous};
 use super::vectors::{Look, look};
+use crate::memory::with_room;
 
 /// Applies the steps of tokenizers, and keeps what it needs for that from text to text.
 #[derive(Default)]
@@ -75,7 +76,7 @@ impl Normalizer {
                 at = end;
                 continue;
             }
-            let changed = changed.get_or_insert_with(|| Vec::with_capacity(text.len()));
+            let changed = changed.get_or_insert_with(|| with_room(text.len()));
             changed.extend_from_slice(&text[copied..start]);
             at = start + self.composer(unsure).write(&text[start..], doubtful - start, changed);
             copied = at;
@@ -95,7 +96,7 @@ pub(crate) fn nfkc(text: &str) -> Cow<'_, str> {
 fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let finder = memmem::Finder::new(from);
     let first = finder.find(text)?;
-    let mut replaced = Vec::with_capacity(text.len() + text.len() / 4);
+    let mut replaced = with_room(text.len() + text.len() / 4);
     let mut copied = 0;
     let mut found = Some(first);
     while let Some(at) = found {

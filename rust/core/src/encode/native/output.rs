@@ -1,6 +1,7 @@
 //! Ids on their way out.
 
 use super::waiting::Waiting;
+use crate::memory::make_room;
 
 /// Places that are made at a time.
 const BLOCK: usize = 1024;
@@ -53,7 +54,9 @@ impl Output {
     #[inline]
     pub(super) fn make_room(&mut self, count: usize, ids: &mut Vec<u32>) {
         if ids.len() - self.filled < count {
-            ids.resize(self.filled + count.max(BLOCK), 0);
+            let places = self.filled + count.max(BLOCK);
+            make_room(ids, places - ids.len());
+            ids.resize(places, 0);
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::bits::Bits;
 use super::work::{KEEP, STRETCH};
+use crate::memory::make_room;
 
 /// Stands where a text ends.
 const END: u8 = 0xFE;
@@ -55,6 +56,7 @@ impl Sheet {
     /// Adds a part of a text that no pattern splits.
     #[inline]
     pub(super) fn add(&mut self, part: &[u8]) {
+        make_room(&mut self.bytes, part.len() + ZEROS.len());
         self.bytes.extend_from_slice(part);
     }
 
@@ -62,6 +64,7 @@ impl Sheet {
     #[inline]
     pub(super) fn add_pieces(&mut self, part: &[u8], begins: &Bits) {
         self.begins.add(begins, self.bytes.len());
+        make_room(&mut self.bytes, part.len() + ZEROS.len());
         self.bytes.extend_from_slice(part);
     }
 
@@ -69,7 +72,8 @@ impl Sheet {
     #[inline]
     pub(super) fn make_room(&mut self, bytes: usize) {
         if self.uncut > KEEP {
-            self.bytes.reserve(bytes.min(3 * self.bytes.len()) + ZEROS.len());
+            let more = bytes.min(3 * self.bytes.len()) + ZEROS.len();
+            make_room(&mut self.bytes, more);
         }
     }
 

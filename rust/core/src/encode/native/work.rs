@@ -10,6 +10,7 @@ use super::cache::{
 use super::make::{Made, Maker, Piece};
 use super::output::Output;
 use super::sheet::{Mark, Sheet, is_end, mark_of};
+use crate::memory::make_room;
 
 /// Pieces that are looked up together, so that their memory arrives together.
 const BATCH: usize = 128;
@@ -215,7 +216,7 @@ impl<'a> Work<'a> {
         }
         if piece.length > STRETCH {
             // So many ids are written where they stay. (Room that grows is copied, and asked for page by page each time.)
-            ids.reserve(piece.length / 2);
+            make_room(ids, piece.length / 2);
             self.output.append(ids, |ids| _ = self.maker.make(text, piece, ids));
             self.make_room(ids);
             return;
