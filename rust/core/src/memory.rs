@@ -3,7 +3,7 @@
 //! Tables of megabytes that are looked up at random spend much of their time in page-table walks, so
 //! they ask for huge pages, through an anonymous map. Untouched pages cost nothing.
 //!
-//! What is large and grows asks for them too ([`prefer_huge_pages`]): to take new memory page by page is dear in a virtual
+//! What is large and grows asks for them too ([`make_room`]): to take new memory page by page is dear in a virtual
 //! machine, half a nanosecond a byte.
 //!
 //! This holds three unsafe acts. The encoder's cache of pieces is larger than the processor's, and rows lie all over a
@@ -21,8 +21,9 @@ use memmap2::{MmapMut, MmapRaw};
 const HUGE: usize = 2 << 20;
 /// From this size on a huge page pays.
 const WORTH: usize = 128 << 10;
-/// From this size on they pay where memory is written from its beginning on.
-#[cfg(target_os = "linux")]
+/// What nearly all systems have for a page; where it is more, the system refuses the wish.
+const PAGE: usize = 4 << 10;
+/// From this size on huge pages pay where memory is written from its beginning on.
 const WORTH_FOR_ROOM: usize = 2 * HUGE;
 
 /// Zeroed memory with room for so many words from a multiple of the huge page on, and how many words before that; `None`
@@ -40,8 +41,8 @@ fn mapped(length: usize) -> Option<(MmapMut, usize)> {
 
 /// A vector with room for so many.
 pub(crate) fn with_room<T>(count: usize) -> Vec<T> {
-    let vector = Vec::with_capacity(count);
-    prefer_huge_pages(&vector);
+    let mut vector = Vec::new();
+    grow_to(&mut vector, count);
     vector
 }
 
@@ -49,35 +50,43 @@ pub(crate) fn with_room<T>(count: usize) -> Vec<T> {
 #[inline]
 pub(crate) fn make_room<T>(vector: &mut Vec<T>, more: usize) {
     if vector.capacity() - vector.len() < more {
-        vector.reserve(more);
+        grow_to(vector, vector.len().saturating_add(more).max(2 * vector.capacity()));
+    }
+}
+
+/// Makes room for so many more in a vector and hardly for any besides.
+pub(crate) fn make_just_room<T>(vector: &mut Vec<T>, more: usize) {
+    grow_to(vector, vector.len().saturating_add(more));
+}
+
+/// Makes room for so many in a vector, in huge pages where they are many.
+#[cold]
+fn grow_to<T>(vector: &mut Vec<T>, count: usize) {
+    let bytes = count.saturating_mul(size_of::<T>());
+    let is_large = bytes >= WORTH_FOR_ROOM;
+    // With what the allocator adds, whole huge pages: then Linux has them begin where a huge page can.
+    let rounded = bytes.saturating_add(PAGE).checked_next_multiple_of(HUGE).map_or(bytes, |end| end - PAGE);
+    let count = if is_large { (rounded / size_of::<T>()).max(count) } else { count };
+    vector.reserve_exact(count.saturating_sub(vector.len()));
+    if is_large {
         prefer_huge_pages(vector);
     }
 }
 
-/// Asks for huge pages where a vector has room in plenty. (All of its pages and none between: memory of one kind can be moved
-/// when the vector grows, and remains of that kind.)
-#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
-pub(crate) fn prefer_huge_pages<T>(vector: &Vec<T>) {
-    #[cfg(target_os = "linux")]
-    {
-        let bytes = vector.capacity() * size_of::<T>();
-        if bytes < WORTH_FOR_ROOM {
-            return;
-        }
-        let page = rustix::param::page_size();
-        let before = vector.as_ptr().addr() % page;
-        let start = vector.as_ptr().cast::<u8>().wrapping_sub(before).cast_mut();
-        // SAFETY: advice on how memory is kept, which changes neither what it holds nor who may use it; these are pages of the
-        // vector's allocation, the first and the last perhaps of others besides.
-        let _ = unsafe {
-            rustix::mm::madvise(
-                start.cast(),
-                (before + bytes).next_multiple_of(page),
-                rustix::mm::Advice::LinuxHugepage,
-            )
-        };
-    }
+/// Asks for huge pages for the memory of a vector. (All of its pages: memory of one kind can be moved when the vector grows, and
+/// remains of that kind.)
+#[cfg(target_os = "linux")]
+fn prefer_huge_pages<T>(vector: &Vec<T>) {
+    let before = vector.as_ptr().addr() % PAGE;
+    let start = vector.as_ptr().cast::<u8>().wrapping_sub(before).cast_mut();
+    let length = (before + vector.capacity() * size_of::<T>()).next_multiple_of(PAGE);
+    // SAFETY: advice on how memory is kept, which changes neither what it holds nor who may use it; these are pages of the
+    // vector's allocation, the first and the last perhaps of others besides.
+    let _ = unsafe { rustix::mm::madvise(start.cast(), length, rustix::mm::Advice::LinuxHugepage) };
 }
+
+#[cfg(not(target_os = "linux"))]
+fn prefer_huge_pages<T>(_: &Vec<T>) {}
 
 /// Zeroed words, at a multiple of the cache line.
 pub(crate) enum Words {
@@ -185,6 +194,7 @@ pub(crate) fn ask_for<T>(words: &[T], at: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)] // few
 mod tests {
     use super::*;
 
@@ -208,6 +218,27 @@ mod tests {
             assert_eq!(sum, (length * (length + 1) / 2) as u64);
             ask_for(words.get(), length - 1);
             ask_for(words.get(), length);
+        }
+    }
+
+    #[test]
+    fn what_grows_keeps_what_it_holds_and_has_the_room() {
+        // Beyond huge pages, step by step and at once.
+        for step in [1000, WORTH_FOR_ROOM / 4 + 1, 3 * WORTH_FOR_ROOM] {
+            let mut numbers: Vec<u32> = with_room(step / 2);
+            assert!(numbers.capacity() >= step / 2);
+            let mut end = 0;
+            while end < 2 * WORTH_FOR_ROOM as u32 / 4 {
+                make_room(&mut numbers, step);
+                let room = numbers.capacity();
+                assert!(room - numbers.len() >= step);
+                numbers.extend(end..end + step as u32);
+                assert_eq!(numbers.capacity(), room);
+                end += step as u32;
+            }
+            make_just_room(&mut numbers, 7);
+            assert!(numbers.capacity() - numbers.len() >= 7);
+            assert!(numbers.into_iter().eq(0..end));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{BatchError, EncodedTexts};
-use crate::memory::{prefer_huge_pages, with_room};
+use crate::memory::{make_just_room, with_room};
 
 /// Bytes a token, on the low side of what is usual: to reserve space once. (Space that is not used costs nothing, but what is
 /// very large is taken from the system and given back every time.)
@@ -38,8 +38,7 @@ impl Whole {
             // it.
             let left = self.bytes - self.bytes_done;
             let expected = ids.len().saturating_mul(left) / self.bytes_done;
-            ids.reserve_exact(expected.saturating_add(expected / 8).min(left).max(more));
-            prefer_huge_pages(ids);
+            make_just_room(ids, expected.saturating_add(expected / 8).min(left).max(more));
         }
         &mut self.encoded
     }
