@@ -9,7 +9,7 @@
 //! Medians in MB/s, or with `--best` the best of all rounds.
 //!
 //! With `--long`, hostile text of 10 MB instead, in turns with the unseen half of the mix: nanoseconds a byte, and how many
-//! times what the mix takes. With `--scaling`, unseen text on one thread, on two, and on two that have nothing to do with each
+//! times what the mix takes, on one thread. With `--scaling`, unseen text on one thread, on two, and on two that have nothing to do with each
 //! other (an encoder each, all the text each), in turns: how many times one thread two are, and how many the machine gives.
 
 #![allow(clippy::expect_used)] // an example stops where it cannot go on
@@ -144,7 +144,7 @@ fn main() {
     }
     encode_support::shuffle(&mut mix.0, 2);
     encode_support::shuffle(&mut mix.1, 2);
-    cells.push(("mix".into(), mix));
+    cells.push(("mix".into(), mix.clone()));
     if let Some(only) = option("--cells") {
         cells.retain(|(name, _)| only.split(',').any(|one| one == name));
     }
@@ -155,18 +155,16 @@ fn main() {
         let start = Instant::now();
         drop(fresh());
         let load = start.elapsed().as_secs_f64();
-        println!(
-            "{name}, {threads} thread(s), {rounds} rounds, loaded in {load:.3} s: cold / unseen / hot MB/s"
-        );
+        println!("{name}, {rounds} rounds, loaded in {load:.3} s");
         if has_option("--long") {
-            let (_, mix) = cells.last().expect("the mix");
-            long_texts(&fresh, mix, rounds);
+            long_texts(&fresh, &mix, rounds);
             continue;
         }
         if has_option("--scaling") {
             scaling(&fresh, &cells, rounds);
             continue;
         }
+        println!("  {threads} thread(s), MB/s: cold, unseen, hot");
         let mut times = vec![[const { Vec::new() }; 3]; cells.len()];
         for _ in 0..rounds {
             for ((_, (a, b)), times) in cells.iter().zip(&mut times) {

@@ -21,7 +21,7 @@ use memmap2::{MmapMut, MmapRaw};
 const HUGE: usize = 2 << 20;
 /// From this size on a huge page pays.
 const WORTH: usize = 128 << 10;
-/// What nearly all systems have for a page; where it is more, the system refuses the wish.
+/// What nearly all systems have for a page. Where it is more, the system refuses what does not begin with one.
 const PAGE: usize = 4 << 10;
 /// From this size on huge pages pay where memory is written from its beginning on.
 const WORTH_FOR_ROOM: usize = 2 * HUGE;
@@ -64,7 +64,7 @@ pub(crate) fn make_just_room<T>(vector: &mut Vec<T>, more: usize) {
 fn grow_to<T>(vector: &mut Vec<T>, count: usize) {
     let bytes = count.saturating_mul(size_of::<T>());
     let is_large = bytes >= WORTH_FOR_ROOM;
-    // With what the allocator adds, whole huge pages: then Linux has them begin where a huge page can.
+    // With what the allocator adds, whole huge pages: where it takes them from Linux, that has them begin where one can.
     let rounded = bytes.saturating_add(PAGE).checked_next_multiple_of(HUGE).map_or(bytes, |end| end - PAGE);
     let count = if is_large { (rounded / size_of::<T>()).max(count) } else { count };
     vector.reserve_exact(count.saturating_sub(vector.len()));

@@ -68,11 +68,12 @@ impl Sheet {
         self.bytes.extend_from_slice(part);
     }
 
-    /// So many bytes of the text are to come: makes room for them where a piece is so long that they may belong to it.
+    /// So many bytes of the text are to come: makes room for some of them where a piece is so long that they may belong to it.
     #[inline]
     pub(super) fn make_room(&mut self, bytes: usize) {
         if self.uncut > KEEP {
-            make_room(&mut self.bytes, bytes + ZEROS.len());
+            let more = bytes.min(7 * self.bytes.len()) + ZEROS.len();
+            make_room(&mut self.bytes, more);
         }
     }
 

@@ -44,7 +44,7 @@ impl Width {
         !ids.is_empty() && ids.iter().all(|&id| id <= self.greatest())
     }
 
-    /// The bits of a state that neither ids nor their number have, from the lowest of twelve on.
+    /// The twelve bits of a state that neither ids nor their number have.
     pub(super) const fn version(self) -> u64 {
         match self {
             Self::Two => 0x0FFF_0000_0000_0000,

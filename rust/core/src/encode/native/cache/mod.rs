@@ -127,7 +127,7 @@ impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
         Self { short: Table::new(), middle: Table::new(), width: Width::Three }
     }
 
-    /// An empty cache for ids up to this one. What has a greater one is not remembered.
+    /// The empty cache, for ids up to this one. What has a greater one (an added token may) is not remembered.
     pub(super) fn for_ids_to(self, greatest: u32) -> Self {
         Self { width: Width::of(greatest), ..self }
     }
@@ -150,7 +150,7 @@ impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
         self.width.room(MIDDLE_WORDS)
     }
 
-    /// Remembers the ids of a short piece, or that they are in the second table, and says whether it has room for them.
+    /// Remembers the ids of a short piece, or that they are in the second table, and says whether an entry has room for as many.
     pub(super) fn remember_short(&self, key: u128, hash: usize, ids: &[u32]) -> bool {
         if self.width.fits(ids) {
             self.short.view(self.width).put(hash, &short_entry(key, self.width.packed(ids)));
@@ -167,7 +167,7 @@ impl<const SHORTS: usize, const MIDDLES: usize> Cache<SHORTS, MIDDLES> {
     }
 
     /// Remembers the ids of a piece of middle length, or of a short one of many, whose second key is 0, or that they are in the
-    /// store, and says whether it has room for them.
+    /// store, and says whether an entry has room for as many.
     pub(super) fn remember_middle(&self, keys: (u128, u128), hash: usize, ids: &[u32]) -> bool {
         if self.width.fits(ids) {
             let mut entry = [0; 8];
@@ -265,7 +265,10 @@ impl<const LINES: usize> Short<'_, LINES> {
                 1
             }
             0 if self.0.has_room::<4>(hash) => 0,
-            0 => self.find_in(key, hash ^ 1, out),
+            0 => match self.find_in(key, hash ^ 1, out) {
+                SEED => 0, // there are none but where they are looked for first
+                found => found,
+            },
             found => found,
         }
     }

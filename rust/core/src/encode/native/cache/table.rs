@@ -8,7 +8,7 @@
 //! takes it by putting [`BUSY`] there, and gives it back with the next version; who reads looks at the state again
 //! after the rest, and has found nothing if it is another (a sequence lock for each entry: Boehm, "Can seqlocks get along
 //! with programming language memory models?", 2012). A version has 12 bits: a reader would be misled if it stood still
-//! between two of its five loads while 4,096 entries came and went in one place, the last of them with the same ids.
+//! between two of its five loads while 4,096 entries came and went in one place, the last of them with as many ids and the same first ones.
 //! What is lost, or there twice, because two threads wrote at once, is encoded once more and no harm.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -76,33 +76,33 @@ impl<'a, const LINES: usize> View<'a, LINES> {
     }
 
     /// Writes an entry over what has a state, unless another has been quicker.
-    fn write<const WIDTH: usize>(self, place: &[AtomicU64], state: u64, entry: &[u64; WIDTH]) -> bool {
+    fn write<const WORDS: usize>(self, place: &[AtomicU64], state: u64, entry: &[u64; WORDS]) -> bool {
         let version = self.width.version();
-        if place[WIDTH / 2].compare_exchange(state, BUSY | state & version, Acquire, Relaxed).is_err() {
+        if place[WORDS / 2].compare_exchange(state, BUSY | state & version, Acquire, Relaxed).is_err() {
             return false;
         }
         fence(Release);
         for (at, (stored, word)) in place.iter().zip(entry).enumerate() {
-            if at != WIDTH / 2 {
+            if at != WORDS / 2 {
                 stored.store(*word, Relaxed);
             }
         }
-        place[WIDTH / 2].store(entry[WIDTH / 2] | next_version(state, version), Release);
+        place[WORDS / 2].store(entry[WORDS / 2] | next_version(state, version), Release);
         true
     }
 
     /// Whether the last place of a line is free, so that no entry has gone to its neighbour, which is rarely near.
     #[inline]
-    pub(super) fn has_room<const WIDTH: usize>(self, hash: usize) -> bool {
-        self.is_free(self.line(hash)[8 - WIDTH / 2].load(Relaxed))
+    pub(super) fn has_room<const WORDS: usize>(self, hash: usize) -> bool {
+        self.is_free(self.line(hash)[8 - WORDS / 2].load(Relaxed))
     }
 
     /// Adds an entry, its version bits 0, to its own line or, if only that has room, to the neighbour; else the older of
     /// those in its own line goes.
-    pub(super) fn put<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
+    pub(super) fn put<const WORDS: usize>(self, hash: usize, entry: &[u64; WORDS]) {
         for line in [hash, hash ^ 1].map(|near| self.line(near)) {
-            for place in line.chunks_exact(WIDTH) {
-                let state = place[WIDTH / 2].load(Relaxed);
+            for place in line.chunks_exact(WORDS) {
+                let state = place[WORDS / 2].load(Relaxed);
                 if self.is_free(state) && self.write(place, state, entry) {
                     return;
                 }
@@ -110,9 +110,9 @@ impl<'a, const LINES: usize> View<'a, LINES> {
         }
         let (line, version) = (self.line(hash), self.width.version());
         // Written less often is longer ago: they take turns.
-        let age = |place: &&[AtomicU64]| place[WIDTH / 2].load(Relaxed) & version;
-        if let Some(place) = line.chunks_exact(WIDTH).min_by_key(age) {
-            let state = place[WIDTH / 2].load(Relaxed);
+        let age = |place: &&[AtomicU64]| place[WORDS / 2].load(Relaxed) & version;
+        if let Some(place) = line.chunks_exact(WORDS).min_by_key(age) {
+            let state = place[WORDS / 2].load(Relaxed);
             if state & !version != BUSY {
                 self.write(place, state, entry);
             }
@@ -120,8 +120,8 @@ impl<'a, const LINES: usize> View<'a, LINES> {
     }
 
     /// Adds an entry, its version bits 0, that is the first to go, if the last place of its line is empty.
-    pub(super) fn seed<const WIDTH: usize>(self, hash: usize, entry: &[u64; WIDTH]) {
-        self.write(&self.line(hash)[8 - WIDTH..], 0, entry);
+    pub(super) fn seed<const WORDS: usize>(self, hash: usize, entry: &[u64; WORDS]) {
+        self.write(&self.line(hash)[8 - WORDS..], 0, entry);
     }
 }
 
@@ -130,15 +130,15 @@ mod tests {
     use super::*;
 
     /// An entry and its state, unless there is none or it is being written.
-    fn read<const WIDTH: usize>(place: &[AtomicU64], version: u64) -> Option<(u64, [u64; WIDTH])> {
-        let state = place[WIDTH / 2].load(Acquire);
+    fn read<const WORDS: usize>(place: &[AtomicU64], version: u64) -> Option<(u64, [u64; WORDS])> {
+        let state = place[WORDS / 2].load(Acquire);
         if matches!(state & !version, 0 | BUSY) {
             return None;
         }
-        let mut entry = [0; WIDTH];
+        let mut entry = [0; WORDS];
         entry.iter_mut().zip(place).for_each(|(word, stored)| *word = stored.load(Relaxed));
         fence(Acquire);
-        (place[WIDTH / 2].load(Relaxed) == state).then_some((state, entry))
+        (place[WORDS / 2].load(Relaxed) == state).then_some((state, entry))
     }
 
     /// An entry of which every word says of which piece it is.
@@ -195,7 +195,8 @@ mod tests {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).sum()
+            let found = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            found.map(|found| found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
         });
         assert!(found > 1000, "{found}");
     }

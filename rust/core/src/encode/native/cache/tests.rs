@@ -50,8 +50,8 @@ fn tables_keep_nearly_all_and_never_mistake_one_for_another() {
     assert!(lost[1] < unknown[1] + 60_000 * 15 / 100, "{lost:?}");
 }
 
-/// Ids that need two bytes and three, and how many of them the first table has room for.
-const WIDTHS: [(u32, usize); 2] = [(0xFFFF, 7), (0x1_0000, 4)];
+/// The greatest ids that two bytes hold and three, and how many of them the first table has room for.
+const WIDTHS: [(u32, usize); 2] = [(0xFFFF, 7), (0xFF_FFFF, 4)];
 
 #[test]
 fn a_run_ends_at_the_first_piece_that_is_not_where_it_is_looked_for() {
@@ -106,7 +106,9 @@ fn what_other_threads_write_is_found_whole_or_not() {
 fn read_while_written(greatest: u32, most: usize) {
     // Few lines, so that pieces come and go, with the same first ids, so that states look alike.
     let cache = Cache::<2, 2>::new().for_ids_to(greatest);
-    let ids = |number: u32| [1, 2, 4, number, number * 3, number * 5, number * 7];
+    let ids = |number: u32| -> Vec<u32> {
+        [1, 2, 4].into_iter().chain((1..).map(|odd| number * odd)).take(2 * most - 1).collect()
+    };
     let check = |known: &[u32], ids: &[u32]| {
         assert!(known.is_empty() || known == ids, "{known:?} instead of {ids:?}");
         usize::from(!known.is_empty())
@@ -156,7 +158,13 @@ fn a_short_piece_of_many_ids_is_no_piece_of_sixteen_bytes() {
 
 #[test]
 fn what_is_there_from_the_beginning_gives_way_until_it_is_asked_for() {
-    let cache = Cache::<1, 1>::new();
+    for (greatest, _) in WIDTHS {
+        seeds_give_way(greatest);
+    }
+}
+
+fn seeds_give_way(greatest: u32) {
+    let cache = Cache::<1, 1>::new().for_ids_to(greatest);
     let piece = |text: &[u8]| {
         let key = key_of(text, text.len());
         (key, hash_of(key))
@@ -179,7 +187,7 @@ fn what_is_there_from_the_beginning_gives_way_until_it_is_asked_for() {
     remember(b"second", 3);
     assert_eq!((short(&cache, b"first"), short(&cache, b"second")), (vec![1], vec![3]));
 
-    let cache = Cache::<1, 1>::new();
+    let cache = Cache::<1, 1>::new().for_ids_to(greatest);
     cache.seed_short(piece(b"first").0, piece(b"first").1, 1);
     for (text, id) in [(b"second", 2), (b"third.", 3)] {
         cache.remember_short(piece(text).0, piece(text).1, &[id]);

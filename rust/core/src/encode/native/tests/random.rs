@@ -111,19 +111,22 @@ fn visible(bytes: &[u8]) -> String {
 struct Vocabulary {
     ids: HashMap<String, u32>,
     order: Vec<String>,
+    first: u32,
 }
 
 impl Vocabulary {
     fn add(&mut self, token: String) {
         if !self.ids.contains_key(&token) {
-            self.ids.insert(token.clone(), u32::try_from(self.order.len()).unwrap());
+            self.ids.insert(token.clone(), self.first + u32::try_from(self.order.len()).unwrap());
             self.order.push(token);
         }
     }
 }
 
 fn model(numbers: &mut Numbers, byte_level: bool) -> Value {
-    let mut vocabulary = Vocabulary { ids: HashMap::new(), order: Vec::new() };
+    // Of some all ids need more than two bytes.
+    let first = *numbers.pick(&[0, 0, 0, 70_000]);
+    let mut vocabulary = Vocabulary { ids: HashMap::new(), order: Vec::new(), first };
     let fallback = !byte_level && numbers.chance(70);
     let unknown = !byte_level && (!fallback || numbers.chance(80));
     if unknown {
