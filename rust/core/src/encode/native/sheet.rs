@@ -64,8 +64,7 @@ impl Sheet {
     #[inline]
     pub(super) fn add_pieces(&mut self, part: &[u8], begins: &Bits) {
         self.begins.add(begins, self.bytes.len());
-        make_room(&mut self.bytes, part.len() + ZEROS.len());
-        self.bytes.extend_from_slice(part);
+        self.add(part);
     }
 
     /// So many bytes of the text are to come: makes room for some of them where a piece is so long that they may belong to it.

@@ -4,8 +4,7 @@ use super::NativeEncoder;
 use super::bits::{Bits, WORD};
 use super::block::BLOCK;
 use super::cache::{
-    MANY as MANY_IDS, MIDDLE, MIDDLE_ROOM, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of,
-    sixteen,
+    MANY_IDS, MIDDLE, MIDDLE_ROOM, PART, SHORT, Wanted, hash_of, key_of, keys_of, middle_hash_of, sixteen,
 };
 use super::make::{Made, Maker, Piece};
 use super::output::Output;

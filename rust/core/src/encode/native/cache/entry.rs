@@ -9,7 +9,7 @@ use wide::{u16x8, u32x8};
 /// The number of ids stands from this bit of a state on.
 const COUNT_SHIFT: u32 = 60;
 /// Stands for more ids than an entry has room for.
-pub(in super::super) const MANY: usize = 14;
+pub(in super::super) const MANY_IDS: usize = 14;
 /// Stands for one id that no text has asked for yet.
 pub(super) const SEED: usize = 15;
 
@@ -58,14 +58,14 @@ impl Width {
             Self::Two => 4 * words - 1,
             Self::Three => 2 * words,
         };
-        if room < MANY { room } else { MANY - 1 }
+        if room < MANY_IDS { room } else { MANY_IDS - 1 }
     }
 
     /// Ids that fit, as the words of an entry.
     pub(super) fn packed<const WORDS: usize>(self, ids: &[u32]) -> [u64; WORDS] {
         let mut words = [0; WORDS];
         if ids.len() > self.room(WORDS) {
-            words[0] = counted(MANY);
+            words[0] = counted(MANY_IDS);
             return words;
         }
         let (in_state, bits) = match self {
@@ -134,7 +134,7 @@ mod tests {
                 let some = &ids[..count];
                 let (short, middle) = (width.packed::<2>(some), width.packed::<4>(some));
                 for (words, most) in [(&short[..], most[0]), (&middle[..], most[1])] {
-                    let count = if count > most { MANY } else { count };
+                    let count = if count > most { MANY_IDS } else { count };
                     assert_eq!((count_of(words[0]), words[0] & width.version()), (count, 0));
                 }
                 let (mut few, mut more) = ([0; SHORT_ROOM], [0; MIDDLE_ROOM]);

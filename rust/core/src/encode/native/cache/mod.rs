@@ -19,7 +19,7 @@ mod tests;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::fence;
 
-pub(super) use entry::{MANY, MIDDLE_ROOM};
+pub(super) use entry::{MANY_IDS, MIDDLE_ROOM};
 use entry::{MIDDLE_WORDS, SEED, SHORT_ROOM, SHORT_WORDS, Width, count_of, counted, unpack};
 pub(super) use long::{BOUND as LONG_BOUND, Long};
 use table::{Line, Table, View};
